@@ -1,0 +1,63 @@
+"""The four operations of the search space, each with its first two derivatives.
+
+The order of `OPS` is the order of the last axis of every `[E, O]` array in this package.
+"""
+
+from typing import Callable, NamedTuple
+
+import tensorflow as tf
+
+
+class Primitive(NamedTuple):
+    """An elementwise function f with f' and f'', each a function of the input of f."""
+
+    name: str
+    f: Callable[[tf.Tensor], tf.Tensor]
+    d1: Callable[[tf.Tensor], tf.Tensor]
+    d2: Callable[[tf.Tensor], tf.Tensor]
+
+
+def _tanh_d1(x):
+    """1 - tanh(x)^2."""
+    return 1.0 - tf.square(tf.tanh(x))
+
+
+def _tanh_d2(x):
+    """-2 tanh(x) (1 - tanh(x)^2)."""
+    y = tf.tanh(x)
+    return -2.0 * y * (1.0 - tf.square(y))
+
+
+def _relu_d1(x):
+    """The step function; 0 at x = 0, as TensorFlow's own gradient."""
+    return tf.cast(x > 0.0, x.dtype)
+
+
+def _sigmoid_d1(x):
+    """y (1 - y), with y the sigmoid."""
+    y = tf.sigmoid(x)
+    return y * (1.0 - y)
+
+
+def _sigmoid_d2(x):
+    """y (1 - y) (1 - 2y), with y the sigmoid."""
+    y = tf.sigmoid(x)
+    return y * (1.0 - y) * (1.0 - 2.0 * y)
+
+
+OPS: tuple[Primitive, ...] = (
+    Primitive("tanh", tf.tanh, _tanh_d1, _tanh_d2),
+    Primitive("relu", tf.nn.relu, _relu_d1, tf.zeros_like),
+    Primitive("sigmoid", tf.sigmoid, _sigmoid_d1, _sigmoid_d2),
+    Primitive("identity", tf.identity, tf.ones_like, tf.zeros_like),
+)
+
+OP_NAMES: tuple[str, ...] = tuple(op.name for op in OPS)
+
+
+def by_name(name: str) -> Primitive:
+    """The operation of that name; `ValueError` lists the names there are."""
+    for op in OPS:
+        if op.name == name:
+            return op
+    raise ValueError(f"unknown operation {name!r}. The operations are {', '.join(OP_NAMES)}")
