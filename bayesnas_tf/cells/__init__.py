@@ -1,0 +1,1 @@
+"""Recurrent cells: the mixed search cell and the cell of one genotype."""

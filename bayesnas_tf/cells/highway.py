@@ -1,0 +1,123 @@
+"""Kernels of the highway cell: (M1)-(M4) as functions of tensors.
+
+Shapes: node values are `[..., B, U]`, any leading axes (none inside the time loop, `[T]` where all steps are
+computed at once). `[g, a]` are the two halves of a pre-activation `[..., 2U]`. Edges into one node are
+stacked on a new first axis: `[j, ..., B, U]`.
+"""
+
+import tensorflow as tf
+
+from bayesnas_tf.space.primitives import OPS
+
+
+def gated(x, gate, candidate):
+    """x + sigmoid(g) (c - x): the highway bypass (3.3), with the gate's logit g."""
+    return x + tf.sigmoid(gate) * (candidate - x)
+
+
+def input_node(h, pre):
+    """(M1) Node 0 from the unmasked carry h [..., B, U] and its pre-activation [..., B, 2U]."""
+    gate, candidate = tf.split(pre, 2, axis=-1)
+    return gated(h, gate, tf.tanh(candidate))
+
+
+def project(x, kernel):
+    """[..., K] x [K, N] as one flat matrix product."""
+    shape = tf.concat([tf.shape(x)[:-1], tf.shape(kernel)[-1:]], axis=0)
+    product = tf.matmul(tf.reshape(x, [-1, kernel.shape[0]]), kernel)
+    return tf.ensure_shape(tf.reshape(product, shape), x.shape[:-1] + kernel.shape[-1:])
+
+
+def edge_pre_activations(stacked, kernel, operations):
+    """[g, a] of every edge into one node, `[j, ..., B, 2U]`, or one per operation `[O, j, ..., B, 2U]`.
+
+    Args:
+      stacked: masked values of the j predecessors, `[j, ..., B, U]`.
+      kernel: `[U, 2U]` shared by all (weight sharing `node`), `[j, U, 2U]` (`edge`) or `[O, j, U, 2U]`
+        (`edge_op`, equation 3.1 read literally).
+      operations: O, used to check the last form.
+    """
+    if kernel.shape.rank == 2:
+        return project(stacked, kernel)
+    j, units = kernel.shape[-3], kernel.shape[-2]
+    flat = tf.reshape(stacked, [j, -1, units])
+    if kernel.shape.rank == 4:
+        flat = tf.repeat(flat[tf.newaxis], operations, axis=0)
+    product = tf.matmul(flat, kernel)
+    lead = [operations] if kernel.shape.rank == 4 else []
+    return tf.reshape(product, tf.concat([lead, tf.shape(stacked)[:-1], [2 * units]], axis=0))
+
+
+def _column(w, like):
+    """w [j] shaped to multiply `[j, ..., B, U]`."""
+    return tf.reshape(w, [-1] + [1] * (like.shape.rank - 1))
+
+
+def mixed_sum(stacked, pre, w):
+    """(M2, M3) sum_i sum_o w_i^o (x_i + sigmoid(g) (o(a) - x_i)), before the norm.
+
+    With one [g, a] per edge the sum over operations is taken inside the gate, so that the carry and the gate
+    are computed once per edge and not once per operation.
+
+    Args:
+      stacked: unmasked values x_i of the predecessors, `[j, ..., B, U]`.
+      pre: result of `edge_pre_activations`.
+      w: architecture scalars of these edges, `[j, O]`.
+
+    Returns:
+      `[..., B, U]`.
+    """
+    if pre.shape.rank == stacked.shape.rank + 1:
+        return _mixed_sum_per_operation(stacked, pre, w)
+    return _shared_gate_sum(stacked, pre, w)
+
+
+@tf.custom_gradient
+def _shared_gate_sum(stacked, pre, w):
+    """`mixed_sum` with one [g, a] per edge: Σ_i c (Σ_o w_o o(a) - w̄ x) + w̄ x, with c = σ(g), w̄ = Σ_o w_o.
+
+    The gradient is written out and computes the activations again, so that the time loop keeps `stacked` and
+    `pre` alone: a third of what automatic differentiation keeps at 300 units.
+    """
+    total = _column(tf.reduce_sum(w, axis=1), stacked)
+    columns = [_column(w[:, o], stacked) for o in range(len(OPS))]
+
+    def forward():
+        gate, candidate = tf.split(pre, 2, axis=-1)
+        values = [op.f(candidate) for op in OPS]
+        mixture = tf.add_n([column * value for column, value in zip(columns, values, strict=True)])
+        return tf.sigmoid(gate), candidate, values, mixture
+
+    def gradient(upstream):
+        c, candidate, values, mixture = forward()
+        slope = tf.add_n([column * op.d1(candidate) for column, op in zip(columns, OPS, strict=True)])
+        opened = c * upstream
+        carried = upstream - opened
+        d_gate = (mixture - total * stacked) * (1.0 - c) * opened
+        inner = list(range(1, stacked.shape.rank))
+        through_carry = tf.reduce_sum(carried * stacked, axis=inner)
+        d_w = [tf.reduce_sum(opened * value, axis=inner) + through_carry for value in values]
+        return total * carried, tf.concat([d_gate, slope * opened], axis=-1), tf.stack(d_w, axis=1)
+
+    c, _, _, mixture = forward()
+    carried = total * stacked
+    return tf.reduce_sum(carried + c * (mixture - carried), axis=0), gradient
+
+
+def _mixed_sum_per_operation(stacked, pre, w):
+    """The same sum when every operation has its own [g, a]."""
+    terms = []
+    for o, op in enumerate(OPS):
+        gate, candidate = tf.split(pre[o], 2, axis=-1)
+        terms.append(_column(w[:, o], stacked) * gated(stacked, gate, op.f(candidate)))
+    return tf.reduce_sum(tf.add_n(terms), axis=0)
+
+
+def edge_outputs(stacked, pre):
+    """(M2) every u_ij^o before scaling, `[O, j, ..., B, U]`: what curvature rules need one by one."""
+    per_operation = pre.shape.rank == stacked.shape.rank + 1
+    outputs = []
+    for o, op in enumerate(OPS):
+        gate, candidate = tf.split(pre[o] if per_operation else pre, 2, axis=-1)
+        outputs.append(gated(stacked, gate, op.f(candidate)))
+    return tf.stack(outputs)

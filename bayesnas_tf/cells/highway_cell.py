@@ -1,0 +1,96 @@
+"""What every highway cell shares, and the Keras RNN layer around it."""
+
+import contextlib
+
+import keras
+import tensorflow as tf
+
+from bayesnas_tf.cells import highway, masks
+
+
+class HighwayCell(keras.layers.Layer):
+    """What the search cell and the derived cell share: node 0, its two kernels, masks and the state.
+
+    A Keras RNN cell: `call(x_t [B, K], [h [B, U]]) -> (h_t [B, U], [h_t])`. Where the layer around it has
+    already multiplied all time steps by `kernel` (see `ProjectedRNN`), x_t is that product `[B, 2U]`.
+    """
+
+    def __init__(self, units: int, init_range: float, **kwargs):
+        """See the class; `kwargs` go to `keras.layers.Layer`."""
+        super().__init__(**kwargs)
+        self.units = units
+        self.state_size = units
+        self.output_size = units
+        self.inputs_projected = False
+        self.init_range = init_range
+        self.input_dropout = self.hidden_dropout = 0.0
+        self._masks = masks.NO_MASKS
+
+    def _kernel(self, name, shape):
+        limit = self.init_range
+        return self.add_weight(name=name, shape=shape, initializer=keras.initializers.RandomUniform(-limit, limit))
+
+    def build_input_node(self, input_size: int):
+        """Create W_0 of (M1) as its input rows and its recurrent rows."""
+        self.kernel = self._kernel("kernel", (input_size, 2 * self.units))
+        self.recurrent_kernel = self._kernel("recurrent_kernel", (self.units, 2 * self.units))
+
+    @contextlib.contextmanager
+    def masked(self, cell_masks: masks.CellMasks):
+        """Within this context every call uses these masks: one window, all its time steps."""
+        self._masks = cell_masks
+        try:
+            yield
+        finally:
+            self._masks = masks.NO_MASKS
+
+    def project_inputs(self, x):
+        """(x ⊙ m_x) times the input rows of W_0: `[..., K]` -> `[..., 2U]`; x is `[B, T, K]` or `[B, K]`."""
+        mask = self._masks.inputs
+        if mask is not None and x.shape.rank == 3:
+            mask = mask[:, tf.newaxis]
+        return highway.project(masks.apply(mask, x), tf.convert_to_tensor(self.kernel))
+
+    def input_node(self, projected, h):
+        """(M1) node 0 before any norm, from projected inputs `[..., B, 2U]` and carry `[..., B, U]`."""
+        recurrent = highway.project(masks.apply(self._masks.hidden, h), tf.convert_to_tensor(self.recurrent_kernel))
+        return highway.input_node(h, projected + recurrent)
+
+    def node_values(self, projected, h) -> list:
+        """Values of all nodes 0..n, each `[..., B, U]`."""
+        raise NotImplementedError
+
+    def output_nodes(self) -> tuple[int, ...]:
+        """Nodes whose mean is the output (M4)."""
+        raise NotImplementedError
+
+    def step(self, projected, h):
+        """(M4) h_t from projected inputs `[..., B, 2U]` and h_{t-1} `[..., B, U]`."""
+        values = self.node_values(projected, h)
+        outputs = [values[k] for k in self.output_nodes()]
+        return tf.add_n(outputs) / len(outputs)
+
+    def call(self, inputs, states, training=False):
+        """One time step; dropout depends on `masked`, not on `training`."""
+        projected = inputs if self.inputs_projected else self.project_inputs(inputs)
+        h = self.step(projected, states[0])
+        return h, [h]
+
+
+class ProjectedRNN(keras.layers.RNN):
+    """`keras.layers.RNN` that multiplies all inputs by the cell's input kernel before the time loop."""
+
+    def __init__(self, cell: HighwayCell, **kwargs):
+        """The cell is told that its inputs come projected."""
+        cell.inputs_projected = True
+        super().__init__(cell, **kwargs)
+
+    def build(self, sequences_shape, initial_state_shape=None):
+        """Build the cell for inputs of the embedding's size."""
+        if not self.cell.built:
+            self.cell.build(sequences_shape[:1] + sequences_shape[2:])
+            self.cell.built = True
+
+    def call(self, sequences, initial_state=None, mask=None, training=False):
+        """`[B, T, K]` -> outputs `[B, T, U]` (and the final state), as `keras.layers.RNN`."""
+        return super().call(self.cell.project_inputs(sequences), initial_state, mask, training)

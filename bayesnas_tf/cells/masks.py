@@ -1,0 +1,40 @@
+"""Variational dropout masks: drawn once per window from stateless seeds, reused at every time step."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class CellMasks(NamedTuple):
+    """Inverted-dropout masks of a cell; None means no dropout."""
+
+    inputs: tf.Tensor | None  # [B, U], on x_t
+    hidden: tf.Tensor | None  # [B, U], on h_{t-1} and every predecessor
+
+
+NO_MASKS = CellMasks(None, None)
+
+
+def fold(seed, *data):
+    """A new stateless seed from `seed` (int32 [2]) and integers such as (step, slot)."""
+    for value in data:
+        seed = tf.random.experimental.stateless_fold_in(seed, value)
+    return seed
+
+
+def run_seed(seed: int) -> tf.Tensor:
+    """The stateless seed (int32 [2]) of a run's integer seed."""
+    return tf.constant([seed & 0x7FFFFFFF, 0x5EED], tf.int32)
+
+
+def dropout_mask(seed, shape, rate: float, dtype=tf.float32):
+    """0 with probability `rate`, else 1 / (1 - rate); None for rate 0, so that nothing is multiplied."""
+    if rate == 0.0:
+        return None
+    keep = tf.random.stateless_uniform(shape, seed) >= rate
+    return tf.cast(keep, dtype) / (1.0 - rate)
+
+
+def apply(mask, x):
+    """x masked; a mask `[B, U]` broadcasts over leading axes of x."""
+    return x if mask is None else x * mask

@@ -1,0 +1,29 @@
+"""Normalisation of a node's value: four settings of one function."""
+
+from typing import Literal
+
+import tensorflow as tf
+
+Norm = Literal["batch", "layer", "none", "mean"]
+EPSILON = 1e-5  # as PyTorch's, which DARTS and the thesis use
+
+
+def _standardise(x, axis):
+    """(x - mean) / sqrt(variance + epsilon) over one axis (equation 2.5, biased variance)."""
+    mean = tf.reduce_mean(x, axis=axis, keepdims=True)
+    centred = x - mean
+    variance = tf.reduce_mean(tf.square(centred), axis=axis, keepdims=True)
+    return centred * tf.math.rsqrt(variance + EPSILON)
+
+
+def normalise(x, norm: Norm, terms: int):
+    """Norm of (M3) on x `[..., B, U]`, a sum of `terms` terms.
+
+    `batch` uses the statistics of this batch at this time step (axis B), always; `layer` those of each example
+    (axis U); `mean` divides by the number of terms, so that w = 1 is their plain mean; `none` returns x.
+    """
+    if norm == "batch":
+        return _standardise(x, axis=-2)
+    if norm == "layer":
+        return _standardise(x, axis=-1)
+    return x / terms if norm == "mean" else x

@@ -1,0 +1,110 @@
+"""The over-parameterised cell: a custom Keras RNN cell with mixed highway operations."""
+
+import dataclasses
+from typing import Literal, get_args
+
+import gin
+import keras
+import tensorflow as tf
+
+from bayesnas_tf.cells import highway, masks, norms
+from bayesnas_tf.cells.highway_cell import HighwayCell
+from bayesnas_tf.space import primitives, topology
+
+Sharing = Literal["node", "edge", "edge_op"]
+
+
+@gin.register
+@dataclasses.dataclass(frozen=True)
+class CellOptions:
+    """Size and form of the search cell (method sections 1 and 2)."""
+
+    units: int = 300
+    nodes: int = 8
+    weight_sharing: Sharing = "node"
+    norm: norms.Norm = "batch"
+    norm_learnable: bool = False  # scale and offset of the norm: rows of table 5.1
+    zero_edge_switch: bool = False  # one more scalar per edge (equation 3.9)
+    input_dropout: float = 0.0  # on x_t; a probability of dropping
+    hidden_dropout: float = 0.0  # on h_{t-1} and on every predecessor
+    init_range: float = 0.04  # uniform, as DARTS
+
+    def __post_init__(self):
+        """Refuse values that no cell can have."""
+        if self.units < 1 or self.nodes < 1:
+            raise ValueError(f"CellOptions: units={self.units} and nodes={self.nodes} must be at least 1")
+        for name in ("input_dropout", "hidden_dropout"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ValueError(f"CellOptions.{name}={getattr(self, name)} must lie in [0, 1)")
+        for name, allowed in (("norm", get_args(norms.Norm)), ("weight_sharing", get_args(Sharing))):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"CellOptions.{name}={getattr(self, name)!r} must be one of {allowed}")
+        if self.norm_learnable and self.norm not in ("batch", "layer"):
+            raise ValueError(f"CellOptions.norm_learnable needs norm 'batch' or 'layer', not {self.norm!r}")
+
+
+class SearchCell(HighwayCell):
+    """All edges, all operations, each scaled by its architecture scalar w_ij^o (M1-M4)."""
+
+    def __init__(self, options: CellOptions, **kwargs):
+        """See `CellOptions`."""
+        super().__init__(options.units, options.init_range, **kwargs)
+        self.options = options
+        self.input_dropout, self.hidden_dropout = options.input_dropout, options.hidden_dropout
+
+    def build(self, input_shape):
+        """Create W_0, one W per node in the chosen sharing, the scalars w = 1 and the norm's parameters."""
+        options, units, ops = self.options, self.units, len(primitives.OPS)
+        edges = topology.edge_count(options.nodes)
+        self.build_input_node(input_shape[-1])
+        self.node_kernels = []
+        for j in range(1, options.nodes + 1):
+            lead = {"node": (), "edge": (j,), "edge_op": (ops, j)}[options.weight_sharing]
+            self.node_kernels.append(self._kernel(f"node_kernel_{j}", (*lead, units, 2 * units)))
+        self.scalars = self.add_weight(name="scalars", shape=(edges, ops), initializer="ones")
+        self.zero_scalars = None
+        if options.zero_edge_switch:
+            self.zero_scalars = self.add_weight(name="zero_scalars", shape=(edges,), initializer="ones")
+        if options.norm_learnable:
+            shape = (options.nodes + 1, units)
+            self.norm_scale = self.add_weight(name="norm_scale", shape=shape, initializer="ones")
+            self.norm_offset = self.add_weight(name="norm_offset", shape=shape, initializer="zeros")
+
+    def get_config(self):
+        """The options, so that Keras can rebuild the layer."""
+        return {**super().get_config(), "options": dataclasses.asdict(self.options)}
+
+    @classmethod
+    def from_config(cls, config):
+        """Rebuild the layer from `get_config`."""
+        return cls(CellOptions(**config.pop("options")), **config)
+
+    def _normalised(self, x, node):
+        x = norms.normalise(x, self.options.norm, max(1, len(primitives.OPS) * node))
+        if self.options.norm_learnable:
+            x = x * self.norm_scale[node] + self.norm_offset[node]
+        return x
+
+    def edge_scalars(self):
+        """w_ij^o `[E, O]`, times the switch of its edge where there is one."""
+        w = tf.convert_to_tensor(self.scalars)
+        return w if self.zero_scalars is None else w * self.zero_scalars[:, tf.newaxis]
+
+    def edge_pre_activations(self, stacked, node):
+        """[g, a] of every edge into `node` from its stacked predecessors `[j, ..., B, U]` (M2)."""
+        kernel = tf.convert_to_tensor(self.node_kernels[node - 1])
+        return highway.edge_pre_activations(masks.apply(self._masks.hidden, stacked), kernel, len(primitives.OPS))
+
+    def node_values(self, projected, h):
+        """Values of nodes 0..n after their norms (M1-M3), each `[..., B, U]`."""
+        w = self.edge_scalars()
+        values = [self._normalised(self.input_node(projected, h), 0)]
+        for j in range(1, self.options.nodes + 1):
+            stacked = tf.stack(values)
+            pre = self.edge_pre_activations(stacked, j)
+            values.append(self._normalised(highway.mixed_sum(stacked, pre, w[topology.incoming(j)]), j))
+        return values
+
+    def output_nodes(self):
+        """All learned nodes."""
+        return tuple(range(1, self.options.nodes + 1))

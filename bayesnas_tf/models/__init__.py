@@ -1,0 +1,1 @@
+"""Language models around a recurrent cell."""

@@ -1,0 +1,37 @@
+"""The terms of the loss (M5), in nats."""
+
+import tensorflow as tf
+
+
+def token_nats(logits, targets):
+    """Negative log-likelihood of each target in nats, `[B, T]`, from logits `[B, T, V]`."""
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=logits)
+
+
+def valid_tokens(length, padded, dtype):
+    """`[P]`: 1 for the first `length` time steps of a window padded to P, then 0."""
+    return tf.cast(tf.range(padded) < length, dtype)
+
+
+def mean_nats(nats, length):
+    """Mean nats per token over the first `length` time steps of `[B, P]`."""
+    valid = valid_tokens(length, tf.shape(nats)[1], nats.dtype)
+    count = tf.cast(tf.shape(nats)[0] * length, nats.dtype)
+    return tf.reduce_sum(nats * valid) / count
+
+
+def temporal_activation(hidden, length):
+    """Mean of (h_t - h_{t-1})² over a window `[B, P, U]`, its first `length` time steps (as DARTS, before dropout)."""
+    steps = valid_tokens(length, tf.shape(hidden)[1], hidden.dtype)[1:]
+    change = tf.reduce_mean(tf.square(hidden[:, 1:] - hidden[:, :-1]), axis=[0, 2])
+    return tf.reduce_sum(change * steps) / tf.cast(tf.maximum(length - 1, 1), hidden.dtype)
+
+
+def squared_norm(weights):
+    """‖W‖², summed over all arrays."""
+    return tf.add_n([tf.reduce_sum(tf.square(weight)) for weight in weights])
+
+
+def l1(w, omega):
+    """Σ |omega ⊙ w|."""
+    return tf.reduce_sum(tf.abs(omega * w))
