@@ -1,0 +1,32 @@
+"""The one exception that a user is meant to read."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake or a lack that the user can cure; its message is one line: what, where, cure.
+
+    Commands print it as `error: ...` without a traceback and exit with code 1. `details` are lines
+    shown below it, such as the diff of two configurations.
+    """
+
+    def __init__(self, message: str, details: str = ""):
+        """Keep both texts in `args`, so that the error survives a pickle."""
+        super().__init__(message, details)
+        self.details = details
+
+    def __str__(self) -> str:
+        """The message alone."""
+        return str(self.args[0])
+
+
+class UsageError(UserError):
+    """A command line that makes no sense; exit code 2."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """` (did you mean 'x'?)` for the nearest known name, or an empty string."""
+    by_lower = {word.lower(): word for word in sorted(known)}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    return f" (did you mean {by_lower[near[0]]!r}?)" if near else ""
