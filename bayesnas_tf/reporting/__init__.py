@@ -1,0 +1,1 @@
+"""What a user sees: figures, TensorBoard, the progress bar, tables and exported models."""

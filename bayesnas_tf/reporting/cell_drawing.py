@@ -1,0 +1,159 @@
+"""The learned cell as SVG, as pixels and as Graphviz text. No external program draws."""
+
+from xml.sax.saxutils import escape, quoteattr
+
+import numpy as np
+
+from bayesnas_tf.reporting import cell_layout as layout
+from bayesnas_tf.reporting.raster import Canvas, text_width
+from bayesnas_tf.space.genotype import Genotype
+
+FONT = "'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', sans-serif"
+CURVE_STEPS = 24
+
+
+def svg(genotype: Genotype) -> str:
+    """A self-contained SVG file of the cell, on white."""
+    figure = layout.lay_out(genotype)
+    parts = [
+        *(_svg_arrow(arrow) for arrow in figure.arrows),
+        *(_svg_box(box) for box in figure.boxes),
+        *(_svg_disc(disc) for disc in figure.discs),
+        *(_svg_text(text) for text in figure.texts),
+    ]
+    return "\n".join([_svg_start(genotype, figure), *parts, "</svg>", ""])
+
+
+def pixels(genotype: Genotype, scale: float = 1.5) -> np.ndarray:
+    """The same figure, uint8 [H, W, 3]; `scale` pixels per pixel of the SVG."""
+    figure = layout.lay_out(genotype)
+    canvas = Canvas(figure.width, figure.height, scale)
+    for arrow in figure.arrows:
+        head = layout.arrow_head(arrow)
+        canvas.line([*_bezier(arrow.curve), _stem_end(head)], arrow.colour, arrow.width)
+        canvas.polygon(head, arrow.colour)
+    for box in figure.boxes:
+        corner = (box.x - box.width / 2, box.y - box.height / 2)
+        canvas.box(corner, (box.width, box.height), box.fill, box.stroke, box.radius)
+    for disc in figure.discs:
+        canvas.disc((disc.x, disc.y), disc.radius, disc.fill, disc.stroke)
+    for text in figure.texts:
+        _draw_text(canvas, text)
+    return canvas.pixels()
+
+
+def dot(genotype: Genotype) -> str:
+    """The cell for Graphviz: `dot -Tpdf cell.dot`."""
+    lines = [
+        f"digraph {_dot_id(genotype.name)} {{",
+        '  graph [rankdir=LR, fontname="Helvetica", bgcolor="white"];',
+        '  node [fontname="Helvetica", shape=circle, width=0.4, fixedsize=true];',
+        '  edge [fontname="Helvetica", fontsize=11];',
+        '  "x_t" [shape=plaintext]; "h_{t-1}" [shape=plaintext, fixedsize=false]; "h_t" [shape=plaintext];',
+        "  mean [shape=box, width=0.7];",
+        '  0 [style=filled, fillcolor="#1f2937", fontcolor="white"];',
+        '  "x_t" -> 0;',
+        '  "h_{t-1}" -> 0;',
+    ]
+    for number, node in enumerate(genotype.nodes, start=1):
+        colour = _hex(layout.op_colour(node.op))
+        lines.append(
+            f'  {node.source} -> {number} [label="{node.op}", color="{colour}", fontcolor="{colour}"];'
+        )
+    grey = _hex(layout.RULE)
+    lines += [f'  {k} -> mean [color="{grey}"];' for k in sorted(set(genotype.output))]
+    return "\n".join([*lines, '  mean -> "h_t";', "}", ""])
+
+
+def _dot_id(name: str) -> str:
+    """A quoted Graphviz identifier."""
+    return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _hex(colour: layout.Colour) -> str:
+    """#rrggbb."""
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+def _stem_end(head: tuple[layout.Point, ...]) -> layout.Point:
+    """The middle of an arrow head's base: a line that went to the tip would blunt it."""
+    (_, (x1, y1), (x2, y2)) = head
+    return (x1 + x2) / 2, (y1 + y2) / 2
+
+
+def _bezier(curve: tuple[layout.Point, ...]) -> list[layout.Point]:
+    """Points on a cubic curve."""
+    t = np.linspace(0.0, 1.0, CURVE_STEPS + 1)[:, None]
+    p0, p1, p2, p3 = (np.asarray(point) for point in curve)
+    points = (1 - t) ** 3 * p0 + 3 * (1 - t) ** 2 * t * p1 + 3 * (1 - t) * t**2 * p2 + t**3 * p3
+    return [(float(x), float(y)) for x, y in points]
+
+
+def _draw_text(canvas: Canvas, text: layout.Text) -> None:
+    """Text with its subscript; Pillow's font has one weight, so bold is drawn twice, half a pixel apart."""
+    small = 0.72 * text.size
+    x = text.x
+    if text.anchor == "middle":
+        x -= (text_width(text.text, text.size) + text_width(text.subscript, small)) / 2
+    for shift in (0.0, 0.5) if text.bold else (0.0,):
+        width = canvas.text((x + shift, text.y), text.text, text.size, text.colour)
+    if text.subscript:
+        canvas.text((x + width, text.y + 0.3 * text.size), text.subscript, small, text.colour)
+
+
+def _svg_start(genotype: Genotype, figure: layout.Layout) -> str:
+    """The opening tag, title and description for readers that do not see, and the paper."""
+    size = f'width="{figure.width:.0f}" height="{figure.height:.0f}"'
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {figure.width:.0f} {figure.height:.0f}" '
+        f'role="img" aria-labelledby="title desc" font-family={quoteattr(FONT)}>\n'
+        f'<title id="title">{escape(genotype.name)}: recurrent cell of {len(genotype.nodes)} nodes</title>\n'
+        f'<desc id="desc">{escape(str(genotype))}</desc>\n<rect {size} fill="#fff"/>'
+    )
+
+
+def _svg_arrow(arrow: layout.Arrow) -> str:
+    """The line up to the arrow head, and the head."""
+    head = layout.arrow_head(arrow)
+    (p0, p1, p2, p3), end, colour = arrow.curve, _stem_end(head), _hex(arrow.colour)
+    path = f"M{_xy(p0)} C{_xy(p1)} {_xy(p2)} {_xy(p3)} L{_xy(end)}"
+    corners = " ".join(_xy(point) for point in head)
+    return (
+        f'<g class="{arrow.kind}"><path d="{path}" fill="none" stroke="{colour}" '
+        f'stroke-width="{arrow.width:g}"/><polygon points="{corners}" fill="{colour}"/></g>'
+    )
+
+
+def _xy(point: layout.Point) -> str:
+    """Coordinates to a tenth of a pixel."""
+    return f"{point[0]:.1f},{point[1]:.1f}"
+
+
+def _svg_box(box: layout.Box) -> str:
+    """A rounded rectangle."""
+    stroke = f' stroke="{_hex(box.stroke)}"' if box.stroke else ""
+    return (
+        f'<rect x="{box.x - box.width / 2:.1f}" y="{box.y - box.height / 2:.1f}" width="{box.width:.1f}" '
+        f'height="{box.height:.1f}" rx="{box.radius:g}" fill="{_hex(box.fill)}"{stroke}/>'
+    )
+
+
+def _svg_disc(disc: layout.Disc) -> str:
+    """A node."""
+    return (
+        f'<circle cx="{disc.x:.1f}" cy="{disc.y:.1f}" r="{disc.radius:g}" fill="{_hex(disc.fill)}" '
+        f'stroke="{_hex(disc.stroke)}" stroke-width="2"/>'
+    )
+
+
+def _svg_text(text: layout.Text) -> str:
+    """A line of text; a variable with a subscript is in italics."""
+    style = ' font-weight="600"' if text.bold else ""
+    style += ' font-style="italic"' if text.subscript else ""
+    small = f"{0.72 * text.size:.1f}"
+    below = f'<tspan dy="{0.3 * text.size:.1f}" font-size="{small}">{escape(text.subscript)}</tspan>'
+    return (
+        f'<text x="{text.x:.1f}" y="{text.y + 0.35 * text.size:.1f}" font-size="{text.size:g}" '
+        f'text-anchor="{text.anchor}" fill="{_hex(text.colour)}"{style}>'
+        f"{escape(text.text)}{below if text.subscript else ''}</text>"
+    )
