@@ -1,0 +1,44 @@
+"""The scalars' own moves inside the train step: L1 shrinkage and the gauge.
+
+TensorFlow, for tensors of any float dtype; shapes are static, so that it compiles under XLA.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from bayesnas_tf.space import topology
+
+
+def rms(w: tf.Tensor) -> tf.Tensor:
+    """Rescale the scalars [E, O] into each node to root-mean-square 1 (section 3, Gauge).
+
+    With a norm on the nodes the loss does not change, and L1 can no longer shrink w for free. A node whose
+    scalars are all 0 (or vanish when squared) is left as it is.
+    """
+    edge_total, operations = w.shape
+    membership = tf.constant(_membership(edge_total), w.dtype)
+    terms = tf.constant(_membership(edge_total).sum(axis=0) * operations, w.dtype)
+    # a sum of products, not a matmul: TF32 would cost three digits on a GPU
+    squares = tf.reduce_sum(tf.square(w), axis=1)
+    mean = tf.reduce_sum(membership * squares[:, None], axis=0) / terms
+    root = tf.sqrt(tf.where(mean > 0.0, mean, tf.ones_like(mean)))
+    return w / tf.reduce_sum(membership * root[None, :], axis=1)[:, None]
+
+
+def soft_threshold(w: tf.Tensor, amount: tf.Tensor) -> tf.Tensor:
+    """sign(w) max(|w| - amount, 0): the minimum over x of (x - w)^2 / 2 + amount |x|, for amount >= 0.
+
+    The proximal step of the L1 term in (M5), after w's gradient step: amount = lr_w (lambda_w / T) omega.
+    """
+    return tf.sign(w) * tf.nn.relu(tf.abs(w) - amount)
+
+
+def travel(lr_w: float, l1: float, omega: np.ndarray, steps: int) -> np.ndarray:
+    """lr_w l1 omega steps: how far L1 alone moves each scalar in `steps` steps; l1 = lambda_w / T."""
+    return lr_w * l1 * steps * omega
+
+
+def _membership(edge_total: int) -> np.ndarray:
+    """[E, n], 1 where the edge leads into that node."""
+    targets = topology.edges(topology.node_count(edge_total))[:, 1]
+    return np.eye(targets.max())[targets - 1]

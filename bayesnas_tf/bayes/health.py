@@ -1,0 +1,174 @@
+"""What a search must say about itself (section 8): can its signal be trusted? NumPy only."""
+
+import dataclasses
+import math
+from typing import Any, Callable, NamedTuple
+
+import numpy as np
+
+from bayesnas_tf.bayes.scores import SCORES, Context
+from bayesnas_tf.space.genotype import Genotype
+
+LEAST_GAIN = 0.05
+BALANCE = 10.0
+LEAST_RELIABILITY = 0.7
+LEAST_STABILITY = 0.5
+MOST_IDENTITY = 0.5
+
+
+class Structure(NamedTuple):
+    """The shape of a cell: shares of its nodes fed by node 0 and of identity, and the mean depth in steps."""
+
+    star_share: float
+    mean_depth: float
+    identity_share: float
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks 1..N of the flattened values; equal values share the average of their ranks."""
+    _, inverse, counts = np.unique(np.ravel(values), return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return (last - (counts - 1) / 2.0)[inverse.ravel()]
+
+
+def spearman(a: np.ndarray, b: np.ndarray) -> float:
+    """Spearman's rank correlation of two arrays of one size; NaN where one is constant or holds a NaN."""
+    if np.isnan(a).any() or np.isnan(b).any():
+        return math.nan
+    x, y = ranks(a), ranks(b)
+    x, y = x - x.mean(), y - y.mean()
+    scale = math.sqrt(float(x @ x) * float(y @ y))
+    return float(x @ y) / scale if scale > 0.0 else math.nan
+
+
+def h_reliability(h_windows: np.ndarray) -> float:
+    """Spearman between the mean h of the even and of the odd windows; [K, E, O]; NaN for K < 2."""
+    if len(h_windows) < 2:
+        return math.nan
+    return spearman(h_windows[0::2].mean(axis=0), h_windows[1::2].mean(axis=0))
+
+
+def choice_stability(
+    h_windows: np.ndarray, choose: Callable[[np.ndarray], np.ndarray], resamples: int, seed: int
+) -> np.ndarray:
+    """Per node the share of bootstrap resamples over windows that choose as the full h does; [n].
+
+    `choose` maps h [E, O] to one number per node, as `prune.choices`: dead is a choice as any other. Windows
+    [K, E, O] are drawn with replacement from a generator of its own with `seed`.
+    """
+    generator = np.random.default_rng(seed)
+    windows = len(h_windows)
+    full = np.asarray(choose(h_windows.mean(axis=0)))
+    same = np.zeros(full.shape)
+    for _ in range(resamples):
+        drawn = generator.integers(windows, size=windows)
+        same += np.asarray(choose(h_windows[drawn].mean(axis=0))) == full
+    return same / resamples
+
+
+def structure(genotype: Genotype) -> Structure:
+    """Star share, mean depth and identity share of a cell."""
+    total = len(genotype.nodes)
+    star = sum(node.source == 0 for node in genotype.nodes)
+    identity = sum(node.op == "identity" for node in genotype.nodes)
+    return Structure(star / total, sum(genotype.depths()) / total, identity / total)
+
+
+def gain(unigram_nats: float, supernet_nats: float) -> float:
+    """1 - supernet / unigram: the share of the word-frequency loss that the supernet has removed."""
+    return 1.0 - supernet_nats / unigram_nats
+
+
+def pull_ratio(gradient_rms: np.ndarray, l1_pull: np.ndarray) -> np.ndarray:
+    """L1 pull (lambda_w / T) omega over the rms of the data gradient on w, elementwise; 0 / 0 is NaN."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(l1_pull, dtype=np.float64) / np.asarray(gradient_rms, dtype=np.float64)
+
+
+def oracle_correlations(context: Context) -> dict[str, float]:
+    """Spearman of every score that the context allows with its one-shot oracle."""
+    truth = SCORES["oracle"](context)
+    names = [name for name in SCORES if name != "oracle"]
+    if context.gradient is None:
+        names.remove("taylor")
+    return {name: spearman(SCORES[name](context), truth) for name in names}
+
+
+@dataclasses.dataclass(frozen=True)
+class Health:
+    """The numbers of one search that tell signal from noise; NaN = not measured.
+
+    Losses in nats per token; `pull_ratio` and `travel` are medians over the scalars; `choice_stability` is
+    per node.
+    """
+
+    unigram_nats: float = math.nan
+    train_nats: float = math.nan
+    valid_nats: float = math.nan
+    pull_ratio: float = math.nan
+    travel: float = math.nan
+    h_reliability: float = math.nan
+    choice_stability: tuple[float, ...] = ()
+    star_share: float = math.nan
+    mean_depth: float = math.nan
+    identity_share: float = math.nan
+    oracle_correlations: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def gain(self) -> float:
+        """The gain over word frequencies on validation text."""
+        return gain(self.unigram_nats, self.valid_nats)
+
+    @property
+    def stability(self) -> float:
+        """Mean of `choice_stability` over the nodes."""
+        return float(np.mean(self.choice_stability)) if self.choice_stability else math.nan
+
+    @property
+    def warnings(self) -> list[str]:
+        """One plain sentence for each number that says: do not trust this cell. NaN warns of nothing."""
+        checks = [
+            (
+                self.gain < LEAST_GAIN,
+                f"The supernet gains {self.gain:.1%} over word frequencies (under {LEAST_GAIN:.0%}): it has "
+                "learned too little to rank operations.",
+            ),
+            (
+                self.pull_ratio >= BALANCE,
+                f"L1 pulls {self.pull_ratio:.3g} times as hard on w as the data: all scalars fall together, "
+                "nothing is selected.",
+            ),
+            (
+                self.pull_ratio <= 1.0 / BALANCE,
+                f"L1 pulls on w with only {self.pull_ratio:.3g} of the data gradient: nothing is selected.",
+            ),
+            (
+                self.h_reliability < LEAST_RELIABILITY,
+                f"Two halves of the Hessian windows agree with rank correlation {self.h_reliability:.2f} "
+                f"only (under {LEAST_RELIABILITY}): use more windows or probes.",
+            ),
+            (
+                self.stability < LEAST_STABILITY,
+                f"Resampled windows choose the same input and operation for {self.stability:.0%} of nodes.",
+            ),
+            (self.star_share == 1.0, "Every node takes its input from node 0: the cell is a star."),
+            (self.identity_share >= MOST_IDENTITY, f"{self.identity_share:.0%} of the nodes are identity."),
+        ]
+        return [sentence for applies, sentence in checks if applies]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, gain, stability and warnings, as JSON for summary.json; None where not finite."""
+        values = dataclasses.asdict(self)
+        values.update(gain=self.gain, stability=self.stability, warnings=self.warnings)
+        return _finite(values)
+
+
+def _finite(value: Any) -> Any:
+    """The value for JSON: tuples as lists, numbers that are not finite as None."""
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_finite(entry) for entry in value]
+    if isinstance(value, (float, np.floating)):
+        return float(value) if math.isfinite(value) else None
+    return value
