@@ -1,0 +1,88 @@
+"""Genotype: JSON round trip, each error, depths and the parameter counts of the thesis."""
+
+import json
+
+import pytest
+
+from bayesnas_tf.space.genotype import FORMAT, Genotype, Node, parameter_count
+
+CELL = Genotype(
+    (Node(0, "relu"), Node(1, "tanh"), Node(0, "identity")),
+    (1, 2, 3),
+    "example",
+    {"config": "ptb", "seed": 0, "lambda_w": 0.17},
+)
+
+
+def edited(**changes):
+    """The JSON object of `CELL` with some keys replaced."""
+    return {**CELL.to_dict(), **changes}
+
+
+def test_json_round_trip(tmp_path):
+    path = tmp_path / "genotype.json"
+    CELL.save(path)
+    read = Genotype.load(path)
+    assert read == CELL and read.provenance == CELL.provenance
+    assert json.loads(path.read_text()) == {
+        "format": "bayesnas_tf.genotype/1",
+        "nodes": [{"source": 0, "op": "relu"}, {"source": 1, "op": "tanh"}, {"source": 0, "op": "identity"}],
+        "output": [1, 2, 3],
+        "name": "example",
+        "provenance": {"config": "ptb", "seed": 0, "lambda_w": 0.17},
+    }
+
+
+def test_name_and_provenance_may_be_missing():
+    data = edited()
+    del data["name"], data["provenance"]
+    assert Genotype.from_dict(data).nodes == CELL.nodes
+
+
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        ([], "not a genotype"),
+        ({}, FORMAT),
+        (edited(format="bayesnas_tf.genotype/2"), FORMAT),
+        (edited(nodes=None), "broken genotype"),
+        (edited(nodes=[{"op": "relu"}]), "broken genotype: KeyError.'source'"),
+        (edited(nodes=[{"source": None, "op": "relu"}]), "broken genotype"),
+        (edited(output=1), "broken genotype"),
+        (edited(nodes=[]), "has no nodes"),
+        (edited(nodes=[{"source": 1, "op": "relu"}]), r"node 1 of genotype 'example'.*one of 0\.\.0"),
+        (edited(nodes=[{"source": -1, "op": "relu"}]), "input from node -1"),
+        (edited(nodes=[{"source": 0, "op": "swish"}]), "unknown operation 'swish'"),
+        (edited(output=[]), "must list nodes"),
+        (edited(output=[4]), r"must list nodes of 0\.\.3"),
+    ],
+)
+def test_each_error_says_what_is_wrong(data, words):
+    with pytest.raises(ValueError, match=words):
+        Genotype.from_dict(data)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", json.dumps(edited(output=[9]))])
+def test_load_names_the_file(tmp_path, text):
+    path = tmp_path / "broken.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="broken.json"):
+        Genotype.load(path)
+
+
+def test_depths_and_short_form():
+    assert CELL.depths() == [1, 2, 1]
+    assert str(CELL) == "relu0 tanh1 identity0 -> mean 1 2 3"
+
+
+@pytest.mark.parametrize(
+    "vocabulary, units, nodes, expected",
+    [
+        (10_000, 850, 8, 22_960_000),
+        (10_000, 850, 6, 20_070_000),
+        (33_278, 700, 8, 33_127_878),
+        (33_278, 700, 6, 31_167_878),
+    ],
+)
+def test_parameter_counts_of_tables_5_2_and_5_3(vocabulary, units, nodes, expected):
+    assert parameter_count(vocabulary, units, nodes) == expected
