@@ -1,0 +1,1 @@
+"""Training: compiled steps, the search loop and the evaluation loop."""

@@ -1,0 +1,70 @@
+"""What gin may set about training: windows, weights and architecture scalars."""
+
+import dataclasses
+from typing import Literal, get_args
+
+import gin
+
+Gauge = Literal["none", "rms"]
+Compile = Literal["auto", "graph", "xla"]
+
+
+def _at_least(owner, minimum, *names):
+    """Refuse a setting below its minimum."""
+    for name in names:
+        if getattr(owner, name) < minimum:
+            raise ValueError(
+                f"{type(owner).__name__}.{name}={getattr(owner, name)} must be at least {minimum}"
+            )
+
+
+@gin.register
+@dataclasses.dataclass(frozen=True)
+class WindowOptions:
+    """How a corpus becomes windows of batch rows and time steps."""
+
+    batch_size: int = 64
+    bptt: int = 35
+    jitter: bool = True  # DARTS' random lengths
+    bucket: int = 0  # pad lengths to multiples of this; 0: one graph for every length, or 10 under XLA
+
+    def __post_init__(self):
+        """Refuse values that give no window."""
+        _at_least(self, 1, "batch_size", "bptt")
+        _at_least(self, 0, "bucket")
+
+
+@gin.register
+@dataclasses.dataclass(frozen=True)
+class WeightOptions:
+    """Clipped SGD on the weights W."""
+
+    lr: float = 10.0
+    clip: float = 0.25  # joint norm of all gradients of W; 0: none
+    weight_decay: float = 8e-7  # λ of λ‖W‖²
+    temporal_activation: float = 0.0  # factor of mean (h_t - h_{t-1})²
+
+    def __post_init__(self):
+        """Refuse negative values."""
+        _at_least(self, 0.0, "lr", "clip", "weight_decay", "temporal_activation")
+
+
+@gin.register
+@dataclasses.dataclass(frozen=True)
+class ScalarOptions:
+    """Proximal SGD on the architecture scalars w, with its own rate and outside the clip (M5)."""
+
+    lr: float = 1.0
+    lambda_w: float = 0.17
+    l1_per_token: bool = False  # True: λ_w against the mean loss; False: λ_w / bptt
+    gauge: Gauge = "none"
+
+    def __post_init__(self):
+        """Refuse negative values and unknown gauges."""
+        _at_least(self, 0.0, "lr", "lambda_w")
+        if self.gauge not in get_args(Gauge):
+            raise ValueError(f"ScalarOptions.gauge={self.gauge!r} must be one of {get_args(Gauge)}")
+
+    def l1(self, bptt: int) -> float:
+        """The factor of Σ|ω w| beside the mean loss: λ_w / T, or λ_w itself."""
+        return self.lambda_w if self.l1_per_token else self.lambda_w / bptt

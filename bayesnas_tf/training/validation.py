@@ -1,0 +1,41 @@
+"""Total nats of a model over a stream of ids."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from bayesnas_tf.models import losses
+
+
+class StreamNats(NamedTuple):
+    """Sums over all predicted tokens; the mean is a quotient, not stored."""
+
+    nats: float
+    tokens: int
+
+    @property
+    def mean(self) -> float:
+        """Nats per token."""
+        return self.nats / self.tokens
+
+
+def window_nats(model):
+    """A function of x, y `[B, P]`, length and state: total nats of the first `length` steps and the next state."""
+
+    def run(x, y, length, state):
+        hidden = model.hidden(x, state)
+        nats = losses.token_nats(model.decode(hidden), y)
+        valid = losses.valid_tokens(length, tf.shape(nats)[1], nats.dtype)
+        return tf.reduce_sum(tf.cast(nats * valid, tf.float64)), hidden[:, length - 1]
+
+    return run
+
+
+def stream_nats(run, model, windows, batch: int) -> StreamNats:
+    """Sum `run` (a compiled `window_nats`) over windows, the hidden state carried from zero."""
+    state, nats, tokens = model.zero_state(batch), tf.zeros([], tf.float64), 0
+    for window in windows:
+        window_total, state = run(window.x, window.y, window.length, state)
+        nats += window_total
+        tokens += batch * int(window.length)
+    return StreamNats(float(nats), tokens)
