@@ -1,0 +1,23 @@
+"""Everything between the command line and the code: flags, gin files, run directory, metrics.
+
+An entry module ends in `config.launch(main, "search")`; `main` gets a `Run`.
+"""
+
+from bayesnas_tf.config.bindings import MODULES, check_types
+from bayesnas_tf.config.launch import launch, open_run, parse, run_command
+from bayesnas_tf.config.metrics import Metrics, write_json, write_text
+from bayesnas_tf.config.run_directory import Run, record_operative
+
+__all__ = [
+    "MODULES",
+    "Metrics",
+    "Run",
+    "check_types",
+    "launch",
+    "open_run",
+    "parse",
+    "record_operative",
+    "run_command",
+    "write_json",
+    "write_text",
+]

@@ -1,0 +1,162 @@
+"""Find gin files and read them into statements, without TensorFlow and before anything is bound.
+
+Gin would search, parse, import and bind in one go, and report each missed folder as an error. Here a
+file is found and its syntax checked first, so that a misspelt name fails in a tenth of a second.
+"""
+
+import importlib.util  # noqa: F401  gin 0.5 uses it without importing it
+import re
+import tokenize
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gin import config_parser
+
+from bayesnas_tf.errors import UserError, did_you_mean
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+class Reference(NamedTuple):
+    """`@name` or `@name()` as read, before it is looked up."""
+
+    name: str
+    evaluate: bool
+
+
+class Macro(NamedTuple):
+    """`%NAME` as read."""
+
+    name: str
+
+
+class Binding(NamedTuple):
+    """`scope/selector.argument = value`; a macro `NAME = value` has no argument."""
+
+    scope: str
+    selector: str
+    argument: str
+    value: Any
+    where: str
+
+    @property
+    def macro_name(self) -> str:
+        """The name of the macro that this statement sets, or an empty string."""
+        return "" if self.argument else "/".join(filter(None, (self.scope, self.selector)))
+
+
+class Import(NamedTuple):
+    """`import module`: how a user's own file registers his classes."""
+
+    text: str
+    where: str
+
+
+class Block(NamedTuple):
+    """`selector:` above an indented group; the bindings of the group follow it."""
+
+    selector: str
+    where: str
+
+
+Statement = Binding | Import | Block
+
+
+class _Reader(config_parser.ParserDelegate):
+    """Leaves references and macros as names."""
+
+    def configurable_reference(self, scoped_configurable_name: str, evaluate: bool) -> Reference:
+        """`@name` or `@name()`."""
+        return Reference(scoped_configurable_name, evaluate)
+
+    def macro(self, macro_name: str) -> Macro:
+        """`%name`."""
+        return Macro(macro_name)
+
+
+def search_path() -> list[Path]:
+    """Where gin files are looked for, in order: here, ./gin, the checkout's gin/, the installed copy."""
+    here = Path.cwd()
+    places = [here, here / "gin"]
+    if (PACKAGE.parent / "pyproject.toml").is_file():
+        places.append(PACKAGE.parent / "gin")
+    places.append(PACKAGE / "_gin")
+    return [place for number, place in enumerate(places) if place.is_dir() and place not in places[:number]]
+
+
+def find(name: str, where: str = "--gin_file") -> Path:
+    """The path of a gin file; `UserError` names the places searched and the nearest name."""
+    given = Path(name).expanduser()
+    places = search_path()
+    for candidate in [given] if given.is_absolute() else [place / given for place in places]:
+        if candidate.is_file():
+            return candidate
+    known = {path.name for path in Path.cwd().glob("*.gin")}
+    for place in places[1:] if places and places[0] == Path.cwd() else places:
+        known |= {path.relative_to(place).as_posix() for path in place.rglob("*.gin")}
+    searched = str(given.parent) if given.is_absolute() else ", ".join(map(str, places))
+    raise UserError(
+        f"no file {name!r}. Named in {where}, looked for in {searched}{did_you_mean(name, known)}"
+    )
+
+
+def _parse(text: str, source: str) -> list[Any]:
+    """Statements of one text as gin's parser gives them; `UserError` names the line it cannot read."""
+    try:
+        return list(config_parser.ConfigParser(text, _Reader()))
+    except SyntaxError as error:
+        location = error.args[1] if len(error.args) > 1 else None
+        line, content = (location[1], location[3].strip()) if location else (error.lineno, error.text or "")
+        bare = re.search(r"Failed to parse token '([A-Za-z_]\w*)'", str(error.args[0]))
+        reason = f"write the text as '{bare[1]}', in quotes" if bare else str(error.args[0])
+        raise UserError(f"cannot read {content!r}. {source}, line {line}: {reason}") from error
+    except tokenize.TokenError as error:
+        raise UserError(
+            f"cannot read {source} to its end: {error.args[0]}. Close every bracket and quote"
+        ) from error
+
+
+def _statements(text: str, source: str, chain: tuple[Path, ...]) -> Iterator[Statement]:
+    """The statements of one text with its includes in their place."""
+    for read in _parse(text, source):
+        where = f"{source}, line {read.location.line_num}"
+        match read:
+            case config_parser.BindingStatement():
+                where = where if chain else source
+                yield Binding(read.scope, read.selector, read.arg_name, read.value, where)
+            case config_parser.BlockDeclaration():
+                yield Block(read.selector, where)
+            case config_parser.ImportStatement():
+                yield Import(read.format(), where)
+            case config_parser.IncludeStatement():
+                yield from _file(find(read.filename, where), chain)
+
+
+def _file(path: Path, chain: tuple[Path, ...]) -> Iterator[Statement]:
+    """The statements of one file; `chain` holds the files that include it."""
+    path = path.resolve()
+    if path in chain:
+        raise UserError(f"{path} includes itself. Give your own file a name of its own")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {path}: {error}") from error
+    yield from _statements(text, path.name, (*chain, path))
+
+
+def read(files: Sequence[str], params: Sequence[str] = ()) -> list[Statement]:
+    """All statements of the files in order, includes expanded, then those of the parameters."""
+    statements: list[Statement] = []
+    for name in files:
+        statements += _file(find(name), ())
+    for param in params:
+        if "=" not in param:
+            raise UserError(f"--gin_param={param} sets nothing. Write --gin_param=NAME=VALUE")
+        statements += _statements(param, f"--gin_param {param}", ())
+    return statements
+
+
+def read_text(text: str, source: str) -> list[Statement]:
+    """The statements of a configuration kept as one text, such as config.gin of a run."""
+    return list(_statements(text, source, (Path(source),)))

@@ -1,0 +1,225 @@
+"""The run directory: who may write it, what configuration it belongs to, and when it may be resumed."""
+
+import contextlib
+import dataclasses
+import difflib
+import errno
+import fcntl
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import IO, Any
+
+import gin
+
+from bayesnas_tf.config.flags import CommandLine
+from bayesnas_tf.config.metrics import write_text
+from bayesnas_tf.errors import UserError
+
+CONFIG = "config.gin"
+_HEADER = "# bayesnas_tf run: "
+_LOCK = ".lock"
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One run of a command: where it writes and everything the command line said about it.
+
+    `config_text` is the whole configuration as one text that gin can parse again; `resumed` tells that
+    the directory already held this very run. `options` has the flags of the command alone. The run
+    holds the lock of its directory until `close`, or until the process ends in whatever way.
+    """
+
+    command: str
+    directory: Path
+    seed: int
+    data_dir: Path
+    config_name: str
+    config_text: str
+    dry_run: bool
+    verbose: bool
+    overwrite: bool
+    resumed: bool
+    options: SimpleNamespace
+    lock: IO[str] | None = dataclasses.field(default=None, repr=False, compare=False)
+
+    def close(self) -> None:
+        """Let another process write the directory."""
+        if self.lock is not None:
+            self.lock.close()
+
+
+def config_name(line: CommandLine) -> str:
+    """The stem of the first gin file; the command's name where there is none."""
+    return Path(line.gin_files[0]).stem if line.gin_files else line.command
+
+
+def default_directory(line: CommandLine) -> Path:
+    """`runs/<config>-seed<seed>`, with the cell's name between where `--genotype` gives one."""
+    genotype = getattr(line.options, "genotype", "")
+    parts = [config_name(line)]
+    if genotype:
+        path = Path(genotype)
+        parts.append(path.resolve().parent.name if path.name == "genotype.json" else path.stem)
+    name = "-".join([*parts, f"seed{line.seed}"])
+    return Path("runs") / re.sub(r"[^\w.-]+", "_", name)
+
+
+def _identity(line: CommandLine) -> dict[str, Any]:
+    """What, besides the configuration, makes two runs the same run."""
+    identity: dict[str, Any] = {"command": line.command, "seed": line.seed}
+    genotype = getattr(line.options, "genotype", "")
+    if genotype:
+        identity["genotype"] = _cell(genotype)
+    return identity
+
+
+def _cell(genotype: str) -> str:
+    """A genotype's name, or its cell where it is a file: the same file may hold another cell tomorrow."""
+    path = Path(genotype).expanduser()
+    if not path.is_file():
+        return genotype
+    content = path.read_bytes()
+    try:
+        data = json.loads(content)
+        cell = " ".join(f"{node['op']}{node['source']}" for node in data["nodes"])
+        return f"{cell} -> mean {' '.join(map(str, data['output']))}"
+    except (ValueError, KeyError, TypeError):
+        return "file " + hashlib.sha256(content).hexdigest()[:12]
+
+
+def open_run(line: CommandLine, config_text: str) -> Run:
+    """Claim the directory of a run: make it, resume it, or say in one `UserError` why not.
+
+    Nothing that lies there is touched unless it is a run directory and `--overwrite` was given. A dry
+    run claims and writes nothing.
+    """
+    directory = line.run_dir or default_directory(line)
+    run = Run(
+        command=line.command,
+        directory=directory,
+        seed=line.seed,
+        data_dir=line.data_dir,
+        config_name=config_name(line),
+        config_text=config_text,
+        dry_run=line.dry_run,
+        verbose=line.verbose,
+        overwrite=line.overwrite,
+        resumed=False,
+        options=line.options,
+    )
+    if line.dry_run:
+        return run
+    text = f"{_HEADER}{json.dumps(_identity(line), sort_keys=True)}\n{config_text.rstrip()}\n"
+    with _writing(directory):
+        stored = _stored(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = _locked(directory)
+        try:
+            if stored is not None and not line.overwrite:
+                _check_same(directory, stored, text)
+                return dataclasses.replace(run, resumed=True, lock=lock)
+            if stored is not None:
+                _empty(directory)
+            write_text(directory / CONFIG, text)
+        except BaseException:
+            lock.close()
+            raise
+    return dataclasses.replace(run, lock=lock)
+
+
+@contextlib.contextmanager
+def _writing(directory: Path) -> Iterator[None]:
+    """Turn what the file system refuses into one readable error."""
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(f"cannot write {directory}: {reason}. Choose another --run_dir") from error
+
+
+def _stored(directory: Path) -> str | None:
+    """config.gin of an earlier run; None for a new or empty directory; `UserError` for any other."""
+    config = directory / CONFIG
+    if config.is_file():
+        text = config.read_text(encoding="utf-8", errors="replace")
+        if text.startswith(_HEADER):
+            return text
+    if directory.is_dir() and any(path.name != _LOCK for path in directory.iterdir()):
+        raise UserError(f"{directory} holds files but no run. Choose another --run_dir, or empty it yourself")
+    return None
+
+
+def _locked(directory: Path) -> IO[str]:
+    """The open lock file of the directory; the system lets go of it when the process ends."""
+    lock = (directory / _LOCK).open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise UserError(
+            f"another process is writing {directory}. Wait for it to end, or choose another --run_dir"
+        ) from error
+    except OSError as error:
+        # Some network file systems know no locks; a run there is better than none.
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+            lock.close()
+            raise
+    return lock
+
+
+def _settings(text: str) -> list[str]:
+    """The lines of a configuration that set something, one fact per line."""
+    first, _, rest = text.partition("\n")
+    try:
+        identity = json.loads(first.removeprefix(_HEADER))
+    except ValueError:
+        identity = {"header": first}
+    lines = [line.rstrip() for line in rest.splitlines()]
+    return [f"{key}: {value}" for key, value in identity.items()] + [
+        line for line in lines if line and not line.startswith("#")
+    ]
+
+
+def _check_same(directory: Path, stored: str, text: str) -> None:
+    """Refuse to go on with a run under another configuration than it began with."""
+    old, new = _settings(stored), _settings(text)
+    if old != new:
+        changes = difflib.unified_diff(old, new, lineterm="", n=0)
+        details = "\n".join(line for line in changes if not line.startswith(("---", "+++", "@@")))
+        raise UserError(
+            f"{directory} was begun with another configuration (- then, + now). "
+            "Use another --run_dir, or --overwrite to begin again",
+            details,
+        )
+
+
+def _empty(directory: Path) -> None:
+    """Remove everything but the lock; config.gin last, so that an interrupted removal can be repeated."""
+    children = sorted(directory.iterdir(), key=lambda path: path.name == CONFIG)
+    for path in children:
+        if path.name == _LOCK:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def stored_config(directory: Path) -> str:
+    """The configuration of a run directory as one gin text; `UserError` where there is no run."""
+    text = _stored(directory) if directory.is_dir() else None
+    if text is None:
+        raise UserError(
+            f"no run in {directory}: it has no {CONFIG}. Give the directory that `evaluate` wrote"
+        )
+    return text
+
+
+def record_operative(run: Run) -> None:
+    """Write operative_config.gin: every parameter that was used, defaults included."""
+    write_text(run.directory / "operative_config.gin", gin.operative_config_str())

@@ -1,0 +1,14 @@
+"""Write a trained run as a SavedModel."""
+
+from bayesnas_tf import config
+
+
+def main(run: config.Run) -> None:
+    """Do what the command line asked for."""
+    from bayesnas_tf.reporting import commands  # TensorFlow loads here, after the flags are known to be right
+
+    commands.run_export(run)
+
+
+if __name__ == "__main__":
+    config.launch(main, "export")
