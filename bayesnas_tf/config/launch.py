@@ -113,7 +113,8 @@ def run_command(
             run.close()
         return 0
     except KeyboardInterrupt:
-        print("interrupted. The same command resumes from the last checkpoint", file=sys.stderr)
+        cure = "resumes from what is saved" if command in ("search", "evaluate") else "begins again"
+        print(f"interrupted. The same command {cure}", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
         _fail(error, verbose)

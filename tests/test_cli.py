@@ -1,0 +1,212 @@
+"""The command line as a user meets it: help, one-line errors, exit codes, interruption, the wheel."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from bayesnas_tf import config
+from bayesnas_tf.config import flags
+from bayesnas_tf.errors import UsageError, UserError
+
+MODULES = ("tests.configurables",)
+COMMANDS = ("search", "evaluate", "export", "score")
+COMMON = ("gin_file", "gin_param", "run_dir", "data_dir", "seed", "overwrite", "dry_run", "verbose")
+
+# A command of its own, so that these tests need no model.
+PROGRAM = """
+import time
+from bayesnas_tf import config
+
+def main(run):
+    print("begun", run.directory, flush=True)
+    time.sleep({seconds})
+
+config.launch(main, "search", modules=("tests.configurables",))
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """A folder with one configuration as the current one."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "toy.gin").write_text("ToyOptions.units = 5\n")
+    return tmp_path
+
+
+@pytest.fixture
+def python(root, here):
+    """Start Python with this package on its path; returns the process."""
+
+    def start(*arguments):
+        environment = {**os.environ, "PYTHONPATH": str(root)}
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=here,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+def failing(error):
+    """A main that raises."""
+
+    def main(run):
+        raise error
+
+    return main
+
+
+def run(main, *arguments, command="search"):
+    """The exit code of a command in this process."""
+    return config.run_command(main, command, ["--gin_file=toy.gin", *arguments], MODULES)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_lists_every_flag_at_once_and_imports_no_tensorflow(python, command):
+    begin = time.monotonic()
+    process = python("-X", "importtime", "-m", f"bayesnas_tf.{command}", "--help")
+    out, err = process.communicate()
+    assert process.returncode == 0
+    own = {"search": ["diagnose"], "evaluate": ["genotype"], "export": ["run", "out"]}
+    for flag in (*COMMON, *own.get(command, ["model", "text", "generate"])):
+        assert f"--{flag}" in out
+    imported = {line.rsplit("|", 1)[-1].strip() for line in err.splitlines()}
+    assert not imported & {"tensorflow", "keras", "numpy", "tensorflow_datasets"}
+    assert time.monotonic() - begin < 1.0 + 2.0  # measured 0.15 s; the rest is for a loaded machine
+
+
+def test_a_misspelt_flag_is_a_usage_error(capfd):
+    assert run(failing(AssertionError), "--sede=3") == 2
+    assert capfd.readouterr().err == "error: unknown flag --sede of search (did you mean '--seed'?)\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "part"),
+    [
+        ("search", [], "needs a configuration"),
+        ("search", ["ptb.gin"], "--gin_file=ptb.gin"),
+        ("search", ["--gin_file=a.gin", "--seed=one"], "--seed=one"),
+        ("search", ["--gin_file=a.gin", "--seed=-1"], "--seed=-1"),
+        ("search", ["--gin_file=a.gin", "--genotype=x"], "--genotype of search"),
+        ("export", [], "--run="),
+        ("score", ["--text=a"], "--model="),
+        ("score", ["--model=a"], "--generate=N"),
+    ],
+)
+def test_a_command_says_what_it_lacks(command, arguments, part):
+    with pytest.raises(UsageError) as caught:
+        flags.parse(command, arguments)
+    assert part in str(caught.value)
+
+
+def test_paths_follow_from_other_flags(monkeypatch, tmp_path):
+    monkeypatch.setenv("BAYESNAS_DATA", "/corpora")
+    line = flags.parse("score", ["--run_dir=r", "--generate=3"])
+    assert str(line.options.model) == "r/saved_model"
+    assert str(line.data_dir) == "/corpora"
+    monkeypatch.delenv("BAYESNAS_DATA")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert flags.parse("search", ["--gin_file=a"]).data_dir == tmp_path / ".cache" / "bayesnas_tf"
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (UserError("no text. In a.txt. Write one"), "error: no text. In a.txt. Write one\n"),
+        (UserError("changed", "-a\n+b"), "error: changed\n-a\n+b\n"),
+        (ValueError("units = 0.\n  Take more"), "error: units = 0. Take more\n"),
+        (
+            RuntimeError("out of\nmemory"),
+            "error: RuntimeError: out of memory. Add --verbose for the place in the code\n",
+        ),
+    ],
+)
+def test_a_failure_is_one_line(capfd, error, line):
+    assert run(failing(error)) == 1
+    assert capfd.readouterr().err == line
+
+
+def test_verbose_adds_the_traceback(capfd):
+    assert run(failing(ValueError("units")), "--verbose") == 1
+    err = capfd.readouterr().err
+    assert "Traceback" in err
+    assert err.endswith("error: units\n")
+
+
+def test_an_option_refused_by_its_class_is_one_line(capfd):
+    def main(_):
+        import gin
+
+        gin.get_configurable("ToyOptions")()
+
+    assert run(main, "--gin_param=ToyOptions.units = 0") == 1
+    assert capfd.readouterr().err == "error: units = 0 must be at least 1 (in ToyOptions)\n"
+
+
+def test_an_interrupted_run_says_how_to_go_on_and_frees_its_directory(python):
+    process = python("-c", PROGRAM.format(seconds=60), "--gin_file=toy.gin")
+    assert process.stdout.readline().startswith("begun")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (130, "interrupted. The same command resumes from what is saved\n")
+    assert run(lambda run: None) == 0
+
+
+def test_a_second_process_is_refused_until_the_first_is_killed(python, capfd):
+    process = python("-c", PROGRAM.format(seconds=60), "--gin_file=toy.gin")
+    assert process.stdout.readline().startswith("begun")
+    assert run(failing(AssertionError)) == 1
+    assert "another process is writing runs/toy-seed0" in capfd.readouterr().err
+    process.kill()
+    process.communicate()
+    assert run(lambda run: None) == 0
+
+
+def test_a_misspelt_file_is_reported_before_tensorflow_loads(python):
+    process = python("-X", "importtime", "-m", "bayesnas_tf.search", "--gin_file=toi.gin")
+    _, err = process.communicate()
+    assert process.returncode == 1
+    assert "did you mean 'toy.gin'?" in err.splitlines()[-1]
+    assert "| tensorflow" not in err
+
+
+@pytest.mark.slow
+def test_the_wheel_brings_its_gin_files(root, tmp_path):
+    pytest.importorskip("setuptools", reason="the wheel is built with the setuptools of this environment")
+    source = tmp_path / "source"
+    for name in ("bayesnas_tf", "gin"):
+        shutil.copytree(root / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(root / name, source)
+    (source / "gin" / "base").mkdir(exist_ok=True)
+    (source / "gin" / "base" / "of_the_wheel.gin").write_text("ToyOptions.units = 5\n")
+    pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
+    offline = ["--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "wheel", *offline, "-w", tmp_path / "dist", source], check=True)
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    target = tmp_path / "installed"
+    subprocess.run([*pip, "install", "--no-deps", "--target", target, wheel], check=True)
+    shutil.rmtree(source)
+
+    def installed(*arguments):
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(target)},
+            capture_output=True,
+            text=True,
+        )
+
+    assert "--gin_file" in installed("-m", "bayesnas_tf.search", "--help").stdout
+    code = "from bayesnas_tf.config import gin_files; print(gin_files.find('base/of_the_wheel.gin'))"
+    assert str(target / "bayesnas_tf" / "_gin") in installed("-c", code).stdout
+    assert "gin" not in {path.name for path in target.iterdir()}

@@ -1,0 +1,106 @@
+"""Rules of the house that no tool checks: import order, docstrings, sizes, packaging lists."""
+
+import ast
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "bayesnas_tf"
+
+# The way of the data: a folder imports from itself and from those before it.
+ROWS = ("space", "data", "bayes", "cells", "models", "curvature", "training", "reporting")
+# `config` stands beside the rows: it imports none of them, and only these may import it.
+MAY_IMPORT_CONFIG = ("training", "reporting")
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+SOURCES = [*MODULES, *sorted((ROOT / "tests").rglob("*.py"))]
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def _imports(path: Path) -> set[str]:
+    """Parts of this package that a module imports, by their first name below it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                parts = path.relative_to(ROOT).with_suffix("").parts[: -node.level]
+                base = ".".join([*parts, *filter(None, [node.module])])
+            else:
+                base = node.module or ""
+            found |= {f"{base}.{alias.name}" for alias in node.names}
+    inside = [name.split(".") for name in found]
+    return {parts[1] for parts in inside if parts[0] == "bayesnas_tf" and len(parts) > 1}
+
+
+def _wrong_imports(part: str, imported: set[str]) -> set[str]:
+    """What a folder (or an entry module) imports although it stands below."""
+    if part == "config":
+        return imported - {"config", "errors"}
+    if part not in ROWS:
+        return set()
+    allowed = {*ROWS[: ROWS.index(part) + 1], "errors", "__version__"}
+    if part in MAY_IMPORT_CONFIG:
+        allowed.add("config")
+    return imported - allowed
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_a_folder_imports_only_from_the_rows_above_it(path):
+    part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    assert not _wrong_imports(part, _imports(path))
+
+
+def test_the_import_rule_finds_a_wrong_import():
+    assert _wrong_imports("bayes", {"space", "cells"}) == {"cells"}
+    assert _wrong_imports("data", {"config"}) == {"config"}
+    assert _wrong_imports("config", {"errors", "training"}) == {"training"}
+
+
+def test_every_folder_has_its_row():
+    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert folders <= {*ROWS, "config"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_a_module_says_what_it_is(path):
+    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=_name)
+def test_files_and_functions_stay_short(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 300
+    if PACKAGE not in path.parents:
+        return
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            doc = ast.get_docstring(node) or ""
+            lines = node.end_lineno - node.lineno + 1 - len(doc.splitlines())
+            assert lines <= 40, f"{node.name} has {lines} lines"
+
+
+def test_the_gin_folder_does_not_shadow_the_library():
+    assert not list((ROOT / "gin").rglob("__init__.py"))
+
+
+def test_setuptools_lists_every_package():
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    found = {
+        path.parent.relative_to(ROOT).as_posix().replace("/", ".") for path in PACKAGE.rglob("__init__.py")
+    }
+    assert set(listed) == found | {"bayesnas_tf._gin"}
+
+
+@pytest.mark.parametrize(("file", "extra"), [("requirements.txt", "gpu"), ("requirements-cpu.txt", "cpu")])
+def test_requirements_agree_with_pyproject(file, extra):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = (ROOT / file).read_text().splitlines()
+    required = [line for line in lines if line and not line.startswith("#")]
+    assert required == project["optional-dependencies"][extra] + project["dependencies"]

@@ -1,0 +1,192 @@
+"""The run directory: made, resumed, refused, replaced and locked; and the files a run writes."""
+
+import json
+from pathlib import Path
+
+import gin
+import numpy as np
+import pytest
+
+from bayesnas_tf import config
+from bayesnas_tf.config import flags
+from bayesnas_tf.config.run_directory import default_directory
+from bayesnas_tf.errors import UserError
+
+MODULES = ("tests.configurables",)
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """A folder with one configuration as the current one."""
+    monkeypatch.chdir(tmp_path)
+    Path("toy.gin").write_text("UNITS = 5  # why\nToyOptions.units = %UNITS\n")
+    return tmp_path
+
+
+def open_run(*arguments, command="search"):
+    """The run that a command line opens; `--gin_file=toy.gin` is understood."""
+    return config.open_run(flags.parse(command, ["--gin_file=toy.gin", *arguments]), MODULES)
+
+
+def refused(*arguments, command="search"):
+    """The error of a command line that is refused."""
+    with pytest.raises(UserError) as caught:
+        open_run(*arguments, command=command)
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+def content(folder):
+    """Every file below a folder with its text, the lock aside."""
+    files = [path for path in Path(folder).rglob("*") if path.is_file() and path.name != ".lock"]
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in files}
+
+
+def cell_file(path, op):
+    """A genotype file of one node."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"nodes": [{"source": 0, "op": op}], "output": [1]}))
+    return path
+
+
+def test_a_new_run_has_its_directory_and_configuration():
+    run = open_run("--seed=3")
+    assert run.directory == Path("runs/toy-seed3")
+    assert (run.command, run.seed, run.config_name, run.resumed) == ("search", 3, "toy", False)
+    stored = (run.directory / "config.gin").read_text()
+    assert stored.endswith(run.config_text.rstrip() + "\n")
+    assert '"seed": 3' in stored.splitlines()[0]
+
+
+def test_the_default_directory_of_an_evaluation_names_the_cell():
+    def directory(genotype):
+        line = flags.parse("evaluate", ["--gin_file=a/ptb_eval.gin", f"--genotype={genotype}"])
+        return default_directory(line).as_posix()
+
+    assert directory("runs/ptb-seed1/genotype.json") == "runs/ptb_eval-ptb-seed1-seed0"
+    assert directory("cells/best.json") == "runs/ptb_eval-best-seed0"
+    assert directory("darts_v2") == "runs/ptb_eval-darts_v2-seed0"
+    assert directory("") == "runs/ptb_eval-seed0"
+
+
+def test_the_same_command_resumes():
+    run = open_run()
+    (run.directory / "kept").write_text("x")
+    run.close()
+    again = open_run()
+    assert again.resumed
+    assert (again.directory / "kept").exists()
+
+
+def test_comments_and_order_are_no_change():
+    open_run().close()
+    Path("toy.gin").write_text("ToyOptions.units = %UNITS\n# other words\nUNITS = 5\n")
+    assert open_run().resumed
+
+
+def test_a_changed_configuration_is_refused_with_its_diff():
+    open_run().close()
+    before = content("runs/toy-seed0")
+    error = refused("--gin_param=UNITS=6")
+    assert error.details.splitlines() == ["-UNITS = 5", "+UNITS = 6"]
+    assert "--overwrite" in str(error)
+    assert content("runs/toy-seed0") == before
+
+
+def test_another_seed_or_command_is_a_change():
+    open_run("--run_dir=r").close()
+    assert refused("--run_dir=r", "--seed=1").details == "-seed: 0\n+seed: 1"
+    assert "+command: evaluate" in refused("--run_dir=r", command="evaluate").details
+
+
+def test_another_cell_in_the_same_file_is_a_change(here):
+    path = cell_file(here / "s" / "genotype.json", "tanh")
+    open_run(f"--genotype={path}", command="evaluate").close()
+    cell_file(here / "moved" / "s" / "genotype.json", "tanh")
+    assert open_run("--genotype=moved/s/genotype.json", command="evaluate").resumed
+    cell_file(path, "relu")
+    assert "+genotype: relu0 -> mean 1" in refused(f"--genotype={path}", command="evaluate").details
+
+
+def test_overwrite_begins_again():
+    run = open_run()
+    (run.directory / "checkpoints").mkdir()
+    (run.directory / "checkpoints" / "old").write_text("x")
+    run.close()
+    again = open_run("--overwrite", "--gin_param=UNITS=6")
+    assert not again.resumed
+    assert list(content(again.directory)) == ["config.gin"]
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+@pytest.mark.parametrize("name", ["config.gin", "thesis.txt"])
+def test_a_directory_that_is_no_run_is_left_alone(overwrite, name):
+    Path("mine").mkdir()
+    Path("mine", name).write_text("ToyOptions.units = 3")
+    assert "holds files but no run" in str(refused("--run_dir=mine", *overwrite))
+    assert content("mine") == {name: "ToyOptions.units = 3"}
+
+
+def test_an_unwritable_directory_is_one_line():
+    Path("file").write_text("mine")
+    assert "cannot write file/run" in str(refused("--run_dir=file/run", "--overwrite"))
+    assert Path("file").read_text() == "mine"
+
+
+def test_two_processes_never_write_one_directory():
+    run = open_run()
+    before = content(run.directory)
+    assert "another process" in str(refused("--overwrite"))
+    assert content(run.directory) == before
+    run.close()
+    assert open_run().resumed
+
+
+def test_a_dry_run_writes_nothing(here):
+    run = open_run("--dry_run")
+    assert run.dry_run
+    assert "UNITS = 5" in run.config_text
+    assert [path.name for path in here.iterdir()] == ["toy.gin"]
+
+
+def test_export_reads_the_configuration_of_the_run():
+    open_run("--run_dir=r", command="evaluate").close()
+    gin.clear_config()
+    run = config.open_run(flags.parse("export", ["--run=r"]), MODULES)
+    assert gin.get_configurable("ToyOptions")().units == 5
+    assert (run.directory, run.options.out) == (Path("r"), Path("r/saved_model"))
+    with pytest.raises(UserError, match="no run in nowhere"):
+        config.open_run(flags.parse("export", ["--run=nowhere"]), MODULES)
+
+
+def test_the_operative_configuration_has_the_defaults():
+    run = open_run()
+    gin.get_configurable("ToyOptions")()
+    config.record_operative(run)
+    text = (run.directory / "operative_config.gin").read_text()
+    assert "ToyOptions.rate = 0.5" in text
+    assert "ToyOptions.units = %UNITS" in text
+
+
+def test_metrics_survive_a_torn_line_and_forget_later_steps(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    metrics = config.Metrics(path)
+    for step in range(1, 5):
+        metrics.append({"step": step, "nats": np.float32(step), "ppl": float("nan")})
+    with path.open("a") as file:
+        file.write('{"step": 5, "na')
+    metrics = config.Metrics(path)
+    metrics.truncate_after(2)
+    metrics.append({"step": 3, "nats": 0.5})
+    assert [row["step"] for row in metrics.rows()] == [1, 2, 3]
+    assert metrics.rows()[0] == {"step": 1, "nats": 1.0, "ppl": None}
+
+
+def test_an_object_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "summary.json"
+    config.write_json(path, {"a": np.arange(2), "b": {"c": np.bool_(True)}, "d": Path("x")})
+    assert json.loads(path.read_text()) == {"a": [0, 1], "b": {"c": True}, "d": "x"}
+    with pytest.raises(TypeError):
+        config.write_json(path, {"a": object()})
+    assert json.loads(path.read_text())["d"] == "x"
+    assert [file.name for file in tmp_path.iterdir() if file.suffix == ".json"] == ["summary.json"]
