@@ -24,7 +24,7 @@ def svg(genotype: Genotype) -> str:
     return "\n".join([_svg_start(genotype, figure), *parts, "</svg>", ""])
 
 
-def pixels(genotype: Genotype, scale: float = 1.5) -> np.ndarray:
+def pixels(genotype: Genotype, scale: float = 1.0) -> np.ndarray:
     """The same figure, uint8 [H, W, 3]; `scale` pixels per pixel of the SVG."""
     figure = layout.lay_out(genotype)
     canvas = Canvas(figure.width, figure.height, scale)

@@ -91,7 +91,7 @@ def edge_heatmap(
     tops = _row_tops(np.asarray(edges))
     width = max(LEFT + CELL[0] * len(ops) + RIGHT, text_width(title, 16) + 40)
     height = max(tops[-1] + CELL[1], TOP + LEGEND / 2) + BOTTOM
-    canvas = Canvas(width, height, scale=1.5)
+    canvas = Canvas(width, height)
     scale = scale_of(values, log)
     crossed = np.zeros(values.shape, bool) if pruned is None else np.asarray(pruned, bool)
     _axes(canvas, title, _subtitle(crossed, log), np.asarray(edges), tops, ops)
