@@ -4,6 +4,7 @@ The loops import nothing from `reporting`; an entry module passes them listeners
 Steps are counted from the start of the run, over all epochs; epochs are counted from 1.
 """
 
+import math
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -62,6 +63,9 @@ class UpdateRecord(NamedTuple):
     valid_nats: float
     unigram_nats: float
     health: dict[str, Any]
+    kappa: float = math.nan  # factor from h to the curvature that the update used
+    h_windows: np.ndarray | None = None  # [K, E, O], one estimate per probe window
+    gradient: np.ndarray | None = None  # [E, O], of the mean loss at the probe windows
 
 
 class Callbacks(Protocol):

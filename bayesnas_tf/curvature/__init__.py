@@ -1,0 +1,1 @@
+"""The diagonal Hessian of the architecture scalars, behind one interface."""

@@ -1,0 +1,90 @@
+"""`diagonal`: the second derivative of the mean loss in each architecture scalar, over fixed windows.
+
+Every estimator is a function of one window that is testable eagerly:
+
+    estimator(model, x, y, state, seed, options) -> WindowEstimate
+
+with x, y int32 `[B, T]`, the state `[B, U]` before the window and a stateless seed int32 [2]. Dropout is off
+and the norm uses the window's own statistics.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Literal, NamedTuple, get_args
+
+import gin
+import numpy as np
+import tensorflow as tf
+
+from bayesnas_tf.cells import masks
+from bayesnas_tf.curvature import exact, ggn, thesis
+from bayesnas_tf.curvature.window import WindowEstimate
+
+Estimator = Literal["ggn", "thesis", "exact"]
+
+ESTIMATORS: dict[str, Callable[..., WindowEstimate]] = {
+    "ggn": ggn.estimate,
+    "thesis": thesis.estimate,
+    "exact": exact.estimate,
+}
+
+
+@gin.register
+@dataclasses.dataclass(frozen=True)
+class CurvatureOptions:
+    """Which estimator, on how many windows, and its own settings."""
+
+    estimator: Estimator = "ggn"
+    windows: int = 16  # K fixed training windows
+    probes: int = 2  # ggn: random cotangents per window
+    tau: int = 5  # thesis: horizon of the truncated BPTT, in time steps
+    d_term: bool = False  # thesis: the D that 4.16 and 4.20 leave out
+
+    def __post_init__(self):
+        """Refuse what no estimator can do."""
+        if self.estimator not in get_args(Estimator):
+            raise ValueError(f"CurvatureOptions.estimator={self.estimator!r} must be one of {get_args(Estimator)}")
+        for name in ("windows", "probes", "tau"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"CurvatureOptions.{name}={getattr(self, name)} must be at least 1")
+
+
+class Estimate(NamedTuple):
+    """One row per window, in nats per token: float64 `[K, E, O]`, and `[K, E]` for the zero-edge switches."""
+
+    h: np.ndarray
+    gradient: np.ndarray
+    h_zero: np.ndarray | None
+    gradient_zero: np.ndarray | None
+
+
+def diagonal(
+    model,
+    windows: Iterable[tuple[tf.Tensor, tf.Tensor]],
+    state: tf.Tensor,
+    options: CurvatureOptions,
+    seed: tf.Tensor,
+    jit_compile: bool = False,
+) -> Estimate:
+    """h and the gradient of the mean loss at fixed parameters, window by window, the state carried.
+
+    Args:
+      model: a `LanguageModel` around a `SearchCell`.
+      windows: (x, y) pairs, int32 `[B, T]`, all of one shape: the window is compiled once.
+      state: hidden state `[B, U]` before the first window.
+      options: the estimator and its settings.
+      seed: stateless seed int32 [2]; window k uses `fold(seed, k)`.
+      jit_compile: compile with XLA.
+    """
+    estimator = ESTIMATORS[options.estimator]
+
+    @tf.function(jit_compile=jit_compile)
+    def one_window(x, y, state, seed):
+        return estimator(model, x, y, state, seed, options)
+
+    rows = []
+    for k, (x, y) in enumerate(windows):
+        estimate = one_window(x, y, state, masks.fold(seed, k))
+        state = estimate.state
+        rows.append([None if part is None else part.numpy().astype(np.float64) for part in estimate[:4]])
+    return Estimate(*(None if parts[0] is None else np.stack(parts) for parts in zip(*rows, strict=True)))

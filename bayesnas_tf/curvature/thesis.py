@@ -1,0 +1,3 @@
+"""placeholder"""
+def estimate(*a):
+    raise NotImplementedError

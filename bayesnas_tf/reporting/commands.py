@@ -1,0 +1,96 @@
+"""`search` as a user meets it: the loop, its listeners, and what it leaves behind."""
+
+import gin
+
+from bayesnas_tf import config
+from bayesnas_tf.data import corpora
+from bayesnas_tf.reporting.fan_out import FanOut
+from bayesnas_tf.reporting.progress import ProgressCallback
+from bayesnas_tf.reporting.run_files import MetricsFile, SearchFiles, perplexity
+from bayesnas_tf.reporting.tensorboard import TensorBoardCallback
+from bayesnas_tf.space.genotype import parameter_count
+from bayesnas_tf.training.search_loop import SearchLoop, SearchResult
+from bayesnas_tf.training.search_settings import SearchProblem, SearchSettings, build
+
+EVALUATION_UNITS = 850  # the size at which the thesis trains a cell (5.3)
+
+
+def run_search(run: config.Run) -> None:
+    """Search a cell as the run says; a run that ended already only shows its result again."""
+    settings: SearchSettings = gin.get_configurable("search")()
+    if run.resumed and (run.directory / "summary.json").exists():
+        print(f"this search has ended. its result is in {run.directory}. --overwrite repeats it")
+        return
+    problem = build(settings, corpora.load(settings.corpus, run.data_dir), run.seed)
+    if run.dry_run:
+        print(describe(problem, settings))
+        return
+    config.record_operative(run)
+    files = SearchFiles(run.directory, run.config_name)
+    listeners = FanOut(
+        MetricsFile(run.directory),
+        files,
+        TensorBoardCallback(run.directory / "tb", run.config_text, hyperparameters(settings, run.seed)),
+        ProgressCallback(),
+    )
+    loop = SearchLoop(problem, settings, run.seed, run.directory / "checkpoints", listeners)
+    result = loop.run(run.options.diagnose)
+    summary = summarise(result, problem, settings, run.seed, files.named(result.genotype))
+    config.write_json(run.directory / "summary.json", summary)
+    listeners.on_end(summary)
+
+
+def hyperparameters(settings: SearchSettings, seed: int) -> dict:
+    """What the HParams page compares."""
+    return {
+        "lambda_w": settings.scalars.lambda_w,
+        "lr_w": settings.scalars.lr,
+        "lr": settings.weights.lr,
+        "norm": settings.cell.norm,
+        "gauge": settings.scalars.gauge,
+        "estimator": settings.curvature.estimator,
+        "scale": settings.bayes.scale,
+        "score": settings.prune.score,
+        "seed": seed,
+    }
+
+
+def describe(problem: SearchProblem, settings: SearchSettings) -> str:
+    """What `--dry_run` prints: corpus, supernet and its parameters, and the size of the cell it may find."""
+    cell, corpus, vocabulary = settings.cell, problem.corpus, len(problem.corpus.vocabulary)
+    found = parameter_count(vocabulary, EVALUATION_UNITS, cell.nodes)
+    return "\n".join(
+        [
+            f"corpus     {corpus.name}: {len(corpus.train):,} / {len(corpus.valid):,} / {len(corpus.test):,} tokens, "
+            f"vocabulary {vocabulary:,}",
+            f"supernet   {cell.nodes} nodes, {problem.model.cell.scalars.shape[0]} edges, {cell.units} units, norm "
+            f"{cell.norm}, weight sharing {cell.weight_sharing}: {problem.model.count_params():,} parameters",
+            f"cell       {found:,} parameters at {EVALUATION_UNITS} units if all nodes live",
+        ]
+    )
+
+
+def summarise(
+    result: SearchResult, problem: SearchProblem, settings: SearchSettings, seed: int, genotype
+) -> dict:
+    """The content of summary.json."""
+    update, vocabulary = result.update, len(problem.corpus.vocabulary)
+    return {
+        "kind": "search",
+        "genotype": genotype.to_dict(),
+        "live_nodes": update.live_nodes,
+        "pruned_fraction": float(update.pruned.mean()),
+        "travel": result.travel,
+        "kappa": update.kappa,
+        "train_nats": update.train_nats,
+        "valid_nats": update.valid_nats,
+        "valid_ppl": perplexity(update.valid_nats),
+        "supernet_parameters": problem.model.count_params(),
+        "parameters": parameter_count(vocabulary, EVALUATION_UNITS, len(genotype.nodes)),
+        "units_of_parameters": EVALUATION_UNITS,
+        "seconds": {"train": result.train_seconds, "hessian": result.hessian_seconds},
+        "tokens_per_second": result.tokens_per_second,
+        "epochs": settings.epochs,
+        "seed": seed,
+        "health": update.health,
+    }

@@ -1,0 +1,85 @@
+"""What a search leaves in its run directory while it goes: metrics, posterior, genotype, drawings."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from bayesnas_tf import config
+from bayesnas_tf.reporting import cell_drawing
+from bayesnas_tf.space import primitives, topology
+from bayesnas_tf.training.records import Callbacks, EpochRecord, RunFacts, StepRecord, UpdateRecord
+
+POSTERIOR_ARRAYS = ("w", "h", "c", "omega", "s", "gamma", "pruned")
+
+
+def perplexity(nats: float) -> float:
+    """exp of the mean nats per token; infinity where it overflows."""
+    return float(np.exp(nats)) if nats < 700 else float("inf")
+
+
+class MetricsFile(Callbacks):
+    """Writes metrics.jsonl: a row per reporting interval, per validation and per update."""
+
+    def __init__(self, directory: Path):
+        """Rows go to `directory/metrics.jsonl`."""
+        self._metrics = config.Metrics(directory / "metrics.jsonl")
+
+    def on_start(self, facts: RunFacts) -> None:
+        """Drop the rows that the resumed run writes again."""
+        self._metrics.truncate_after(facts.step)
+
+    def _row(self, record, split: str, nats: float, **more) -> None:
+        head = {"step": record.step, "epoch": record.epoch, "split": split, "nats": nats, "ppl": perplexity(nats)}
+        self._metrics.append({**head, **more})
+
+    def on_step(self, record: StepRecord) -> None:
+        """A row of split `train`: the mean since the last one."""
+        self._row(record, "train", record.nats, lr=record.lr, tokens_per_second=record.tokens_per_second)
+
+    def on_epoch(self, record: EpochRecord) -> None:
+        """A row of split `valid`, and the epoch's mean on the training split."""
+        self._row(record, "train_epoch", record.train_nats, seconds=record.seconds)
+        if record.valid_nats is not None:
+            self._row(record, "valid", record.valid_nats)
+
+
+class SearchFiles(Callbacks):
+    """Writes posterior.npz, genotype.json, cell.svg and cell.dot after each update."""
+
+    def __init__(self, directory: Path, config_name: str):
+        """`config_name` goes into the genotype's provenance."""
+        self._directory, self._config_name = directory, config_name
+
+    def on_update(self, record: UpdateRecord) -> None:
+        """Append the update to the posterior and draw the cell."""
+        write_posterior(self._directory / "posterior.npz", record)
+        if record.genotype is not None:
+            genotype = self.named(record.genotype)
+            config.write_json(self._directory / "genotype.json", genotype.to_dict())
+            config.write_text(self._directory / "cell.svg", cell_drawing.svg(genotype))
+            config.write_text(self._directory / "cell.dot", cell_drawing.dot(genotype))
+
+    def named(self, genotype):
+        """The genotype with the run's configuration and name in it."""
+        name = f"{self._config_name}-seed{genotype.provenance.get('seed', 0)}"
+        provenance = {"config": self._config_name, **genotype.provenance}
+        return dataclasses.replace(genotype, name=name, provenance=provenance)
+
+
+def write_posterior(path: Path, record: UpdateRecord) -> None:
+    """Append one update to posterior.npz, in place of a later or equal one that a killed run left.
+
+    Arrays as in the interface: w h c omega s gamma pruned, each [updates, E, O]; edges [E, 2]; ops [O]; kappa.
+    Beside them, of the last update: `h_windows` [K, E, O] and `gradient` [E, O] of the mean loss.
+    """
+    rows = {name: np.asarray(getattr(record, name))[np.newaxis] for name in POSTERIOR_ARRAYS}
+    if path.exists() and record.epoch > 1:
+        with np.load(path) as stored:
+            for name in POSTERIOR_ARRAYS:
+                rows[name] = np.concatenate([stored[name][: record.epoch - 1], rows[name]])
+    extra = {name: getattr(record, name) for name in ("h_windows", "gradient") if getattr(record, name) is not None}
+    edges = topology.edges(topology.node_count(record.w.shape[0]))
+    temporary = path.with_name(".posterior.npz")
+    np.savez(temporary, **rows, edges=edges, ops=np.array(primitives.OP_NAMES), kappa=record.kappa, **extra)
+    temporary.replace(path)

@@ -1,0 +1,75 @@
+"""The root of a search's configuration and what is built from it."""
+
+import dataclasses
+from typing import NamedTuple
+
+import gin
+import numpy as np
+import tensorflow as tf
+
+from bayesnas_tf.bayes.prune import PruneOptions
+from bayesnas_tf.bayes.update import BayesOptions
+from bayesnas_tf.cells import masks
+from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
+from bayesnas_tf.curvature.interface import CurvatureOptions
+from bayesnas_tf.data import batching
+from bayesnas_tf.data.corpora import Corpus, CorpusOptions
+from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
+from bayesnas_tf.training.search_step import SearchStep
+from bayesnas_tf.training.settings import Compile, ScalarOptions, WeightOptions, WindowOptions
+
+
+@gin.configurable("search")
+@dataclasses.dataclass(frozen=True)
+class SearchSettings:
+    """Everything that `search` can be told; each part has its own options class."""
+
+    corpus: CorpusOptions
+    cell: CellOptions
+    model: ModelOptions
+    windows: WindowOptions
+    weights: WeightOptions
+    scalars: ScalarOptions
+    curvature: CurvatureOptions
+    bayes: BayesOptions
+    prune: PruneOptions
+    epochs: int = 1  # T_max; one update after each
+    compile: Compile = "auto"
+    report_every: int = 10  # steps
+    checkpoint_every: int = 100  # steps
+    resamples: int = 200  # bootstrap resamples of the probe windows
+
+    def __post_init__(self):
+        """Refuse values with which no loop ends."""
+        for name in ("epochs", "report_every", "checkpoint_every", "resamples"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"search.{name}={getattr(self, name)} must be at least 1")
+
+
+class SearchProblem(NamedTuple):
+    """What a search works on."""
+
+    corpus: Corpus
+    train_rows: np.ndarray  # int32 [B, N // B]
+    valid_rows: np.ndarray
+    model: LanguageModel
+    step: SearchStep
+    seed: tf.Tensor  # int32 [2], stateless
+
+
+def build(settings: SearchSettings, corpus: Corpus, seed: int) -> SearchProblem:
+    """Rows, supernet with initial weights, and train step.
+
+    Raises:
+      UserError: the corpus is shorter than a window.
+    """
+    windows = settings.windows
+    rows = [
+        batching.rows(stream, windows.batch_size, f"{corpus.name} ({split})", windows.bptt)
+        for split, stream in (("train", corpus.train), ("valid", corpus.valid))
+    ]
+    model = LanguageModel(len(corpus.vocabulary), SearchCell(settings.cell), settings.model)
+    stateless = masks.run_seed(seed)
+    model.initialise(masks.fold(stateless, 0), corpus.log_frequencies())
+    step = SearchStep(model, windows.batch_size, windows.bptt, settings.weights, settings.scalars)
+    return SearchProblem(corpus, *rows, model, step, stateless)
