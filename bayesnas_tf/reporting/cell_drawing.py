@@ -103,9 +103,10 @@ def _draw_text(canvas: Canvas, text: layout.Text) -> None:
 
 def _svg_start(genotype: Genotype, figure: layout.Layout) -> str:
     """The opening tag, title and description for readers that do not see, and the paper."""
-    size = f'width="{figure.width:.0f}" height="{figure.height:.0f}"'
+    width, height = f"{figure.width:.0f}", f"{figure.height:.0f}"
+    size = f'width="{width}" height="{height}"'
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {figure.width:.0f} {figure.height:.0f}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {width} {height}" '
         f'role="img" aria-labelledby="title desc" font-family={quoteattr(FONT)}>\n'
         f'<title id="title">{escape(genotype.name)}: recurrent cell of {len(genotype.nodes)} nodes</title>\n'
         f'<desc id="desc">{escape(str(genotype))}</desc>\n<rect {size} fill="#fff"/>'

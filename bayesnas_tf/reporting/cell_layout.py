@@ -34,6 +34,7 @@ LABEL_HEIGHT = 18.0
 ARROW_ROOM = 13.0  # between a label and the node it points to
 MARGIN = 36.0
 HEADER = 62.0  # title and provenance
+PROVENANCE = ("corpus", "lambda_w", "seed", "score", "estimator")
 CHARACTER = 0.58  # mean width of a character, in font sizes
 
 
@@ -123,9 +124,8 @@ def arrow_head(arrow: Arrow) -> tuple[Point, Point, Point]:
 def provenance_line(genotype: Genotype) -> str:
     """Where the cell comes from, as far as its provenance says."""
     known = genotype.provenance
-    names = [name for name in ("corpus", "lambda_w", "seed", "score", "estimator") if name in known]
-    return "  ·  ".join(f"{name} {known[name]:.4g}" if isinstance(known[name], float) else f"{name} {known[name]}"
-                        for name in names)  # fmt: skip
+    parts = [(name, known[name]) for name in PROVENANCE if name in known]
+    return "  ·  ".join(f"{name} {v:.4g}" if isinstance(v, float) else f"{name} {v}" for name, v in parts)
 
 
 def lay_out(genotype: Genotype) -> Layout:

@@ -1,0 +1,81 @@
+"""Heatmaps of [E, O] arrays."""
+
+import numpy as np
+import pytest
+
+from bayesnas_tf.reporting import heatmap
+from bayesnas_tf.space import topology
+from bayesnas_tf.space.primitives import OP_NAMES
+
+
+def draw(values, **options):
+    edges = topology.edges(topology.node_count(len(values)))
+    return heatmap.edge_heatmap(values, "gamma", edges, OP_NAMES, **options)
+
+
+def cell_pixel(image, row, column, nodes):
+    """A pixel in the corner of one cell: neither number nor cross covers it."""
+    tops = heatmap._row_tops(topology.edges(nodes))
+    return image[round(tops[row]) + 2, round(heatmap.LEFT + column * heatmap.CELL[0]) + 32]
+
+
+@pytest.mark.parametrize("nodes", [1, 8, 11])
+@pytest.mark.parametrize("log", [False, True])
+def test_an_image_is_uint8_rgb_and_grows_with_the_edges(nodes, log):
+    edges = topology.edge_count(nodes)
+    image = draw(np.random.default_rng(nodes).normal(size=(edges, 4)), log=log)
+    assert image.dtype == np.uint8
+    assert image.ndim == 3
+    assert image.shape[2] == 3
+    assert image.shape[0] > edges * heatmap.CELL[1]
+
+
+def test_cells_have_the_colour_of_their_value():
+    values = np.linspace(0.0, 1.0, 12).reshape(3, 4)
+    image = draw(values)
+    for row, column in ((0, 0), (1, 2), (2, 3)):
+        expected = heatmap.colour(values[row, column])
+        np.testing.assert_allclose(cell_pixel(image, row, column, 2), expected, atol=3)
+
+
+def test_a_log_scale_colours_decades_evenly():
+    values = np.full((3, 4), 1e-4)
+    values[0] = [1e-4, 1e-2, 1.0, 1e4]
+    image = draw(values, log=True)
+    np.testing.assert_allclose(cell_pixel(image, 0, 2, 2), heatmap.colour(0.5), atol=3)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0, -1.0])
+def test_values_without_a_place_on_a_log_scale_are_grey(bad):
+    values = np.ones((3, 4))
+    values[1, 1] = bad
+    np.testing.assert_allclose(cell_pixel(draw(values, log=True), 1, 1, 2), heatmap.MISSING, atol=3)
+
+
+@pytest.mark.parametrize("values", [np.ones((3, 4)), np.zeros((3, 4)), np.full((3, 4), np.nan)])
+@pytest.mark.parametrize("log", [False, True])
+def test_constant_and_empty_ranges_are_drawn(values, log):
+    assert draw(values, log=log).size
+
+
+def test_pruned_cells_are_crossed_out():
+    values, pruned = np.ones((3, 4)), np.zeros((3, 4), bool)
+    pruned[2, 0] = True
+    plain, crossed = draw(values), draw(values, pruned=pruned)
+    top = round(heatmap._row_tops(topology.edges(2))[2])
+    left, right = round(heatmap.LEFT), round(heatmap.LEFT + heatmap.CELL[0])
+    assert (plain != crossed)[top : top + 18, left:right].any()
+    assert (plain == crossed)[top : top + 18, right : right + 66].all()
+
+
+def test_shapes_that_do_not_fit_are_named():
+    with pytest.raises(ValueError, match=r"gamma.*\(3, 3\) values for 3 edges, 4 operations"):
+        draw(np.ones((3, 3)))
+    with pytest.raises(ValueError, match=r"gamma.*mask is \(2, 4\)"):
+        draw(np.ones((3, 4)), pruned=np.ones((2, 4), bool))
+
+
+def test_the_colour_map_brightens_evenly():
+    colours = np.array([heatmap.colour(place) for place in np.linspace(0, 1, 65)])
+    brightness = colours @ [0.299, 0.587, 0.114]
+    assert (np.diff(brightness) > 0).all()
