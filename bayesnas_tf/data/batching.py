@@ -56,9 +56,9 @@ def plan(columns: int, bptt: int, seed: int | Sequence[int], jitter: bool = True
     """The windows of one epoch over rows of `columns` tokens; together they predict `columns` - 1 steps.
 
     With `jitter` the lengths are drawn as in DARTS: normal around `bptt`, or around half of it for every
-    twentieth window, with deviation 5, at least 5 and at most `bptt` + 20 steps. Without it each is `bptt`, and
-    the seed is not used. The last window takes what is left. The same seed, such as (run seed, epoch), gives
-    the same plan.
+    twentieth window, with deviation 5, at least 5 and at most `bptt` + 20 steps. Without it each is `bptt`
+    and the seed is not used. The last window takes what is left. The same seed, such as (run seed, epoch),
+    gives the same plan.
     """
     if columns < 2 or bptt < 1:
         raise ValueError(f"no window of {bptt} steps in rows of {columns} tokens: need 1 step and 2 tokens")

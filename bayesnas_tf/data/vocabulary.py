@@ -28,8 +28,8 @@ class Vocabulary:
         """The vocabulary of a stream of tokens.
 
         Without `max_size` every token gets an id, in order of first appearance (as AWD-LSTM numbers them).
-        With `max_size` the vocabulary always has `<unk>` and `<eos>` and beside them the most frequent tokens,
-        the most frequent first, ties by first appearance: at most `max_size` in all.
+        With `max_size` the vocabulary always has `<unk>` and `<eos>`, and beside them the most frequent
+        tokens: at most `max_size` in all, the most frequent first, ties by first appearance.
         """
         if max_size is None:
             return cls(tuple(dict.fromkeys(tokens)))

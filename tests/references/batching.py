@@ -10,7 +10,7 @@ def rows(stream, batch):
 
 
 def darts_lengths(steps, bptt, base_draws, normal_draws):
-    """The loop of DARTS' `train_search.py` for given uniform and standard normal draws, until `steps` are used."""
+    """The loop of DARTS' `train_search.py`, for given uniform and standard normal draws."""
     lengths = []
     for u, z in zip(base_draws, normal_draws, strict=True):
         base = bptt if u < 0.95 else bptt / 2.0
