@@ -23,6 +23,7 @@ def input_node(h, pre):
 
 def project(x, kernel):
     """[..., K] x [K, N] as one flat matrix product."""
+    kernel = tf.convert_to_tensor(kernel)
     shape = tf.concat([tf.shape(x)[:-1], tf.shape(kernel)[-1:]], axis=0)
     product = tf.matmul(tf.reshape(x, [-1, kernel.shape[0]]), kernel)
     return tf.ensure_shape(tf.reshape(product, shape), x.shape[:-1] + kernel.shape[-1:])

@@ -28,7 +28,9 @@ class HighwayCell(keras.layers.Layer):
 
     def _kernel(self, name, shape):
         limit = self.init_range
-        return self.add_weight(name=name, shape=shape, initializer=keras.initializers.RandomUniform(-limit, limit))
+        return self.add_weight(
+            name=name, shape=shape, initializer=keras.initializers.RandomUniform(-limit, limit)
+        )
 
     def build_input_node(self, input_size: int):
         """Create W_0 of (M1) as its input rows and its recurrent rows."""
@@ -49,11 +51,13 @@ class HighwayCell(keras.layers.Layer):
         mask = self._masks.inputs
         if mask is not None and x.shape.rank == 3:
             mask = mask[:, tf.newaxis]
-        return highway.project(masks.apply(mask, x), tf.convert_to_tensor(self.kernel))
+        return highway.project(masks.apply(mask, x), self.kernel)
 
     def input_node(self, projected, h):
         """(M1) node 0 before any norm, from projected inputs `[..., B, 2U]` and carry `[..., B, U]`."""
-        recurrent = highway.project(masks.apply(self._masks.hidden, h), tf.convert_to_tensor(self.recurrent_kernel))
+        recurrent = highway.project(
+            masks.apply(self._masks.hidden, h), tf.convert_to_tensor(self.recurrent_kernel)
+        )
         return highway.input_node(h, projected + recurrent)
 
     def node_values(self, projected, h) -> list:

@@ -19,8 +19,9 @@ def _standardise(x, axis):
 def normalise(x, norm: Norm, terms: int):
     """Norm of (M3) on x `[..., B, U]`, a sum of `terms` terms.
 
-    `batch` uses the statistics of this batch at this time step (axis B), always; `layer` those of each example
-    (axis U); `mean` divides by the number of terms, so that w = 1 is their plain mean; `none` returns x.
+    `batch` uses the statistics of this batch at this time step (axis B), always; `layer` those of each
+    example (axis U); `mean` divides by the number of terms, so that w = 1 is their plain mean; `none`
+    returns x.
     """
     if norm == "batch":
         return _standardise(x, axis=-2)

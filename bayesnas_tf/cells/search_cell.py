@@ -4,7 +4,6 @@ import dataclasses
 from typing import Literal, get_args
 
 import gin
-import keras
 import tensorflow as tf
 
 from bayesnas_tf.cells import highway, masks, norms
@@ -93,7 +92,9 @@ class SearchCell(HighwayCell):
     def edge_pre_activations(self, stacked, node):
         """[g, a] of every edge into `node` from its stacked predecessors `[j, ..., B, U]` (M2)."""
         kernel = tf.convert_to_tensor(self.node_kernels[node - 1])
-        return highway.edge_pre_activations(masks.apply(self._masks.hidden, stacked), kernel, len(primitives.OPS))
+        return highway.edge_pre_activations(
+            masks.apply(self._masks.hidden, stacked), kernel, len(primitives.OPS)
+        )
 
     def node_values(self, projected, h):
         """Values of nodes 0..n after their norms (M1-M3), each `[..., B, U]`."""

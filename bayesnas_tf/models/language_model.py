@@ -75,10 +75,13 @@ class LanguageModel(keras.Model):
         Raises:
           ValueError: the decoder bias is to start at log frequencies and none are given.
         """
-        uniform = lambda slot, shape, limit: tf.random.stateless_uniform(  # noqa: E731
-            shape, masks.fold(seed, slot), -limit, limit, dtype=self.embedding.dtype
-        )
-        for slot, weight in enumerate(w for w in self.cell.weights if w.name.endswith(("kernel", *"0123456789"))):
+
+        def uniform(slot, shape, limit):
+            return tf.random.stateless_uniform(
+                shape, masks.fold(seed, slot), -limit, limit, self.embedding.dtype
+            )
+
+        for slot, weight in enumerate(w for w in self.cell.weights if "kernel" in w.name):
             weight.assign(uniform(slot, weight.shape, self.cell.init_range))
         self.embedding.assign(uniform(1000, self.embedding.shape, self.options.embedding_range))
         if self.options.input_std > 0.0:
@@ -112,7 +115,7 @@ class LanguageModel(keras.Model):
         return masks.apply(model_masks.embeddings, x)
 
     def hidden(self, ids, state, model_masks: Masks = NO_MASKS):
-        """Hidden states `[B, T, U]` for ids `[B, T]` and the state `[B, U]` before them; no output dropout."""
+        """Hidden states `[B, T, U]` before output dropout, from ids `[B, T]` and a state `[B, U]`."""
         with self.cell.masked(model_masks.cell):
             outputs, _ = self.rnn(self.embed(ids, model_masks), initial_state=[state])
         return outputs

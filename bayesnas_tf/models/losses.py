@@ -21,7 +21,7 @@ def mean_nats(nats, length):
 
 
 def temporal_activation(hidden, length):
-    """Mean of (h_t - h_{t-1})² over a window `[B, P, U]`, its first `length` time steps (as DARTS, before dropout)."""
+    """Mean of (h_t - h_{t-1})² over the first `length` steps of `[B, P, U]`, before dropout (as DARTS)."""
     steps = valid_tokens(length, tf.shape(hidden)[1], hidden.dtype)[1:]
     change = tf.reduce_mean(tf.square(hidden[:, 1:] - hidden[:, :-1]), axis=[0, 2])
     return tf.reduce_sum(change * steps) / tf.cast(tf.maximum(length - 1, 1), hidden.dtype)

@@ -61,10 +61,11 @@ def describe(problem: SearchProblem, settings: SearchSettings) -> str:
     found = parameter_count(vocabulary, EVALUATION_UNITS, cell.nodes)
     return "\n".join(
         [
-            f"corpus     {corpus.name}: {len(corpus.train):,} / {len(corpus.valid):,} / {len(corpus.test):,} tokens, "
-            f"vocabulary {vocabulary:,}",
-            f"supernet   {cell.nodes} nodes, {problem.model.cell.scalars.shape[0]} edges, {cell.units} units, norm "
-            f"{cell.norm}, weight sharing {cell.weight_sharing}: {problem.model.count_params():,} parameters",
+            f"corpus     {corpus.name}: {len(corpus.train):,} / {len(corpus.valid):,} / {len(corpus.test):,} "
+            f"tokens, vocabulary {vocabulary:,}",
+            f"supernet   {cell.nodes} nodes, {len(problem.model.cell.scalars)} edges, {cell.units} units, "
+            f"norm {cell.norm}, weight sharing {cell.weight_sharing}: "
+            f"{problem.model.count_params():,} parameters",
             f"cell       {found:,} parameters at {EVALUATION_UNITS} units if all nodes live",
         ]
     )

@@ -30,8 +30,8 @@ class MetricsFile(Callbacks):
         self._metrics.truncate_after(facts.step)
 
     def _row(self, record, split: str, nats: float, **more) -> None:
-        head = {"step": record.step, "epoch": record.epoch, "split": split, "nats": nats, "ppl": perplexity(nats)}
-        self._metrics.append({**head, **more})
+        when = {"step": record.step, "epoch": record.epoch, "split": split}
+        self._metrics.append({**when, "nats": nats, "ppl": perplexity(nats), **more})
 
     def on_step(self, record: StepRecord) -> None:
         """A row of split `train`: the mean since the last one."""
@@ -70,16 +70,17 @@ class SearchFiles(Callbacks):
 def write_posterior(path: Path, record: UpdateRecord) -> None:
     """Append one update to posterior.npz, in place of a later or equal one that a killed run left.
 
-    Arrays as in the interface: w h c omega s gamma pruned, each [updates, E, O]; edges [E, 2]; ops [O]; kappa.
-    Beside them, of the last update: `h_windows` [K, E, O] and `gradient` [E, O] of the mean loss.
+    w h c omega s gamma pruned, each [updates, E, O]; edges [E, 2] (source, target); ops [O]; kappa. Beside
+    them, of the last update: `h_windows` [K, E, O] and `gradient` [E, O] of the mean loss.
     """
     rows = {name: np.asarray(getattr(record, name))[np.newaxis] for name in POSTERIOR_ARRAYS}
     if path.exists() and record.epoch > 1:
         with np.load(path) as stored:
             for name in POSTERIOR_ARRAYS:
                 rows[name] = np.concatenate([stored[name][: record.epoch - 1], rows[name]])
-    extra = {name: getattr(record, name) for name in ("h_windows", "gradient") if getattr(record, name) is not None}
+    last = {"kappa": record.kappa, "h_windows": record.h_windows, "gradient": record.gradient}
+    last = {name: value for name, value in last.items() if value is not None}
     edges = topology.edges(topology.node_count(record.w.shape[0]))
     temporary = path.with_name(".posterior.npz")
-    np.savez(temporary, **rows, edges=edges, ops=np.array(primitives.OP_NAMES), kappa=record.kappa, **extra)
+    np.savez(temporary, **rows, **last, edges=edges, ops=np.array(primitives.OP_NAMES))
     temporary.replace(path)

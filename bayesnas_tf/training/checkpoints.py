@@ -13,8 +13,7 @@ class Checkpoints:
     """`last` and `best` below one directory, as `tf.train` checkpoints of the given trackables."""
 
     def __init__(self, directory: Path, **trackables):
-        """`trackables` are saved and restored together; every number that a resumed run needs is among them."""
-        self._variables = trackables
+        """`trackables` are saved and restored together: every number that a resumed run needs."""
         self._checkpoint = tf.train.Checkpoint(**trackables)
         self._last = tf.train.CheckpointManager(self._checkpoint, str(directory / "last"), max_to_keep=2)
         self._best = tf.train.CheckpointManager(self._checkpoint, str(directory / "best"), max_to_keep=1)
@@ -78,5 +77,9 @@ def stop_request():
 
 def all_finite(variables) -> bool:
     """Whether no weight is NaN or infinite."""
-    checks = [tf.reduce_all(tf.math.is_finite(v)) for v in variables if v.dtype in ("float32", "float64", "bfloat16")]
+    checks = [
+        tf.reduce_all(tf.math.is_finite(v))
+        for v in variables
+        if v.dtype in ("float32", "float64", "bfloat16")
+    ]
     return bool(tf.reduce_all(tf.stack(checks)))

@@ -1,50 +1,15 @@
 """From h to a cell: the Bayesian update, pruning and health of one epoch, put together from arrays."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from bayesnas_tf.bayes import gauge, health, prune, scores, update
 from bayesnas_tf.curvature.interface import Estimate
-from bayesnas_tf.space import topology
+from bayesnas_tf.space.genotype import Genotype
+from bayesnas_tf.training.priors import CellPrior
 from bayesnas_tf.training.records import UpdateRecord
 from bayesnas_tf.training.search_settings import SearchProblem, SearchSettings
-
-
-class Priors(tf.Module):
-    """gamma, omega and s of the scalars, as float64 variables that a checkpoint holds."""
-
-    def __init__(self, shape):
-        """The start: all ones."""
-        super().__init__()
-        self.gamma, self.omega, self.s = (
-            tf.Variable(array, dtype=tf.float64, trainable=False) for array in update.Prior.start(*shape)
-        )
-
-    def arrays(self) -> update.Prior:
-        """As NumPy, for `bayes`."""
-        return update.Prior(self.gamma.numpy(), self.omega.numpy(), self.s.numpy())
-
-    def assign(self, posterior: update.Posterior) -> None:
-        """What the update leaves for the next epoch."""
-        for variable, array in zip((self.gamma, self.omega, self.s), posterior.prior, strict=True):
-            variable.assign(array)
-
-
-class PriorPair(tf.Module):
-    """The priors of the scalars and, where there are any, of the zero-edge switches."""
-
-    def __init__(self, main: Priors, zero: Priors | None):
-        """See the class."""
-        super().__init__()
-        self.main, self.zero = main, zero
-
-
-def new_priors(cell) -> PriorPair:
-    """Priors of one search cell before its first update."""
-    zero = None if cell.zero_scalars is None else Priors(cell.zero_scalars.shape)
-    return PriorPair(Priors(cell.scalars.shape), zero)
 
 
 class Situation(NamedTuple):
@@ -60,109 +25,120 @@ class Situation(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """The record for the listeners, the update for the next epoch, and why there is no cell if there is none."""
+    """The record for listeners, the update for the next epoch, and why there is no cell if there is none."""
 
     record: UpdateRecord
     posterior: update.Posterior
     collapse: str
 
 
-def decide(
-    problem: SearchProblem,
-    settings: SearchSettings,
-    priors: PriorPair,
-    estimate: Estimate,
-    situation: Situation,
-    changes: np.ndarray | None,
-) -> Decision:
-    """Update (M6-M10), prune (M11), derive (M12), and say how far to trust it (section 8)."""
-    w = problem.model.cell.scalars.numpy().astype(np.float64)
-    windows, l1 = settings.windows, settings.scalars.l1(settings.windows.bptt)
-    kappa = update.kappa(
-        settings.bayes.scale, windows.batch_size * windows.bptt, len(problem.corpus.train), settings.scalars.lambda_w
-    )
-    gradient = np.mean(estimate.gradient, axis=0)
+class Decider:
+    """The rules of one search, closed over its prior and its estimate; `h` is what they are functions of."""
 
-    def posterior_of(h):
+    def __init__(
+        self,
+        problem: SearchProblem,
+        settings: SearchSettings,
+        prior: CellPrior,
+        estimate: Estimate,
+        removals: np.ndarray | None,
+    ):
+        """`removals`: the measured loss change of each edge-op `[E, O]`, or None if not measured."""
+        cell = problem.model.cell
+        self.problem, self.settings, self.prior, self.estimate = problem, settings, prior, estimate
+        self.w = cell.scalars.numpy().astype(np.float64)
+        self.zero_w = None if prior.zero is None else cell.zero_scalars.numpy().astype(np.float64)
+        self.gradient, self.removals = np.mean(estimate.gradient, axis=0), removals
+        tokens = settings.windows.batch_size * settings.windows.bptt
+        self.kappa = update.kappa(
+            settings.bayes.scale, tokens, len(problem.corpus.train), settings.scalars.lambda_w
+        )
+
+    def posterior(self, h) -> update.Posterior:
+        """M6 to M10."""
         zero = None
-        if priors.zero is not None:
-            zero_w = problem.model.cell.zero_scalars.numpy().astype(np.float64)
-            zero = update.ZeroEdge(priors.zero.arrays(), zero_w, np.mean(estimate.h_zero, axis=0))
-        return update.update(priors.main.arrays(), w, h, settings.bayes, kappa, zero)
+        if self.prior.zero is not None:
+            zero = update.ZeroEdge(
+                self.prior.zero.arrays(), self.zero_w, np.mean(self.estimate.h_zero, axis=0)
+            )
+        return update.update(self.prior.scalars.arrays(), self.w, h, self.settings.bayes, self.kappa, zero)
 
-    def choose(h):
-        context = scores.Context.of(posterior_of(h), w, gradient, changes)
-        mask = prune.pruned(context, settings.prune)
-        return prune.choices(scores.score(settings.prune.score, context), mask, settings.prune)
+    def context(self, posterior: update.Posterior) -> scores.Context:
+        """What the scores may look at."""
+        return scores.Context.of(posterior, self.w, self.gradient, self.removals)
 
-    posterior = posterior_of(np.mean(estimate.h, axis=0))
-    context = scores.Context.of(posterior, w, gradient, changes)
-    mask = prune.pruned(context, settings.prune)
-    genotype, collapse = None, ""
-    try:
-        values = scores.score(settings.prune.score, context)
-        genotype = prune.derive(values, mask, settings.prune, "cell", provenance(problem, settings, situation, kappa))
-    except prune.CollapsedCell as error:
-        collapse = str(error)
-    travelled = gauge.travel(settings.scalars.lr, l1, priors.main.arrays().omega, situation.steps)
-    pull = health.pull_ratio(np.full(w.shape, situation.gradient_rms), l1 * priors.main.arrays().omega)
-    stability = health.choice_stability(estimate.h, choose, settings.resamples, situation.seed)
-    shape = health.structure(genotype) if genotype else health.Structure(*[float("nan")] * 3)
-    report = health.Health(
-        unigram_nats=problem.corpus.unigram_nats("valid"),
-        train_nats=situation.train_nats,
-        valid_nats=situation.valid_nats,
-        pull_ratio=float(np.median(pull)),
-        travel=float(np.median(travelled)),
-        h_reliability=health.h_reliability(estimate.h),
-        choice_stability=tuple(stability),
-        star_share=shape.star_share,
-        mean_depth=shape.mean_depth,
-        identity_share=shape.identity_share,
-        oracle_correlations={} if changes is None else health.oracle_correlations(context),
-    )
-    facts = {**report.to_dict(), "clipped": posterior.clipped, "gradient_rms": situation.gradient_rms, "l1_pull": l1}
-    record = UpdateRecord(
-        situation.epoch,
-        situation.step,
-        w,
-        posterior.h,
-        posterior.c,
-        posterior.omega,
-        posterior.s,
-        posterior.gamma,
-        mask,
-        genotype,
-        len(prune.live_nodes(mask)) if genotype is None else len(genotype.nodes),
-        situation.train_nats,
-        situation.valid_nats,
-        report.unigram_nats,
-        facts,
-        kappa,
-        estimate.h,
-        gradient,
-    )
-    return Decision(record, posterior, collapse)
+    def scored(self, context: scores.Context):
+        """Scores and the mask of what is pruned (M11), each `[E, O]`."""
+        return scores.score(self.settings.prune.score, context), prune.pruned(context, self.settings.prune)
 
+    def choices(self, h) -> np.ndarray:
+        """The chosen edge-op of each node, as the bootstrap over windows compares them."""
+        return prune.choices(*self.scored(self.context(self.posterior(h))), self.settings.prune)
 
-def provenance(problem, settings, situation: Situation, kappa: float) -> dict:
-    """Where a genotype comes from; the command adds its configuration's name."""
-    return {
-        "seed": situation.seed,
-        "corpus": problem.corpus.name,
-        "lambda_w": settings.scalars.lambda_w,
-        "estimator": settings.curvature.estimator,
-        "kappa": kappa,
-    }
+    def health(
+        self, situation: Situation, context: scores.Context, genotype: Genotype | None
+    ) -> dict[str, Any]:
+        """The report of method section 8, as summary.json holds it."""
+        scalars, omega = self.settings.scalars, self.prior.scalars.arrays().omega
+        pull = scalars.l1(self.settings.windows.bptt) * omega
+        shape = health.structure(genotype) if genotype else health.Structure(*[float("nan")] * 3)
+        stability = health.choice_stability(
+            self.estimate.h, self.choices, self.settings.resamples, situation.seed
+        )
+        report = health.Health(
+            unigram_nats=self.problem.corpus.unigram_nats("valid"),
+            train_nats=situation.train_nats,
+            valid_nats=situation.valid_nats,
+            pull_ratio=float(np.median(health.pull_ratio(situation.gradient_rms, pull))),
+            travel=float(np.median(gauge.travel(scalars.lr, pull, 1.0, situation.steps))),
+            h_reliability=health.h_reliability(self.estimate.h),
+            choice_stability=tuple(stability),
+            star_share=shape.star_share,
+            mean_depth=shape.mean_depth,
+            identity_share=shape.identity_share,
+            oracle_correlations={} if self.removals is None else health.oracle_correlations(context),
+        )
+        return {**report.to_dict(), "gradient_rms": situation.gradient_rms, "l1_pull": float(np.median(pull))}
 
+    def decide(self, situation: Situation) -> Decision:
+        """Update, prune, derive, and say how far to trust it."""
+        posterior = self.posterior(np.mean(self.estimate.h, axis=0))
+        context = self.context(posterior)
+        values, mask = self.scored(context)
+        genotype, collapse = None, ""
+        try:
+            origin = self.provenance(situation)
+            genotype = prune.derive(values, mask, self.settings.prune, "cell", origin)
+        except prune.CollapsedCell as error:
+            collapse = str(error)
+        record = UpdateRecord(
+            epoch=situation.epoch,
+            step=situation.step,
+            w=self.w,
+            h=posterior.h,
+            c=posterior.c,
+            omega=posterior.omega,
+            s=posterior.s,
+            gamma=posterior.gamma,
+            pruned=mask,
+            genotype=genotype,
+            live_nodes=len(genotype.nodes) if genotype else 0,
+            train_nats=situation.train_nats,
+            valid_nats=situation.valid_nats,
+            unigram_nats=self.problem.corpus.unigram_nats("valid"),
+            health={**self.health(situation, context, genotype), "clipped": posterior.clipped},
+            kappa=self.kappa,
+            h_windows=self.estimate.h,
+            gradient=self.gradient,
+        )
+        return Decision(record, posterior, collapse)
 
-def adopt(priors: PriorPair, omegas, posterior: update.Posterior) -> None:
-    """The update becomes the prior and the L1 weights of the next epoch."""
-    for prior, omega, part in zip((priors.main, priors.zero), omegas, (posterior, posterior.zero), strict=False):
-        prior.assign(part)
-        omega.assign(tf.cast(part.omega, omega.dtype))
-
-
-def edges_of(w: np.ndarray) -> np.ndarray:
-    """(source, target) of each row of an `[E, O]` array."""
-    return topology.edges(topology.node_count(len(w)))
+    def provenance(self, situation: Situation) -> dict[str, Any]:
+        """Where a genotype comes from; the command adds its configuration's name."""
+        return {
+            "seed": situation.seed,
+            "corpus": self.problem.corpus.name,
+            "lambda_w": self.settings.scalars.lambda_w,
+            "estimator": self.settings.curvature.estimator,
+            "kappa": self.kappa,
+        }

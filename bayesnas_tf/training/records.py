@@ -5,7 +5,7 @@ Steps are counted from the start of the run, over all epochs; epochs are counted
 """
 
 import math
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -68,7 +68,7 @@ class UpdateRecord(NamedTuple):
     gradient: np.ndarray | None = None  # [E, O], of the mean loss at the probe windows
 
 
-class Callbacks(Protocol):
+class Callbacks:
     """A listener; inherit from it and override what is of interest, the rest does nothing."""
 
     def on_start(self, facts: RunFacts) -> None:

@@ -8,17 +8,18 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from bayesnas_tf.bayes import prune
 from bayesnas_tf.cells import masks
 from bayesnas_tf.curvature import interface as curvature
 from bayesnas_tf.data import batching
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.training import compile as compiling
-from bayesnas_tf.training import decide, oracle, validation
+from bayesnas_tf.training import oracle, validation
 from bayesnas_tf.training.checkpoints import Checkpoints, all_finite, stop_request
-from bayesnas_tf.training.progress_state import Progress
-from bayesnas_tf.training.records import EpochRecord, RunFacts, StepRecord, UpdateRecord
+from bayesnas_tf.training.decide import Decider, Situation
+from bayesnas_tf.training.priors import CellPrior
+from bayesnas_tf.training.progress import Progress
+from bayesnas_tf.training.records import Callbacks, EpochRecord, RunFacts, StepRecord, UpdateRecord
 from bayesnas_tf.training.search_settings import SearchProblem, SearchSettings
 
 HESSIAN_SEED = 2  # slot of the run's seed; 0 is initialisation, 1 the masks
@@ -39,14 +40,21 @@ class SearchResult(NamedTuple):
 class SearchLoop:
     """One search run: owns progress, prior and checkpoints; tells `callbacks` what happened."""
 
-    def __init__(self, problem: SearchProblem, settings: SearchSettings, seed: int, directory: Path, callbacks):
+    def __init__(
+        self,
+        problem: SearchProblem,
+        settings: SearchSettings,
+        seed: int,
+        directory: Path,
+        callbacks: Callbacks,
+    ):
         """Nothing is read or written until `run`."""
         self.problem, self.settings, self.seed, self.callbacks = problem, settings, seed, callbacks
         self.model, self.step = problem.model, problem.step
         self.progress = Progress()
-        self.priors = decide.new_priors(self.model.cell)
+        self.prior = CellPrior(self.model.cell)
         self.checkpoints = Checkpoints(
-            directory, model=self.model, step=self.step, progress=self.progress, priors=self.priors
+            directory, model=self.model, step=self.step, progress=self.progress, prior=self.prior
         )
         batch = settings.windows.batch_size
         self.xla = compiling.use_xla(settings.compile)
@@ -78,7 +86,9 @@ class SearchLoop:
                 valid_nats = self.validate()
                 record = self.update(valid_nats, diagnose)
         if record is None:
-            raise UserError("this search has ended already. its results are complete. use --overwrite to repeat it")
+            raise UserError(
+                "this search has ended already. its results are complete. use --overwrite to repeat it"
+            )
         seconds = float(progress.train_seconds)
         return SearchResult(
             record.genotype,
@@ -143,13 +153,13 @@ class SearchLoop:
         """Say where it happened and what helps."""
         good = self.checkpoints.last_path or "none yet"
         raise UserError(
-            f"training diverged. loss or weights are no longer finite at step {int(self.progress.step)}, "
-            f"learning rate {self.settings.weights.lr:g}. lower WeightOptions.lr or ScalarOptions.lr, or give the "
-            f"cell a norm (last good checkpoint: {good})"
+            f"training diverged: loss or weights are no longer finite at step {int(self.progress.step)}, "
+            f"learning rate {self.settings.weights.lr:g}. Lower WeightOptions.lr or ScalarOptions.lr, "
+            f"or give the cell a norm (last good checkpoint: {good})"
         )
 
     def validate(self) -> float:
-        """Mean nats of the supernet on the validation split, in training's batch (its norm is the batch's)."""
+        """Mean nats of the supernet on the validation split, in the batch of training, as its norm is."""
         windows, rows = self.settings.windows, self.problem.valid_rows
         plan = batching.plan(rows.shape[1], windows.bptt, 0, jitter=False)
         stream = batching.windows(rows, plan, 1)
@@ -189,7 +199,7 @@ class SearchLoop:
         progress, settings = self.progress, self.settings
         estimate = self.estimate()
         changes = self.removals() if diagnose or settings.prune.score == "oracle" else None
-        situation = decide.Situation(
+        situation = Situation(
             epoch=int(progress.epoch) + 1,
             step=int(progress.step),
             steps=int(progress.window),
@@ -198,11 +208,11 @@ class SearchLoop:
             gradient_rms=math.sqrt(float(progress.squared_gradient) / max(int(progress.window), 1)),
             seed=self.seed,
         )
-        decision = decide.decide(self.problem, settings, self.priors, estimate, situation, changes)
+        decision = Decider(self.problem, settings, self.prior, estimate, changes).decide(situation)
         self.callbacks.on_update(decision.record)
         if decision.record.genotype is None:
             raise UserError(decision.collapse)
-        decide.adopt(self.priors, self.step.omega, decision.posterior)
+        self.prior.adopt(decision.posterior, self.step.omega)
         progress.epoch.assign_add(1)
         progress.begin_epoch()
         self.save()
@@ -226,8 +236,3 @@ def fixed_windows(rows: np.ndarray, bptt: int, count: int) -> list:
         (tf.constant(rows[:, start : start + bptt]), tf.constant(rows[:, start + 1 : start + 1 + bptt]))
         for start in starts
     ]
-
-
-def prune_collapse(error: prune.CollapsedCell) -> str:
-    """The advice of a collapsed cell as one line."""
-    return str(error)

@@ -71,5 +71,5 @@ def build(settings: SearchSettings, corpus: Corpus, seed: int) -> SearchProblem:
     model = LanguageModel(len(corpus.vocabulary), SearchCell(settings.cell), settings.model)
     stateless = masks.run_seed(seed)
     model.initialise(masks.fold(stateless, 0), corpus.log_frequencies())
-    step = SearchStep(model, windows.batch_size, windows.bptt, settings.weights, settings.scalars)
+    step = SearchStep(model, windows, settings.weights, settings.scalars)
     return SearchProblem(corpus, *rows, model, step, stateless)

@@ -9,7 +9,7 @@ from bayesnas_tf.cells import masks
 from bayesnas_tf.models import losses
 from bayesnas_tf.models.language_model import LanguageModel
 from bayesnas_tf.training import sgd
-from bayesnas_tf.training.settings import ScalarOptions, WeightOptions
+from bayesnas_tf.training.settings import ScalarOptions, WeightOptions, WindowOptions
 
 
 class Totals(NamedTuple):
@@ -30,14 +30,16 @@ def new_totals() -> Totals:
 class SearchStep(tf.Module):
     """Owns what a step carries over: the hidden state, the L1 weights ω and the running totals."""
 
-    def __init__(self, model: LanguageModel, batch: int, bptt: int, weights: WeightOptions, scalars: ScalarOptions):
-        """`batch` rows are carried; a window of `bptt` steps gets the learning rate as given."""
+    def __init__(
+        self, model: LanguageModel, windows: WindowOptions, weights: WeightOptions, scalars: ScalarOptions
+    ):
+        """A window of `windows.bptt` steps gets the learning rate as given, others in proportion."""
         super().__init__()
-        self.model, self.options, self.scalar_options, self.bptt = model, weights, scalars, bptt
+        self.model, self.options, self.scalar_options, self.bptt = model, weights, scalars, windows.bptt
         self.scalars = [v for v in (model.cell.scalars, model.cell.zero_scalars) if v is not None]
         owned = {id(v) for v in self.scalars}
         self.weights = [v for v in model.trainable_variables if id(v) not in owned]
-        self.state = tf.Variable(model.zero_state(batch), trainable=False)
+        self.state = tf.Variable(model.zero_state(windows.batch_size), trainable=False)
         self.omega = [tf.Variable(tf.ones_like(w), trainable=False) for w in self.scalars]
         self.totals = new_totals()
 
@@ -73,7 +75,9 @@ class SearchStep(tf.Module):
         """Proximal step on each array of scalars, then the gauge."""
         options = self.scalar_options
         for w, omega, gradient in zip(self.scalars, self.omega, gradients, strict=True):
-            value = sgd.proximal_sgd(tf.convert_to_tensor(w), gradient, options.lr, options.l1(self.bptt), omega)
+            value = sgd.proximal_sgd(
+                tf.convert_to_tensor(w), gradient, options.lr, options.l1(self.bptt), omega
+            )
             if options.gauge == "rms" and value.shape.rank == 2:
                 value = gauge.rms(value)
             w.assign(value)

@@ -20,7 +20,7 @@ class StreamNats(NamedTuple):
 
 
 def window_nats(model):
-    """A function of x, y `[B, P]`, length and state: total nats of the first `length` steps and the next state."""
+    """A function of x, y `[B, P]`, length, state: total nats of the first `length` steps, the next state."""
 
     def run(x, y, length, state):
         hidden = model.hidden(x, state)
