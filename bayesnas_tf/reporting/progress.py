@@ -5,7 +5,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
@@ -21,7 +21,7 @@ LIVE_TEXT = 76  # columns beside the bar
 REFRESHES = 4  # per second; the bar must not take a core from training
 
 
-class View(Protocol):
+class View:
     """Where the progress goes."""
 
     def step(self, title: str, done: int, total: int, details: dict[str, str]) -> None:
@@ -63,7 +63,7 @@ class LiveView(View):
         self._console = console
         self._progress = Progress(
             TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=min(24, max(6, console.width - LIVE_TEXT))),
+            BarColumn(bar_width=min(24, max(4, console.width - LIVE_TEXT))),
             TextColumn("{task.completed:.0f}/{task.total:.0f}"),
             _Details(),
             console=console,
@@ -94,16 +94,14 @@ class LiveView(View):
 
 
 class _Details(ProgressColumn):
-    """The numbers beside the bar, as many as the terminal is wide."""
+    """The numbers beside the bar, time left first: a narrow terminal cuts off the end."""
 
     def render(self, task: Task) -> Text:
         """Names in grey, values as they are."""
-        text = Text(no_wrap=True, overflow="ellipsis")
-        for name, value in task.fields["details"].items():
-            if name in LIVE_HIDES:
-                continue
-            text.append(f" {name} ", style="bright_black").append(value)
-        return text
+        details = {name: value for name, value in task.fields["details"].items() if name not in LIVE_HIDES}
+        first = {"left": details.pop("left")} if "left" in details else {}
+        parts = [((name, "bright_black"), " ", value) for name, value in (first | details).items()]
+        return Text(" ", no_wrap=True, overflow="ellipsis").join(Text.assemble(*part) for part in parts)
 
 
 class ProgressCallback(Callbacks):

@@ -23,7 +23,8 @@ class Canvas:
     def __init__(self, width: float, height: float, scale: float = 1.0):
         self._size = (round(width * scale), round(height * scale))
         self._zoom = scale * OVERSAMPLING
-        self._image = Image.new("RGB", tuple(side * OVERSAMPLING for side in self._size), "white")
+        enlarged = (self._size[0] * OVERSAMPLING, self._size[1] * OVERSAMPLING)
+        self._image = Image.new("RGB", enlarged, "white")
         self._draw = ImageDraw.Draw(self._image)
 
     def _points(self, points: Sequence[Point]) -> list[Point]:

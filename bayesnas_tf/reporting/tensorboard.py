@@ -28,7 +28,7 @@ class TensorBoardCallback(Callbacks):
     """Writes everything that a run reports into `directory`.
 
     A resumed run goes on in the same directory: what was logged after the step at which it resumes is
-    superseded (see `supersede`).
+    superseded (see `open_session`).
 
     Args:
       directory: where the event files go; made if missing.
@@ -46,8 +46,7 @@ class TensorBoardCallback(Callbacks):
     def on_start(self, facts: RunFacts) -> None:
         """Open the events; log configuration and HParams."""
         self._directory.mkdir(parents=True, exist_ok=True)
-        if facts.step > 0:
-            supersede(self._directory, facts.step)
+        open_session(self._directory, facts.step)
         self._writer = tf.summary.create_file_writer(str(self._directory), flush_millis=FLUSH_MILLISECONDS)
         with self._writer.as_default(step=0):
             tf.summary.text("configuration", _code_block(self._config_text))
@@ -122,12 +121,14 @@ class TensorBoardCallback(Callbacks):
                     tf.summary.scalar(name, value)
 
 
-def supersede(directory: Path, step: int) -> None:
-    """Tell readers of the events in `directory` that whatever lies after `step` is void.
+def open_session(directory: Path, step: int) -> None:
+    """Tell readers of the events in `directory` that whatever an earlier process logged after `step` is void.
 
-    TensorBoard drops events at or after the step of a SessionLog.START that it reads later. It reads files
-    by name, and names begin with the second of their creation; tf.summary can write no SessionLog. So the
-    message gets a file of its own, named to sort after all files there are and before the next one.
+    TensorBoard drops what lies at or after the step of a SessionLog.START that it reads later, the first
+    one of a run excepted; so every process writes one. (The data server that TensorBoard prefers ignores
+    it: there an event gives way when one of its tag with an earlier step follows.) tf.summary can write no
+    SessionLog, and files are read by name, which begins with the second of their creation: the message
+    gets a file of its own, named to sort after all files there are and before the next one.
     """
     taken = [_second(path) for path in directory.glob("events.out.tfevents.*")]
     while (now := int(time.time())) <= max(taken, default=0):
@@ -136,7 +137,7 @@ def supersede(directory: Path, step: int) -> None:
     event.session_log.status = tf.compat.v1.SessionLog.START
     version = tf.compat.v1.Event(wall_time=time.time(), file_version="brain.Event:2")
     # "-" sorts before every host name
-    with tf.io.TFRecordWriter(str(directory / f"events.out.tfevents.{now:010d}.-resumed")) as records:
+    with tf.io.TFRecordWriter(str(directory / f"events.out.tfevents.{now:010d}.-session")) as records:
         records.write(version.SerializeToString())
         records.write(event.SerializeToString())
 

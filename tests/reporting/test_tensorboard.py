@@ -1,0 +1,157 @@
+"""TensorBoard events, read back as TensorBoard reads them."""
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import api_pb2, metadata
+from tensorboard.util import tensor_util
+
+from bayesnas_tf.reporting import tensorboard
+from bayesnas_tf.reporting.tensorboard import ARRAYS, TensorBoardCallback
+from bayesnas_tf.space.genotype import Genotype, Node
+from bayesnas_tf.training.records import EpochRecord, RunFacts, StepRecord, UpdateRecord
+
+CONFIG = "include 'base/search.gin'\nLAMBDA_W = 0.17  # *why*\n"
+CELL = Genotype((Node(0, "tanh"), Node(1, "relu")), (1, 2))
+HEALTH = {
+    "gain": 0.1,
+    "h_reliability": None,
+    "choice_stability": [1.0, 0.5],
+    "oracle_correlations": {"gamma": 0.9},
+    "warnings": ["Every node takes its input from node 0: the cell is a star."],
+}
+
+
+def step_record(step, nats=6.0):
+    return StepRecord(step, 1, 40, nats, 20.0, 4321.0, 10.0, step)
+
+
+def update_record(step=40, genotype=CELL):
+    values = np.random.default_rng(0).uniform(size=(3, 4)).astype(np.float32)
+    pruned = values < 0.5
+    return UpdateRecord(1, step, *[values] * 6, pruned, genotype, 2, 6.0, 5.9, 6.7, HEALTH, 1500.0)
+
+
+def log_run(directory, first=0, last=40, nats=6.0):
+    callback = TensorBoardCallback(
+        directory, CONFIG, {"lambda_w": 0.17, "seed": 3, "norm": "mean", "cell": None}
+    )
+    callback.on_start(RunFacts("search", "ptb", 1, first, 1000))
+    for step in range(first + 10, last + 1, 10):
+        callback.on_step(step_record(step, nats))
+    return callback
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("run") / "tb"
+    callback = log_run(directory)
+    callback.on_stage("hessian", 1, 2)
+    callback.on_epoch(EpochRecord(1, 40, 6.1, 5.9, 3.0))
+    callback.on_update(update_record())
+    callback.on_end({})
+    return EventAccumulator(str(directory)).Reload()
+
+
+def value(events, tag):
+    return [(e.step, float(tensor_util.make_ndarray(e.tensor_proto))) for e in events.Tensors(tag)]
+
+
+def text(events, tag):
+    return tensor_util.make_ndarray(events.Tensors(tag)[0].tensor_proto).item().decode()
+
+
+def tags(events, plugin):
+    return set(events.PluginTagToContent(plugin))
+
+
+def test_training_scalars_have_their_steps(events):
+    assert value(events, "nats/train") == [(step, 6.0) for step in (10, 20, 30, 40)]
+    assert value(events, "ppl/train")[0][1] == pytest.approx(np.exp(6.0), rel=1e-6)
+    assert value(events, "training/lr")[0] == (10, 20.0)
+    assert value(events, "training/tokens_per_second")[0] == (10, 4321.0)
+    assert value(events, "nats/valid") == [(40, pytest.approx(5.9))]
+
+
+def test_an_update_logs_its_share_and_health(events):
+    assert value(events, "search/live_nodes") == [(40, 2.0)]
+    assert value(events, "search/pruned_fraction") == [(40, pytest.approx(update_record().pruned.mean()))]
+    assert value(events, "nats/unigram") == [(40, pytest.approx(6.7))]
+    scalars = {tag for tag in tags(events, "scalars") if tag.startswith("health/")}
+    assert scalars == {"health/gain", "health/oracle_correlations/gamma"}
+
+
+def test_every_array_has_histogram_and_heatmap(events):
+    assert tags(events, "histograms") == {f"posterior/{name}" for name in ARRAYS}
+    assert tags(events, "images") == {*(f"heatmap/{name}" for name in ARRAYS), "cell"}
+
+
+def test_images_are_png_of_the_drawn_size(events):
+    width, height, png = tensor_util.make_ndarray(events.Tensors("cell")[0].tensor_proto)
+    assert png.startswith(b"\x89PNG")
+    assert int(width) > 300
+    assert int(height) > 300
+
+
+def test_configuration_and_report_are_text(events):
+    assert tags(events, "text") == {"configuration", "genotype", "health/report"}
+    assert text(events, "configuration") == "    include 'base/search.gin'\n    LAMBDA_W = 0.17  # *why*"
+    report = text(events, "health/report")
+    assert "* **warning** Every node" in report
+    assert "| choice_stability | 1 0.5 |" in report
+    assert "| h_reliability | - |" in report
+
+
+def test_hparams_show_a_finished_session(events):
+    content = events.PluginTagToContent(metadata.PLUGIN_NAME)
+    start = metadata.parse_session_start_info_plugin_data(content[metadata.SESSION_START_INFO_TAG])
+    assert start.hparams["lambda_w"].number_value == 0.17
+    assert start.hparams["seed"].number_value == 3
+    assert start.hparams["norm"].string_value == "mean"
+    assert start.hparams["cell"].string_value == "None"
+    end = metadata.parse_session_end_info_plugin_data(content[metadata.SESSION_END_INFO_TAG])
+    assert end.status == api_pb2.STATUS_SUCCESS
+
+
+def test_a_resumed_run_supersedes_what_came_after_its_checkpoint(tmp_path):
+    killed = log_run(tmp_path, last=40, nats=6.0)
+    killed._writer.flush()
+    resumed = log_run(tmp_path, first=20, last=50, nats=5.0)
+    resumed.on_end({})
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert value(events, "nats/train") == [(10, 6.0), (20, 6.0), (30, 5.0), (40, 5.0), (50, 5.0)]
+
+
+def test_a_resumed_run_supersedes_though_it_logs_nothing_anew(tmp_path):
+    log_run(tmp_path, last=40)._writer.flush()
+    log_run(tmp_path, first=20, last=20).on_end({})
+    assert [step for step, _ in value(EventAccumulator(str(tmp_path)).Reload(), "nats/train")] == [10, 20]
+
+
+def test_a_collapsed_cell_is_logged_without_a_picture(tmp_path):
+    callback = log_run(tmp_path)
+    callback.on_update(update_record(genotype=None))
+    callback.on_end({})
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert "cell" not in tags(events, "images")
+    assert "heatmap/gamma" in tags(events, "images")
+
+
+def test_an_overflowing_loss_is_infinite_perplexity_and_nan_is_left_out(tmp_path):
+    callback = log_run(tmp_path)
+    callback.on_step(step_record(50, nats=1e4))
+    callback.on_epoch(EpochRecord(1, 50, float("nan"), None, 1.0))
+    callback.on_end({})
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert value(events, "ppl/train")[-1] == (50, float("inf"))
+    assert "nats/train_epoch" not in tags(events, "scalars")
+
+
+def test_a_step_before_the_start_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="before on_start"):
+        TensorBoardCallback(tmp_path, "", {}).on_step(step_record(1))
+
+
+def test_numbers_follow_nested_reports_and_leave_lists():
+    report = {"a": 1, "b": {"c": 2.5, "d": None}, "e": [1, 2], "f": "text", "g": True}
+    assert list(tensorboard.numbers(report)) == [("a", 1.0), ("b/c", 2.5), ("g", 1.0)]
