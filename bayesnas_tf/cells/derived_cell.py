@@ -1,0 +1,95 @@
+"""The cell of one genotype: a custom Keras RNN cell in which each node has one source and one operation."""
+
+import dataclasses
+
+import gin
+import keras
+import tensorflow as tf
+
+from bayesnas_tf.cells import highway, masks
+from bayesnas_tf.cells.highway_cell import HighwayCell
+from bayesnas_tf.space import primitives
+from bayesnas_tf.space.genotype import Genotype
+
+
+@gin.register
+@dataclasses.dataclass(frozen=True)
+class DerivedOptions:
+    """Size, dropout and initialisation of the cell of a genotype (method section 6)."""
+
+    units: int = 850
+    input_dropout: float = 0.0  # on x_t; a probability of dropping
+    hidden_dropout: float = 0.0  # on h_{t-1} and on every source
+    init_range: float = 0.04  # uniform
+
+    def __post_init__(self):
+        """Refuse values that no cell can have."""
+        if self.units < 1:
+            raise ValueError(f"DerivedOptions.units={self.units} must be at least 1")
+        if not self.init_range > 0.0:
+            raise ValueError(f"DerivedOptions.init_range={self.init_range} must be above 0")
+        for name in ("input_dropout", "hidden_dropout"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ValueError(f"DerivedOptions.{name}={getattr(self, name)} must lie in [0, 1)")
+
+
+@keras.saving.register_keras_serializable(package="bayesnas_tf")
+class DerivedCell(HighwayCell):
+    """x_j = s + σ(g) (op(a) - s) with [g, a] = (s ⊙ m_h) W_j and s the value of node j's source; no norm.
+
+    The kernels W_j of the nodes with one source are one weight, `source_kernel_i` of shape `[U, k 2U]`: side
+    by side in the order of the nodes, so that each source costs one matrix product per time step and nothing
+    is put together inside the time loop.
+    """
+
+    def __init__(self, genotype: Genotype, options: DerivedOptions, **kwargs):
+        """`kwargs` go to `keras.layers.Layer`."""
+        super().__init__(options.units, options.init_range, **kwargs)
+        self.genotype, self.options = genotype, options
+        self.input_dropout, self.hidden_dropout = options.input_dropout, options.hidden_dropout
+        self.fed_by = fed_by(genotype)
+
+    def build(self, input_shape):
+        """Create W_0 and one kernel per node that feeds others."""
+        self.build_input_node(input_shape[-1])
+        self.source_kernels = {}
+        for source, nodes in self.fed_by.items():
+            shape = (self.units, len(nodes) * 2 * self.units)
+            self.source_kernels[str(source)] = self._kernel(f"source_kernel_{source}", shape)
+
+    def get_config(self):
+        """Genotype and options, so that Keras can rebuild the layer."""
+        own = {"genotype": self.genotype.to_dict(), "options": dataclasses.asdict(self.options)}
+        return {**super().get_config(), **own}
+
+    @classmethod
+    def from_config(cls, config):
+        """Rebuild the layer from `get_config`."""
+        rest = {name: value for name, value in config.items() if name not in ("genotype", "options")}
+        return cls(Genotype.from_dict(config["genotype"]), DerivedOptions(**config["options"]), **rest)
+
+    def node_values(self, projected, h):
+        """Values of nodes 0..n, each `[..., B, U]`."""
+        values = {0: self.input_node(projected, h)}
+        for source, nodes in self.fed_by.items():
+            s = values[source]
+            kernel = tf.convert_to_tensor(self.source_kernels[str(source)])
+            pre = highway.project(masks.apply(self._masks.hidden, s), kernel)
+            for node, of_node in zip(nodes, tf.split(pre, len(nodes), axis=-1), strict=True):
+                gate, a = tf.split(of_node, 2, axis=-1)
+                values[node] = highway.gated(
+                    s, gate, primitives.by_name(self.genotype.nodes[node - 1].op).f(a)
+                )
+        return [values[node] for node in range(len(values))]
+
+    def output_nodes(self):
+        """The genotype's output."""
+        return self.genotype.output
+
+
+def fed_by(genotype: Genotype) -> dict[int, tuple[int, ...]]:
+    """Source -> the nodes that it feeds, both ascending: a source stands behind the source that feeds it."""
+    groups: dict[int, list[int]] = {}
+    for number, node in enumerate(genotype.nodes, start=1):
+        groups.setdefault(node.source, []).append(number)
+    return {source: tuple(groups[source]) for source in sorted(groups)}
