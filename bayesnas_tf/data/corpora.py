@@ -1,13 +1,25 @@
-"""Corpora as streams of ids."""
+"""Corpora as streams of ids: ptb, wikitext2, sotu and the user's own text.
+
+The first load of a corpus prepares it with TensorFlow Datasets; its ids are kept beside that, under a name
+that holds a digest of the text and of the options, and later loads read only them.
+"""
 
 import dataclasses
+import io
+import itertools
+import zipfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import gin
 import numpy as np
 
-from bayesnas_tf.data import sotu, sources, text
+from bayesnas_tf.data import sotu, sources, storage, text
 from bayesnas_tf.data.vocabulary import EOS, Vocabulary
+
+IDS_FORMAT = "1"  # raise it when the ids of a line of text change
+HELD_OUT_SHARE = 10  # `limit_tokens` leaves this many times fewer tokens to valid and to test
 
 Name = Literal["ptb", "wikitext2", "sotu", "text"]
 
@@ -15,7 +27,14 @@ Name = Literal["ptb", "wikitext2", "sotu", "text"]
 @gin.register
 @dataclasses.dataclass(frozen=True)
 class CorpusOptions:
-    """Which corpus, and how much of it."""
+    """Which corpus, and how much of it.
+
+    `train_file`, `valid_file` and `test_file` are read by `text` only, relative to the working folder or the
+    data folder; a missing valid or test file is replaced by the last 5 % of the training lines.
+    `vocabulary_size` counts `<unk>` and `<eos>` and is used by `sotu` and `text`; the published corpora have
+    their own. `limit_tokens` keeps the first so many tokens of train and a tenth of that of valid and test,
+    with the whole vocabulary; 0 keeps all.
+    """
 
     name: Name = "ptb"
     train_file: str = ""
@@ -24,9 +43,18 @@ class CorpusOptions:
     vocabulary_size: int = 10000
     limit_tokens: int = 0
 
+    def __post_init__(self):
+        """Check each value once."""
+        if self.name not in _SOURCES:
+            raise ValueError(f"CorpusOptions.name {self.name!r} must be one of {', '.join(_SOURCES)}")
+        if self.vocabulary_size < 2:
+            raise ValueError(f"CorpusOptions.vocabulary_size {self.vocabulary_size} must be at least 2")
+        if self.limit_tokens < 0:
+            raise ValueError(f"CorpusOptions.limit_tokens {self.limit_tokens} must be at least 0 (0: all)")
+
 
 class Corpus(NamedTuple):
-    """int32 streams of ids."""
+    """A vocabulary and three streams of its ids, int32 [N], with `<eos>` after each line."""
 
     name: str
     vocabulary: Vocabulary
@@ -34,29 +62,89 @@ class Corpus(NamedTuple):
     valid: np.ndarray
     test: np.ndarray
 
-    def log_frequencies(self):
-        """Smoothed log frequencies."""
+    def stream(self, split: str) -> np.ndarray:
+        """The ids of `train`, `valid` or `test`."""
+        if split not in sources.SPLITS:
+            raise ValueError(f"unknown split {split!r}. The splits are {', '.join(sources.SPLITS)}")
+        return getattr(self, split)
+
+    def log_frequencies(self) -> np.ndarray:
+        """Log probability of each token by its count in train, one added to each count; float32 [V]."""
+        return self._log_frequencies().astype(np.float32)
+
+    def unigram_nats(self, split: str) -> float:
+        """Cross entropy of a split under `log_frequencies`, in nats per token: what no context can buy."""
+        return float(-np.mean(self._log_frequencies()[self.stream(split)]))
+
+    def _log_frequencies(self) -> np.ndarray:
         counts = np.bincount(self.train, minlength=len(self.vocabulary)) + 1.0
-        return np.log(counts / counts.sum()).astype(np.float32)
-
-    def unigram_nats(self, split):
-        """Cross entropy of a split."""
-        return float(-self.log_frequencies()[getattr(self, split)].mean())
+        return np.log(counts / counts.sum())
 
 
-def load(options: CorpusOptions, data_dir) -> Corpus:
-    """Read a corpus."""
-    if options.name == "sotu":
-        source = sotu.source()
-    elif options.name == "text":
-        source = text.source(options.train_file, options.valid_file, options.test_file, data_dir)
-    else:
-        source = sources.published(sources.PTB if options.name == "ptb" else sources.WIKITEXT2, data_dir)
-    streams = {s: [t for line in source.lines(s) for t in [*line.split(), EOS]] for s in sources.SPLITS}
+_SOURCES: dict[str, Callable[[CorpusOptions, Path], sources.Source]] = {
+    "ptb": lambda options, data_dir: sources.published(sources.PTB, data_dir),
+    "wikitext2": lambda options, data_dir: sources.published(sources.WIKITEXT2, data_dir),
+    "sotu": lambda options, data_dir: sotu.source(),
+    "text": lambda options, data_dir: text.source(
+        options.train_file, options.valid_file, options.test_file, data_dir
+    ),
+}
+
+
+def load(options: CorpusOptions, data_dir: str | Path) -> Corpus:
+    """The corpus that `options` name, from files in `data_dir` where it needs any.
+
+    What is prepared is kept under `data_dir`, or under the cache folder when that cannot be written.
+    `UserError` when files are missing, wrong, empty or cannot be downloaded.
+    """
+    data_dir = Path(data_dir).expanduser()
+    source = _SOURCES[options.name](options, data_dir)
     size = options.vocabulary_size if options.name in ("sotu", "text") else None
-    everything = streams["train"] if size else [t for s in sources.SPLITS for t in streams[s]]
-    vocabulary = Vocabulary.build(everything, size)
-    ids = [vocabulary.ids(streams[s]) for s in sources.SPLITS]
-    if options.limit_tokens:
-        ids = [a[: max(1, options.limit_tokens // d)] for a, d in zip(ids, (1, 10, 10), strict=True)]
-    return Corpus(options.name, vocabulary, *ids)
+    root = storage.derived_root(data_dir)
+    path = root / "ids" / f"{options.name}-{sources.digest([source.fingerprint, str(size), IDS_FORMAT])}.npz"
+    corpus = _read(path, options.name)
+    if corpus is None:
+        corpus = _prepare(source, size, root)
+        storage.write_atomically(path, _packed(corpus))
+    return _limited(corpus, options.limit_tokens) if options.limit_tokens else corpus
+
+
+def _prepare(source: sources.Source, size: int | None, root: Path) -> Corpus:
+    """Build the corpus from its lines; `size` limits the vocabulary to the most frequent tokens of train."""
+    from bayesnas_tf.data import builders  # seconds, and only needed here
+
+    builder = builders.prepare(source, root / "tfds")
+    train, valid, test = (_tokens(builders.lines(builder, split)) for split in sources.SPLITS)
+    vocabulary = Vocabulary.build(train if size else itertools.chain(train, valid, test), size)
+    return Corpus(source.name, vocabulary, *map(vocabulary.ids, (train, valid, test)))
+
+
+def _tokens(lines: Iterable[str]) -> list[str]:
+    """The tokens of all lines, `<eos>` after each; an empty line is a lone `<eos>`, as in AWD-LSTM."""
+    return [token for line in lines for token in (*line.split(), EOS)]
+
+
+def _limited(corpus: Corpus, tokens: int) -> Corpus:
+    """The first `tokens` of train and a tenth of that of valid and test."""
+    held_out = max(1, tokens // HELD_OUT_SHARE)
+    return corpus._replace(
+        train=corpus.train[:tokens], valid=corpus.valid[:held_out], test=corpus.test[:held_out]
+    )
+
+
+def _packed(corpus: Corpus) -> bytes:
+    """The content of an npz file; the vocabulary is one UTF-8 text, since no token holds whitespace."""
+    buffer = io.BytesIO()
+    words = np.frombuffer("\n".join(corpus.vocabulary.tokens).encode(), np.uint8)
+    np.savez(buffer, words=words, train=corpus.train, valid=corpus.valid, test=corpus.test)
+    return buffer.getvalue()
+
+
+def _read(path: Path, name: str) -> Corpus | None:
+    """The corpus in an npz file, or None when the file is not there or damaged."""
+    try:
+        with np.load(path) as data:
+            vocabulary = Vocabulary(tuple(data["words"].tobytes().decode().split("\n")))
+            return Corpus(name, vocabulary, data["train"], data["valid"], data["test"])
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+        return None

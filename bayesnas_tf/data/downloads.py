@@ -20,7 +20,7 @@ def fetch(
 ) -> tuple[dict[str, bytes], list[str]]:
     """Contents by split of the wanted files, split -> (file name, md5), and what failed at which mirror.
 
-    A mirror is the address of one file, with `{file}` or `{split}` in it, or of an archive that holds them all.
+    A mirror is the address of one file, with `{file}` or `{split}` in it, or of an archive that holds all.
     """
     contents: dict[str, bytes] = {}
     failures: list[str] = []

@@ -15,6 +15,7 @@ from bayesnas_tf.errors import UserError
 
 RULES = "1"  # raise it when the tokens or the splits change, so that prepared data is made anew
 
+_STRAIGHT = str.maketrans("\u2018\u2019\u201c\u201d", "''\"\"")  # the texts mix both kinds of quotes
 _NUMBER = r"\d+(?:[.,:]\d+)*(?:st|nd|rd|th)?\b|\d+"
 _TOKEN = re.compile(rf"(?P<number>{_NUMBER})|'?[^\W\d_]+|--+|\.\.+|\S")
 _SENTENCE_END = re.compile(
@@ -43,7 +44,7 @@ def split_of(name: str) -> str:
 
 def sentences(text: str) -> Iterator[str]:
     """One line per sentence, tokens separated by blanks; paragraphs end sentences."""
-    for paragraph in text.replace("\u2019", "'").splitlines():
+    for paragraph in text.translate(_STRAIGHT).splitlines():
         for sentence in _SENTENCE_END.split(paragraph):
             if tokens := tokenise(sentence):
                 yield " ".join(tokens)

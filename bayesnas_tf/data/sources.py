@@ -1,7 +1,8 @@
 """Where the raw text of the published corpora comes from: the user's files, else the network.
 
 A file is looked for in the data folder and in the cache folder, directly or in a subfolder named after the
-corpus: plain, as `.xz`, or inside the archive in which it was published. Its unpacked content is checked by md5.
+corpus: plain, as `.xz`, or inside the archive in which it was published. The md5 of its unpacked content is
+checked.
 """
 
 import hashlib

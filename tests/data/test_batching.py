@@ -17,13 +17,16 @@ def test_rows_equal_the_twin(batch):
     np.testing.assert_array_equal(rows, reference.rows(STREAM, batch))
 
 
-@pytest.mark.parametrize("tokens, batch", [(0, 1), (1, 1), (19, 10)])
+@pytest.mark.parametrize(("tokens", "batch"), [(0, 1), (1, 1), (19, 10)])
 def test_a_corpus_shorter_than_its_batch_is_named_with_the_cure(tokens, batch):
     with pytest.raises(UserError) as error:
         batching.rows(STREAM[:tokens], batch, corpus="text (valid)", bptt=35)
     message = str(error.value)
-    assert "text (valid)" in message and f"{tokens} tokens" in message and f"batch of {batch}" in message
-    assert "35 steps" in message and "\n" not in message
+    assert "text (valid)" in message
+    assert f"{tokens} tokens" in message
+    assert f"batch of {batch}" in message
+    assert "35 steps" in message
+    assert "\n" not in message
     assert ("at most 9" in message) == (tokens == 19)
 
 
@@ -66,9 +69,9 @@ def test_jittered_lengths_have_the_mean_of_their_rule():
     assert abs(lengths.mean() - 33.63) < 0.13
 
 
-@pytest.mark.parametrize("columns, bptt", [(1, 35), (10, 0)])
+@pytest.mark.parametrize(("columns", "bptt"), [(1, 35), (10, 0)])
 def test_impossible_plans_are_refused(columns, bptt):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="no window of"):
         batching.plan(columns, bptt, 0)
 
 

@@ -1,0 +1,155 @@
+"""TensorFlow Datasets builders: each corpus as lines of text, one example per line, in the order of the text.
+
+Importing this module imports TensorFlow Datasets, which takes seconds: `corpora` does so only when a corpus
+is prepared for the first time.
+"""
+
+import contextlib
+import dataclasses
+import io
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+from absl import logging
+
+from bayesnas_tf.data import sources
+
+READ_BATCH = 4096  # lines per step when a prepared corpus is read back
+
+
+@dataclasses.dataclass
+class SourceConfig(tfds.core.BuilderConfig):
+    """A configuration named after the fingerprint of its source: other text, another folder."""
+
+    source: sources.Source | None = None
+
+
+class _Lines(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
+    """Lines of `SourceConfig.source`; a language model needs their order, so nothing is shuffled."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "One example per line."}
+    ABOUT = ""
+    HOMEPAGE = ""
+    CITATION = ""
+    url_infos: ClassVar[
+        dict
+    ] = {}  # nothing is downloaded here; to look for checksums needs importlib_resources
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=self.ABOUT,
+            features=tfds.features.FeaturesDict({"line": np.int64, "text": tfds.features.Text()}),
+            disable_shuffling=True,
+            homepage=self.HOMEPAGE,
+            citation=self.CITATION,
+        )
+
+    def _split_generators(self, dl_manager):
+        """The raw text is already here: `sources` finds and checks it."""
+        del dl_manager
+        return {split: self._generate_examples(split) for split in sources.SPLITS}
+
+    def _generate_examples(self, split):
+        for number, line in enumerate(self.builder_config.source.lines(split)):
+            yield number, {"line": number, "text": line}
+
+
+class Ptb(_Lines):
+    """The Penn Treebank with 10,000 types."""
+
+    ABOUT = (
+        "Penn Treebank, Wall Street Journal, as preprocessed by Mikolov et al.: 10,000 types, N for numbers."
+    )
+    HOMEPAGE = "http://www.fit.vutbr.cz/~imikolov/rnnlm/"
+    CITATION = """@inproceedings{mikolov2010recurrent,
+  title = {Recurrent neural network based language model},
+  author = {Mikolov, Tomas and Karafiat, Martin and Burget, Lukas and Cernocky, Jan and Khudanpur, Sanjeev},
+  booktitle = {Interspeech}, year = {2010}}"""
+
+
+class Wikitext2(_Lines):
+    """WikiText-2 at word level."""
+
+    ABOUT = "WikiText-2: 720 good and featured articles of Wikipedia, word level, 33,278 types."
+    HOMEPAGE = "https://arxiv.org/abs/1609.07843"
+    CITATION = """@inproceedings{merity2017pointer,
+  title = {Pointer Sentinel Mixture Models},
+  author = {Merity, Stephen and Xiong, Caiming and Bradbury, James and Socher, Richard},
+  booktitle = {International Conference on Learning Representations}, year = {2017}}"""
+
+
+class Sotu(_Lines):
+    """Addresses of US presidents to Congress."""
+
+    ABOUT = "Annual messages and State of the Union addresses since 1790, one tokenised sentence per line."
+    HOMEPAGE = "https://github.com/DH-Oz/sotu"
+
+
+class Text(_Lines):
+    """Files of the user's own."""
+
+    ABOUT = "Text files of the user's own, line by line."
+
+
+BUILDERS = {builder.name: builder for builder in (Ptb, Wikitext2, Sotu, Text)}
+
+
+def prepare(source: sources.Source, root: Path) -> tfds.core.DatasetBuilder:
+    """The builder of a corpus whose files lie under `root`; they are written when they are not there yet.
+
+    Processes that prepare the same corpus at once do not disturb each other: each writes to a folder of its
+    own, and the first to finish moves it into place.
+    """
+    builder_class, config = BUILDERS[source.name], SourceConfig(name=source.fingerprint, source=source)
+    place = Path(source.name) / source.fingerprint
+    if not (root / place).is_dir():
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".preparing-", dir=root) as private, _quiet():
+            builder_class(data_dir=private, config=config).download_and_prepare()
+            (root / place).parent.mkdir(exist_ok=True)
+            try:
+                os.rename(Path(private) / place, root / place)
+            except OSError:
+                if not (root / place).is_dir():  # another process was not first: a real error
+                    raise
+    with _quiet():
+        return builder_class(data_dir=root, config=config)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the builder's own bars, announcements and warnings off the terminal."""
+    tfds.disable_progress_bar()
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def lines(builder: tfds.core.DatasetBuilder, split: str) -> Iterator[str]:
+    """The lines of a prepared split in the order of the text; `RuntimeError` should they come otherwise."""
+    dataset = builder.as_dataset(
+        split=split,
+        batch_size=READ_BATCH,
+        shuffle_files=False,
+        read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+    )
+    expected = 0
+    for batch in dataset.as_numpy_iterator():
+        numbers = batch["line"]
+        if not np.array_equal(numbers, np.arange(expected, expected + len(numbers))):
+            raise RuntimeError(
+                f"{builder.data_dir} gives the lines of {split} out of order. Remove that folder"
+            )
+        expected += len(numbers)
+        yield from (text.decode() for text in batch["text"])

@@ -1,0 +1,177 @@
+"""Corpora end to end: builders, order, ids, kept ids, statistics, and the real PTB and WikiText-2."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from bayesnas_tf.data import builders, corpora, sources
+from bayesnas_tf.data.vocabulary import EOS, UNK, Vocabulary
+from bayesnas_tf.errors import UserError
+
+LINES = [f"w{k % 7} w{k % 11} line{k}" for k in range(300)]
+
+
+@pytest.fixture
+def own(data_dir):
+    """Options of a small text corpus in the data folder."""
+    (data_dir / "own.txt").write_text("\n".join(LINES) + "\n")
+    return corpora.CorpusOptions(name="text", train_file=str(data_dir / "own.txt"), vocabulary_size=50)
+
+
+def _source(lines):
+    return sources.Source("text", sources.digest(lines), lambda split: lines if split == "train" else ["x"])
+
+
+def test_a_builder_gives_back_every_line_in_order(tmp_path):
+    lines = [f"{k} é {'x' * (k % 50)}" for k in range(builders.READ_BATCH + 100)]
+    lines[5] = ""
+    builder = builders.prepare(_source(lines), tmp_path)
+    assert list(builders.lines(builder, "train")) == lines
+    assert builder.info.disable_shuffling
+    assert [path.name for path in tmp_path.iterdir()] == ["text"]  # nothing temporary is left
+
+
+def test_every_corpus_has_a_builder():
+    assert set(builders.BUILDERS) == set(corpora.Name.__args__)
+
+
+def test_lines_out_of_order_are_noticed(tmp_path, monkeypatch):
+    builder = builders.prepare(_source(["a", "b"]), tmp_path)
+    backwards = (
+        builder.as_dataset(split="train", batch_size=None)
+        .take(2)
+        .batch(2)
+        .map(lambda batch: {key: value[::-1] for key, value in batch.items()})
+    )
+    monkeypatch.setattr(type(builder), "as_dataset", lambda self, **_: backwards)
+    with pytest.raises(RuntimeError, match="out of order"):
+        list(builders.lines(builder, "train"))
+
+
+def test_streams_are_the_lines_with_eos(own, data_dir):
+    corpus = corpora.load(own, data_dir)
+    expected = {"train": LINES[:270], "valid": LINES[270:285], "test": LINES[285:]}
+    for split, lines in expected.items():
+        tokens = [token for line in lines for token in [*line.split(), EOS]]
+        assert corpus.stream(split).dtype == np.int32
+        np.testing.assert_array_equal(corpus.stream(split), corpus.vocabulary.ids(tokens))
+    assert len(corpus.vocabulary) == 50
+    assert corpus.vocabulary.unk_id in corpus.valid
+
+
+def test_the_second_load_reads_kept_ids_and_neither_tensorflow_nor_pandas(own, data_dir):
+    first = corpora.load(own, data_dir)
+    program = (
+        "import sys; from bayesnas_tf.data import corpora\n"
+        f"c = corpora.load({own!r}, {str(data_dir)!r})\n".replace("CorpusOptions", "corpora.CorpusOptions")
+        + "assert not {'tensorflow', 'tensorflow_datasets', 'pandas'} & set(sys.modules)\n"
+        "print(len(c.vocabulary), c.train.sum(), c.test.sum())"
+    )
+    output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert output.stdout.split() == [str(n) for n in (50, first.train.sum(), first.test.sum())]
+
+
+def test_kept_ids_equal_fresh_ones_and_damage_is_repaired(own, data_dir):
+    first = corpora.load(own, data_dir)
+    (kept,) = (data_dir / "ids").iterdir()
+    for damage in (None, b"", kept.read_bytes()[:1000], b"PK garbage"):
+        if damage is not None:
+            kept.write_bytes(damage)
+        again = corpora.load(own, data_dir)
+        assert again.vocabulary == first.vocabulary
+        for split in sources.SPLITS:
+            np.testing.assert_array_equal(again.stream(split), first.stream(split))
+
+
+def test_other_text_or_options_are_not_mixed_up(own, data_dir):
+    first = corpora.load(own, data_dir)
+    smaller = corpora.load(corpora.CorpusOptions("text", own.train_file, vocabulary_size=20), data_dir)
+    assert len(smaller.vocabulary) == 20
+    (data_dir / "own.txt").write_text("other text\n" * 50)
+    other = corpora.load(own, data_dir)
+    assert set(other.vocabulary.tokens) == {"other", "text", EOS, UNK}
+    assert len(first.train) != len(other.train)
+
+
+def test_a_read_only_data_folder_is_not_written_to(own, data_dir, cache):
+    before = sorted(data_dir.iterdir())
+    data_dir.chmod(0o555)
+    corpora.load(own, data_dir)
+    assert sorted(data_dir.iterdir()) == before
+    assert (cache / "ids").is_dir()
+    assert (cache / "tfds").is_dir()
+
+
+def test_a_process_that_is_not_the_first_uses_what_the_first_prepared(tmp_path, monkeypatch):
+    rename = os.rename
+
+    def rename_too_late(source, target):
+        if ".preparing-" not in str(target):
+            shutil.copytree(source, target)  # what another process has just moved there
+        rename(source, target)
+
+    monkeypatch.setattr(builders.os, "rename", rename_too_late)
+    builder = builders.prepare(_source(["a", "b"]), tmp_path)
+    assert list(builders.lines(builder, "train")) == ["a", "b"]
+    assert [path.name for path in tmp_path.iterdir()] == ["text"]
+
+
+@pytest.mark.parametrize("limit", [1, 100, 10**9])
+def test_a_limit_keeps_the_first_tokens_and_the_vocabulary(limit, own, data_dir):
+    whole = corpora.load(own, data_dir)
+    part = corpora.load(corpora.CorpusOptions("text", own.train_file, "", "", 50, limit), data_dir)
+    assert part.vocabulary == whole.vocabulary
+    np.testing.assert_array_equal(part.train, whole.train[:limit])
+    np.testing.assert_array_equal(part.valid, whole.valid[: max(1, limit // 10)])
+    np.testing.assert_array_equal(part.test, whole.test[: max(1, limit // 10)])
+
+
+def test_unigram_statistics_equal_their_definition():
+    ids = [np.array(stream, np.int32) for stream in ([0, 0, 1, 2, 0], [1, 3], [2])]
+    corpus = corpora.Corpus("toy", Vocabulary(("a", "b", "c", "d")), *ids)
+    p = np.array([4, 2, 2, 1]) / 9.0
+    np.testing.assert_allclose(corpus.log_frequencies(), np.log(p), rtol=1e-6)
+    assert corpus.log_frequencies().dtype == np.float32
+    assert corpus.unigram_nats("valid") == pytest.approx(-(np.log(2 / 9) + np.log(1 / 9)) / 2, rel=1e-12)
+    with pytest.raises(ValueError, match="train, valid, test"):
+        corpus.unigram_nats("validation")
+
+
+@pytest.mark.parametrize("bad", [{"name": "pbt"}, {"vocabulary_size": 1}, {"limit_tokens": -1}])
+def test_impossible_options_are_named(bad):
+    with pytest.raises(ValueError, match=f"CorpusOptions.{next(iter(bad))}"):
+        corpora.CorpusOptions(**bad)
+
+
+def test_an_unknown_text_file_is_a_user_error(data_dir):
+    with pytest.raises(UserError, match="no file"):
+        corpora.load(corpora.CorpusOptions("text", "absent.txt"), data_dir)
+
+
+REAL = {
+    "ptb": (10_000, 929_589, 73_760, 82_430),
+    "wikitext2": (33_278, 2_088_628, 217_646, 245_569),
+}
+
+
+def _real_folder(fallback):
+    named = os.environ.get("BAYESNAS_DATA")
+    return named if named and os.path.isdir(os.path.join(named, "ptb")) else fallback
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", REAL)
+def test_real_corpora_have_the_published_counts(name, request):
+    folder = _real_folder(None) or request.getfixturevalue("corpora")
+    corpus = corpora.load(corpora.CorpusOptions(name=name), folder)
+    sizes = (len(corpus.vocabulary), len(corpus.train), len(corpus.valid), len(corpus.test))
+    assert sizes == REAL[name]
+    assert len(np.unique(np.concatenate(corpus[2:]))) == sizes[0]
+    first = {"ptb": "aer banknote berlitz calloway", "wikitext2": "<eos> = Valkyria Chronicles"}[name]
+    assert list(corpus.vocabulary.tokens[:4]) == first.split()
+    np.testing.assert_array_equal(np.sort(np.unique(corpus.train, return_index=True)[1])[:4], range(4))
+    assert 6.0 < corpus.unigram_nats("valid") < 7.2

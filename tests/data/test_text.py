@@ -1,0 +1,75 @@
+"""The user's own files."""
+
+import pytest
+
+from bayesnas_tf.data import sources, text
+from bayesnas_tf.errors import UserError
+
+
+def _lines(source):
+    return {split: list(source.lines(split)) for split in sources.SPLITS}
+
+
+def _write(folder, name, lines):
+    (folder / name).write_text("".join(f"{line}\n" for line in lines))
+
+
+def test_three_files_are_the_three_splits(data_dir):
+    for split in sources.SPLITS:
+        _write(data_dir, f"{split}.txt", [split, "x"])
+    source = text.source("train.txt", "valid.txt", "test.txt", data_dir)
+    assert _lines(source) == {split: [split, "x"] for split in sources.SPLITS}
+
+
+def test_files_are_found_in_the_working_folder_first(data_dir, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _write(data_dir, "a.txt", ["data folder"] * 3)
+    assert _lines(text.source("a.txt", "", "", data_dir))["train"] == ["data folder"]
+    _write(tmp_path, "a.txt", ["working folder"] * 3)
+    assert _lines(text.source("a.txt", "", "", data_dir))["train"] == ["working folder"]
+
+
+def test_one_file_gives_its_last_lines_to_the_other_splits(data_dir):
+    lines = [f"line {k}" for k in range(100)]
+    _write(data_dir, "all.txt", lines)
+    found = _lines(text.source("all.txt", "", "", data_dir))
+    assert found == {"train": lines[:90], "valid": lines[90:95], "test": lines[95:]}
+    _write(data_dir, "test.txt", ["t"])
+    found = _lines(text.source("all.txt", "", "test.txt", data_dir))
+    assert found == {"train": lines[:95], "valid": lines[95:], "test": ["t"]}
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b" \n\t\n"])
+@pytest.mark.parametrize("empty", sources.SPLITS)
+def test_an_empty_file_is_named(empty, content, data_dir):
+    for split in sources.SPLITS:
+        (data_dir / f"{split}.txt").write_bytes(content if split == empty else b"a b\n")
+    with pytest.raises(UserError, match=rf"empty corpus: .*{empty}\.txt"):
+        text.source("train.txt", "valid.txt", "test.txt", data_dir)
+
+
+def test_a_file_too_short_to_share_is_an_empty_corpus(data_dir):
+    _write(data_dir, "one.txt", ["a line"])
+    with pytest.raises(UserError, match="empty corpus"):
+        text.source("one.txt", "", "", data_dir)
+
+
+def test_a_missing_file_is_named_with_near_names(data_dir):
+    _write(data_dir, "novel.txt", ["a"])
+    with pytest.raises(UserError, match=r"no file novl\.txt .*Did you mean .*novel\.txt\?"):
+        text.source("novl.txt", "", "", data_dir)
+    with pytest.raises(UserError, match="Give the path"):
+        text.source("nowhere/zzz", "", "", data_dir)
+
+
+def test_no_file_at_all_names_the_setting(data_dir):
+    with pytest.raises(UserError, match=r"CorpusOptions\.train_file"):
+        text.source("", "", "", data_dir)
+
+
+def test_the_fingerprint_follows_the_content(data_dir):
+    _write(data_dir, "a.txt", "abcdef")
+    _write(data_dir, "b.txt", "abcdef")
+    _write(data_dir, "c.txt", "abcdeg")
+    a, b, c = (text.source(f"{name}.txt", "", "", data_dir).fingerprint for name in "abc")
+    assert a == b != c
