@@ -37,9 +37,8 @@ class _Lines(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
     ABOUT = ""
     HOMEPAGE = ""
     CITATION = ""
-    url_infos: ClassVar[
-        dict
-    ] = {}  # nothing is downloaded here; to look for checksums needs importlib_resources
+    # Nothing is downloaded through TFDS, and its search for checksums needs the undeclared importlib_resources.
+    url_infos: ClassVar[dict] = {}
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(

@@ -141,9 +141,9 @@ def _download(corpus: Published, missing: list[str], data_dir: Path) -> dict[str
     """Missing contents by split from the mirrors; kept as plain files for the next time."""
     wanted = {split: corpus.files[split] for split in missing}
     contents, failures = downloads.fetch(corpus.mirrors, wanted)
-    root = storage.derived_root(data_dir) / corpus.name
     for split, content in contents.items():
-        storage.write_atomically(root / corpus.files[split][0], content)
+        path = storage.derived_root(data_dir) / corpus.name / corpus.files[split][0]
+        storage.write_atomically(path, content)
     lacking = [f"{file} (md5 {md5})" for split, (file, md5) in wanted.items() if split not in contents]
     if lacking:
         raise UserError(

@@ -123,10 +123,11 @@ def test_without_a_network_one_line_says_what_to_put_where(corpus, data_dir, mon
         assert f"{file} (md5 {md5})" in message
 
 
-def test_a_failed_download_leaves_nothing_half_done(data_dir):
+def test_a_failed_download_leaves_nothing_behind(tmp_path, cache):
     with pytest.raises(UserError):
-        sources.published(_toy([f"file://{data_dir}/absent/{{file}}"]), data_dir)
-    assert not list(data_dir.rglob("*.txt"))
+        sources.published(_toy([f"file://{tmp_path}/absent/{{file}}"]), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    assert not cache.exists()
 
 
 def test_lines_keep_blank_ones_and_replace_bytes_that_are_not_utf8():
