@@ -37,7 +37,7 @@ class _Lines(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
     ABOUT = ""
     HOMEPAGE = ""
     CITATION = ""
-    # Nothing is downloaded through TFDS, and its search for checksums needs the undeclared importlib_resources.
+    # Nothing is downloaded through TFDS, whose search for checksums needs importlib_resources undeclared.
     url_infos: ClassVar[dict] = {}
 
     def _info(self) -> tfds.core.DatasetInfo:
