@@ -1,7 +1,7 @@
 """Generalised Gauss-Newton by random probes, whole batch at a time (method section 3).
 
-For one token the Hessian of the NLL in the logits is diag(p) - p pᵀ = A Aᵀ with A = (I - p 1ᵀ) diag(√p), so that
-v = A ξ with random signs ξ has E[v vᵀ] = A Aᵀ. Back-propagating one v per token through the network and
+For one token the Hessian of the NLL in the logits is diag(p) - p pᵀ = A Aᵀ with A = (I - p 1ᵀ) diag(√p), so
+that v = A ξ with random signs ξ has E[v vᵀ] = A Aᵀ. Back-propagating one v per token through the network and
 squaring the sum gives an unbiased estimate of the GGN diagonal. The square is taken over the whole batch:
 batch norm couples the examples.
 """
@@ -13,7 +13,7 @@ from bayesnas_tf.curvature.window import WindowEstimate, assemble, residual, sca
 
 
 def probe(probabilities, seed):
-    """√p ∘ ξ - p (√p · ξ): a cotangent of the logits `[N, V]` whose covariance is diag(p) - p pᵀ per token."""
+    """√p ∘ ξ - p (√p · ξ): a cotangent `[N, V]` of the logits with covariance diag(p) - p pᵀ per token."""
     signs = tf.random.stateless_uniform(tf.shape(probabilities), seed, 0, 2, dtype=tf.int32)
     signed = tf.sqrt(probabilities) * tf.cast(2 * signs - 1, probabilities.dtype)
     return signed - probabilities * tf.reduce_sum(signed, axis=1, keepdims=True)

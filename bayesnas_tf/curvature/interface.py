@@ -43,7 +43,9 @@ class CurvatureOptions:
     def __post_init__(self):
         """Refuse what no estimator can do."""
         if self.estimator not in get_args(Estimator):
-            raise ValueError(f"CurvatureOptions.estimator={self.estimator!r} must be one of {get_args(Estimator)}")
+            raise ValueError(
+                f"CurvatureOptions.estimator={self.estimator!r} must be one of {get_args(Estimator)}"
+            )
         for name in ("windows", "probes", "tau"):
             if getattr(self, name) < 1:
                 raise ValueError(f"CurvatureOptions.{name}={getattr(self, name)} must be at least 1")

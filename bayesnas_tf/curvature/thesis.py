@@ -6,20 +6,23 @@ k = t, t-1, ..., t-tau+1. The text leaves room; this is how each equation is rea
 - 4.13: the logits of one token have H = p (1 - p); the decoder z = h Wᵀ + b turns it into (W²)ᵀ H at h_t
   (4.6 without activation). The 1/T stands once, in 4.18.
 - (M4): h is the mean of n nodes, a linear map with coefficient 1/n: each node gets H/n².
-- 4.24: inside the cell H_i = Σ_j Σ_o (w_ij^o)² H_j. Highway gates, matrices, activations and norms of the edges do
-  not appear in it. So H_j is a number c_j times H at h_k: only the c_j are computed (`path_factors`).
-- 4.23: h_ij^o = E[(u_ij^o)² H_j]. Printed is B_i, the whole output of node i, which would give all operations of
-  an edge one value; what w_ij^o multiplies is u_ij^o. E is the mean over units and examples.
-- 4.16: node 0 has the form of 4.8, so H_pre = tanh'(a)² ∘ H_0, and (W_x²)ᵀ H_pre at h_{k-1}, where W_x are the
-  recurrent rows and candidate columns of W_0. The gate and the carry are not in 4.8. From h_{k-1} it goes on into
-  the nodes of step k-1. The printed product lacks the D of 4.6 and 4.17; `d_term` adds D = tanh''(a) ∘ ∂L_t/∂tanh(a)
-  with the gradient of the same L_t that the slot carries, this one through everything, norms included.
+- 4.24: inside the cell H_i = Σ_j Σ_o (w_ij^o)² H_j. The gates, matrices and activations of the edges and the
+  norms of the nodes do not appear in it. So H_j is a number c_j times H at h_k: only the c_j are computed
+  (`path_factors`).
+- 4.23: h_ij^o = E[(u_ij^o)² H_j]. Printed is B_i, the whole output of node i, which would give all operations
+  of an edge one value; what w_ij^o multiplies is u_ij^o. E is the mean over units and examples.
+- 4.16: node 0 has the form of 4.8, so H_pre = tanh'(a)² ∘ H_0, and (W_x²)ᵀ H_pre at h_{k-1}, where W_x are
+  the recurrent rows and candidate columns of W_0. The gate and the carry are not in 4.8. From h_{k-1} it goes on
+  into the nodes of step k-1.
+- 4.17: the printed product 4.16 lacks the D of 4.6. `d_term` adds D = tanh''(a) ∘ ∂L_t/∂tanh(a), with the
+  gradient of the same L_t that the slot carries; this one goes through everything, gates and norms included.
 - 4.18: Σ_t Σ_k / (T tau), also for the first steps, which have fewer than tau terms: what lies before the
   window drops out.
-- A zero-edge switch z_ij scales the edge: w_ij^o becomes z_ij w_ij^o, and the switch multiplies Σ_o w_ij^o u_ij^o.
+- A zero-edge switch z_ij scales the edge: w_ij^o becomes z_ij w_ij^o, and the switch itself multiplies
+  Σ_o w_ij^o u_ij^o.
 
-All slots (t, k) of one distance d = t - k are one `[T, B, U]` array, indexed by k. h is linear in H, so the tau
-arrays are added before the edges are visited.
+All slots (t, k) of one distance d = t - k are one `[T, B, U]` array, indexed by k. h is linear in H, so the
+tau arrays are added before the edges are visited.
 """
 
 from typing import NamedTuple
@@ -82,8 +85,19 @@ def earlier(x):
     return tf.concat([x[1:], tf.zeros_like(x[:1])], axis=0)
 
 
+def candidate_curvature(candidate, of_a):
+    """D = tanh''(a) ∘ ∂L/∂tanh(a) (4.17) from tanh(a) and ∂L/∂a = tanh'(a) ∘ ∂L/∂tanh(a).
+
+    tanh'' = -2 tanh tanh', so that no quotient is needed.
+    """
+    return -2.0 * candidate * of_a
+
+
 def through_time(cell, steps: Steps, curved, of_token, factor, horizon: int, d_term: bool):
-    """Σ_d H^{k+d,k} at h_k, `[T, B, U]` (4.16, 4.18), from H = `curved` and ∂L_t/∂h_t = `of_token` at d = 0."""
+    """Σ_d H^{k+d,k} at h_k (4.16, 4.18), `[T, B, U]`, from H = `curved` and ∂L_t/∂h_t = `of_token` at d = 0.
+
+    `factor` is c_0 and `horizon` the number of distances d.
+    """
     recurrent = tf.convert_to_tensor(cell.recurrent_kernel)[:, cell.units :]
     candidate = tf.tanh(steps.projected[..., cell.units :] + highway.project(steps.before, recurrent))
     slope = tf.square(1.0 - tf.square(candidate)) * factor
@@ -96,7 +110,7 @@ def through_time(cell, steps: Steps, curved, of_token, factor, horizon: int, d_t
         pre = slope * curved
         if d_term:
             of_pre, of_token = tape.gradient(after, steps, output_gradients=of_token)
-            pre -= 2.0 * candidate * of_pre[..., cell.units :]  # tanh'' = -2 tanh tanh', and tanh' is in of_pre
+            pre += candidate_curvature(candidate, of_pre[..., cell.units :])
             of_token = earlier(of_token)
         curved = earlier(highway.project(pre, back))
         total += curved

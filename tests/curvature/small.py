@@ -1,0 +1,36 @@
+"""Small language models and windows that the tests of cells and curvature share."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
+from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
+
+UNITS, NODES, BATCH, STEPS, WORDS = 4, 2, 3, 4, 7
+
+
+def small_model(dtype="float64", seed=0, scale=0.5, **options):
+    """A model with weights so large that every nonlinearity is felt."""
+    random, before = np.random.default_rng(seed), keras.config.floatx()
+    keras.config.set_floatx(dtype)
+    try:
+        cell = SearchCell(CellOptions(**{"units": UNITS, "nodes": NODES, **options}), dtype=dtype)
+        model = LanguageModel(WORDS, cell, ModelOptions(), dtype=dtype)
+    finally:
+        keras.config.set_floatx(before)
+    for weight in model.weights:
+        weight.assign(scale * random.normal(size=weight.shape))
+    # Some scalars are negative, none is near 0 and, for norm "none", none makes the sums explode.
+    signs = np.where(random.random(cell.scalars.shape) < 0.25, -1.0, 1.0)
+    cell.scalars.assign(signs * random.uniform(0.2, 0.6, size=cell.scalars.shape))
+    if cell.zero_scalars is not None:
+        cell.zero_scalars.assign(random.uniform(0.5, 1.5, size=cell.zero_scalars.shape))
+    return model
+
+
+def small_window(dtype="float64", seed=1):
+    """x, y `[B, T]` and the state before them."""
+    random = np.random.default_rng(seed)
+    x, y = random.integers(0, WORDS, size=(2, BATCH, STEPS)).astype(np.int32)
+    return tf.constant(x), tf.constant(y), tf.constant(random.normal(size=(BATCH, UNITS)), dtype)
