@@ -5,9 +5,10 @@ from bayesnas_tf import config
 
 def main(run: config.Run) -> None:
     """Do what the command line asked for."""
-    from bayesnas_tf.reporting import commands  # TensorFlow loads here, after the flags are known to be right
+    # TensorFlow loads here, after the flags are known to be right
+    from bayesnas_tf.reporting import scoring
 
-    commands.run_score(run)
+    scoring.run_score(run)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,24 @@ class Checkpoints:
         return self._last.latest_checkpoint or ""
 
 
+def restore_best(directory: Path, model) -> None:
+    """Give a model, and nothing else of the run, the weights of `best` below `directory`.
+
+    Raises:
+      UserError: there is no such checkpoint, or it is torn or of another model.
+    """
+    path = tf.train.latest_checkpoint(str(directory / "best"))
+    if path is None:
+        raise UserError(f"no trained weights in {directory / 'best'}. Let the training end one epoch first")
+    try:
+        restored = tf.train.Checkpoint(model=model).restore(path)
+        restored.assert_existing_objects_matched().expect_partial()
+    except (tf.errors.OpError, AssertionError, ValueError) as error:
+        raise UserError(
+            f"cannot use checkpoint {path}. {str(error).splitlines()[0]}. Train anew with --overwrite"
+        ) from error
+
+
 class StopRequest:
     """Set by the first SIGINT or SIGTERM; the loop looks at it between steps."""
 

@@ -1,0 +1,136 @@
+"""`evaluate` as a user meets it: the cell, the loop, its listeners, and what it leaves behind."""
+
+import difflib
+import json
+from pathlib import Path
+
+import gin
+
+from bayesnas_tf import config
+from bayesnas_tf.data import corpora
+from bayesnas_tf.errors import UserError
+from bayesnas_tf.reporting import cell_drawing
+from bayesnas_tf.reporting.fan_out import FanOut
+from bayesnas_tf.reporting.progress import ProgressCallback
+from bayesnas_tf.reporting.run_files import MetricsFile, perplexity
+from bayesnas_tf.reporting.summary_text import summary_lines
+from bayesnas_tf.reporting.tensorboard import TensorBoardCallback
+from bayesnas_tf.space.genotype import Genotype
+from bayesnas_tf.training.evaluate_loop import EvaluateLoop, EvaluateResult
+from bayesnas_tf.training.evaluate_settings import EvaluateProblem, EvaluateSettings, build
+
+GENOTYPE = "genotype.json"
+VOCABULARY = "vocabulary.txt"
+
+
+def run_evaluate(run: config.Run) -> None:
+    """Train a cell as the run says; a run that ended already only shows its result again."""
+    settings: EvaluateSettings = gin.get_configurable("evaluate")()
+    summary_file = run.directory / "summary.json"
+    if run.resumed and summary_file.exists():
+        print("\n".join(summary_lines(json.loads(summary_file.read_text()))))
+        print(f"this evaluation has ended. Its result is in {run.directory}. --overwrite repeats it")
+        return
+    genotype = find_genotype(run.options.genotype)
+    problem = build(settings, corpora.load(settings.corpus, run.data_dir), genotype, run.seed)
+    if run.dry_run:
+        print(describe(problem))
+        return
+    config.record_operative(run)
+    write_cell(run.directory, problem)
+    listeners = FanOut(
+        MetricsFile(run.directory),
+        TensorBoardCallback(
+            run.directory / "tb", run.config_text, hyperparameters(settings, genotype, run.seed)
+        ),
+        ProgressCallback(),
+    )
+    loop = EvaluateLoop(problem, settings, run.seed, run.directory / "checkpoints", listeners)
+    summary = summarise(loop.run(), problem, settings, run.seed)
+    config.write_json(summary_file, summary)
+    listeners.on_end(summary)
+
+
+def find_genotype(name: str) -> Genotype:
+    """The genotype in a file.
+
+    Raises:
+      UserError: nothing is named, there is no such file (with those that come near), or it holds no cell.
+    """
+    if not name:
+        raise UserError("evaluate needs a cell. Add --genotype=FILE, such as runs/ptb-seed0/genotype.json")
+    path = Path(name).expanduser()
+    if path.is_file():
+        try:
+            return Genotype.load(path)
+        except (ValueError, OSError) as error:
+            raise UserError(f"cannot use --genotype={name}. {error}. Give a genotype.json") from error
+    near = nearby(path)
+    hint = f" (did you mean {' or '.join(map(repr, near))}?)" if near else ". Give a genotype.json"
+    raise UserError(f"no genotype {name!r}. There is no such file in {Path.cwd()}{hint}")
+
+
+def nearby(path: Path) -> list[str]:
+    """Genotype files that a mistyped path may have meant, at most two, the likeliest first."""
+    found = {file for folder in (Path("."), path.parent) for file in folder.glob("*.json")}
+    found |= {folder / GENOTYPE for folder in (path, path.parent) if (folder / GENOTYPE).is_file()}
+    found |= set(Path("runs").glob(f"*/{GENOTYPE}")) | set(path.parent.parent.glob(f"*/{GENOTYPE}"))
+    return difflib.get_close_matches(str(path), sorted(map(str, found)), n=2, cutoff=0.4)
+
+
+def write_cell(directory: Path, problem: EvaluateProblem) -> None:
+    """What an export needs beside the checkpoint, and the drawings of the cell."""
+    config.write_json(directory / GENOTYPE, problem.genotype.to_dict())
+    config.write_text(directory / VOCABULARY, "\n".join(problem.corpus.vocabulary.tokens) + "\n")
+    config.write_text(directory / "cell.svg", cell_drawing.svg(problem.genotype))
+    config.write_text(directory / "cell.dot", cell_drawing.dot(problem.genotype))
+
+
+def hyperparameters(settings: EvaluateSettings, genotype: Genotype, seed: int) -> dict:
+    """What the HParams page compares."""
+    return {
+        "genotype": genotype.name,
+        "units": settings.cell.units,
+        "lr": settings.weights.lr,
+        "batch_size": settings.windows.batch_size,
+        "epochs": settings.epochs,
+        "seed": seed,
+    }
+
+
+def describe(problem: EvaluateProblem) -> str:
+    """What `--dry_run` prints: corpus, cell and parameters."""
+    corpus, model, genotype = problem.corpus, problem.model, problem.genotype
+    units = model.cell.units
+    return "\n".join(
+        [
+            f"corpus     {corpus.name}: {len(corpus.train):,} / {len(corpus.valid):,} / {len(corpus.test):,} "
+            f"tokens, vocabulary {len(corpus.vocabulary):,}",
+            f"cell       {genotype.name}: {genotype}",
+            f"model      {units} units, {len(genotype.nodes)} nodes: {model.count_params():,} parameters",
+        ]
+    )
+
+
+def summarise(
+    result: EvaluateResult, problem: EvaluateProblem, settings: EvaluateSettings, seed: int
+) -> dict:
+    """The content of summary.json."""
+    return {
+        "kind": "evaluate",
+        "genotype": problem.genotype.to_dict(),
+        "parameters": problem.model.count_params(),
+        "units": settings.cell.units,
+        "valid_ppl": perplexity(result.valid.mean),
+        "test_ppl": perplexity(result.test.mean),
+        "valid_nats": result.valid.mean,
+        "test_nats": result.test.mean,
+        "unigram_nats": problem.corpus.unigram_nats("valid"),
+        "valid_tokens": result.valid.tokens,
+        "test_tokens": result.test.tokens,
+        "epochs": settings.epochs,
+        "asgd_epoch": None,
+        "seed": seed,
+        "seconds": {"train": result.train_seconds},
+        "tokens_per_second": result.tokens_per_second,
+    }

@@ -1,0 +1,118 @@
+"""The epochs of a training run: windows in, reports out, checkpoints that resume bit for bit."""
+
+import math
+import time
+
+import tensorflow as tf
+
+from bayesnas_tf.cells import masks
+from bayesnas_tf.data import batching
+from bayesnas_tf.errors import UserError
+from bayesnas_tf.training import compile as compiling
+from bayesnas_tf.training.checkpoints import Checkpoints, StopRequest, all_finite
+from bayesnas_tf.training.progress import Progress
+from bayesnas_tf.training.records import Callbacks, StepRecord
+
+MASK_SEED = 1  # slot of the run's seed; 0 is initialisation
+
+
+class TrainLoop:
+    """One epoch after another of a problem's step; subclasses say what stands between the epochs.
+
+    Of `problem` it uses `model`, `step`, `train_rows` and `seed`; of `settings` what both roots have.
+    """
+
+    advice = "Lower WeightOptions.lr"
+
+    def __init__(self, problem, settings, seed: int, callbacks: Callbacks):
+        """A subclass adds `self.checkpoints` for what it trains."""
+        self.problem, self.settings, self.seed, self.callbacks = problem, settings, seed, callbacks
+        self.model, self.step = problem.model, problem.step
+        self.progress = Progress()
+        self.checkpoints: Checkpoints
+        self.stop = StopRequest()
+        self.xla = compiling.use_xla(settings.compile)
+        batch = settings.windows.batch_size
+        self.train_window = compiling.window_function(self._train_window, batch, self.xla)
+        self.lr = tf.constant(settings.weights.lr, self.model.embedding.dtype)
+
+    def _train_window(self, x, y, length, step):
+        self.step(x, y, length, self.lr, masks.fold(self.problem.seed, MASK_SEED, step))
+
+    def train_epoch(self) -> None:
+        """The windows of one epoch, from the first that is not done yet.
+
+        Raises:
+          UserError: the loss or a weight is no longer finite.
+          KeyboardInterrupt: a stop was asked for; the state was saved.
+        """
+        settings, progress = self.settings, self.progress
+        epoch, rows, windows = int(progress.epoch) + 1, self.problem.train_rows, settings.windows
+        plan = batching.plan(rows.shape[1], windows.bptt, (self.seed, epoch), windows.jitter)
+        first = int(progress.window)
+        if first == 0:
+            self.step.state.assign(tf.zeros_like(self.step.state))
+        bucket = compiling.bucket(windows, self.xla)
+        clock = time.perf_counter()
+        for done, window in enumerate(batching.windows(rows, plan, bucket, first), start=first + 1):
+            self.train_window(window.x, window.y, window.length, tf.cast(progress.step, tf.int32))
+            progress.step.assign_add(1)
+            progress.window.assign(done)
+            last = done == len(plan.lengths)
+            if last or done % settings.report_every == 0:
+                clock = self.report(epoch, len(plan.lengths), clock)
+            if last or self.stop.asked or int(progress.step) % settings.checkpoint_every == 0:
+                self.save()
+            if self.stop.asked:
+                raise KeyboardInterrupt
+
+    def report(self, epoch: int, steps: int, clock: float) -> float:
+        """Read the running totals, add them to the epoch's, tell the listeners; returns the time."""
+        progress, totals, now = self.progress, self.step.totals, time.perf_counter()
+        nats, tokens = float(totals.nats), int(totals.tokens)
+        if not math.isfinite(nats):
+            self.diverged()
+        progress.nats.assign_add(nats)
+        progress.tokens.assign_add(tokens)
+        progress.total_tokens.assign_add(tokens)
+        progress.train_seconds.assign_add(now - clock)
+        done, step = int(progress.window), int(progress.step)
+        per_step = float(progress.train_seconds) / step
+        left = per_step * (steps - done + steps * (self.settings.epochs - epoch))
+        rate = tokens / max(now - clock, 1e-9)
+        self.callbacks.on_step(
+            StepRecord(step, epoch, steps, nats / tokens, self.settings.weights.lr, rate, left, done)
+        )
+        for total in totals:
+            total.assign(tf.zeros_like(total))
+        return now
+
+    def end_epoch(self) -> None:
+        """Count the epoch and save: nothing of it is done again."""
+        self.progress.epoch.assign_add(1)
+        self.progress.begin_epoch()
+        self.save()
+
+    def save(self) -> None:
+        """Write a checkpoint, unless a weight has gone: the last good state is to stay."""
+        if not all_finite(self.model.variables):
+            self.diverged()
+        self.checkpoints.save(int(self.progress.step))
+
+    def diverged(self):
+        """Say where it happened and what helps."""
+        good = self.checkpoints.last_path or "none yet"
+        raise UserError(
+            f"training diverged: loss or weights are no longer finite at step {int(self.progress.step)}, "
+            f"learning rate {self.settings.weights.lr:g}. {self.advice} (last good checkpoint: {good})"
+        )
+
+    @property
+    def train_nats(self) -> float:
+        """Mean nats per training token of the epoch under way."""
+        return float(self.progress.nats) / max(int(self.progress.tokens), 1)
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Training speed over the whole run."""
+        return int(self.progress.total_tokens) / max(float(self.progress.train_seconds), 1e-9)

@@ -1,0 +1,54 @@
+"""What one training step of any language model here consists of: loss, clipped SGD, carried state, totals."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from bayesnas_tf.models import losses
+from bayesnas_tf.models.language_model import LanguageModel
+from bayesnas_tf.training import sgd
+from bayesnas_tf.training.settings import WeightOptions, WindowOptions
+
+
+class Totals(NamedTuple):
+    """Sums since they were last read; divided when read."""
+
+    nats: tf.Variable  # float64, over all tokens
+    tokens: tf.Variable  # int64
+
+
+class TrainStep(tf.Module):
+    """Owns what a step carries over: the hidden state and the running totals."""
+
+    def __init__(self, model: LanguageModel, windows: WindowOptions, weights: WeightOptions):
+        """A window of `windows.bptt` steps gets the learning rate as given, others in proportion."""
+        super().__init__()
+        self.model, self.options, self.bptt = model, weights, windows.bptt
+        self.state = tf.Variable(model.zero_state(windows.batch_size), trainable=False)
+        self.totals = Totals(
+            *(tf.Variable(0, dtype=dtype, trainable=False) for dtype in (tf.float64, tf.int64))
+        )
+
+    def loss(self, x, y, length, model_masks):
+        """Training loss without the terms that have closed-form steps, its data part, and the next state."""
+        hidden = self.model.hidden(x, self.state, model_masks)
+        nats = losses.mean_nats(losses.token_nats(self.model.decode(hidden, model_masks), y), length)
+        loss = nats
+        if self.options.temporal_activation > 0.0:
+            loss += self.options.temporal_activation * losses.temporal_activation(hidden, length)
+        return loss, nats, hidden[:, length - 1]
+
+    def move(self, variables, gradients, length, lr):
+        """Clipped SGD on `variables` at the rate of a window of `length` steps."""
+        weights = [tf.convert_to_tensor(v) for v in variables]
+        clipped = sgd.clip_by_norm(sgd.dense(gradients, weights), self.options.clip)
+        rate = lr * tf.cast(length, lr.dtype) / self.bptt
+        moved = sgd.sgd(weights, clipped, rate, self.options.weight_decay)
+        for variable, value in zip(variables, moved, strict=True):
+            variable.assign(value)
+
+    def add_totals(self, nats, length):
+        """Add the mean nats of one window to the running totals."""
+        tokens = tf.cast(self.state.shape[0] * length, tf.int64)
+        self.totals.nats.assign_add(tf.cast(nats, tf.float64) * tf.cast(tokens, tf.float64))
+        self.totals.tokens.assign_add(tokens)
