@@ -19,25 +19,40 @@ def probe(probabilities, seed):
     return signed - probabilities * tf.reduce_sum(signed, axis=1, keepdims=True)
 
 
+def cotangents(model, hidden, y, seed, probes: int):
+    """Cotangents of the hidden states, `[probes + 1, B, T, U]`: vᵀE/√N of each probe, then ∂(mean NLL)/∂h.
+
+    One time step at a time: arrays over the vocabulary are `[B, V]`, never `[B T, V]`.
+    """
+    embedding = tf.convert_to_tensor(model.embedding)
+    tokens = tf.cast(tf.size(y), hidden.dtype)
+
+    def one_step(inputs):
+        h, targets, t = inputs
+        probabilities = tf.nn.softmax(model.decode(h))
+        drawn = [probe(probabilities, masks.fold(seed, number, t)) for number in range(probes)]
+        of_logits = [*(v * tf.math.rsqrt(tokens) for v in drawn), residual(probabilities, targets) / tokens]
+        return tf.matmul(tf.stack(of_logits), embedding)
+
+    by_time = (tf.transpose(hidden, [1, 0, 2]), tf.transpose(y), tf.range(tf.shape(y)[1]))
+    signature = tf.TensorSpec([probes + 1, *hidden.shape[::2]], hidden.dtype)
+    mapped = tf.map_fn(one_step, by_time, parallel_iterations=1, fn_output_signature=signature)
+    return tf.transpose(mapped, [1, 2, 0, 3])
+
+
 def estimate(model, x, y, state, seed, options) -> WindowEstimate:
     """Mean over `options.probes` probes of (Σ_tokens vᵀ ∂z/∂w)² / N; see `interface` for the arguments."""
     scalars = scalar_variables(model)
-    units = model.cell.units
     with tf.GradientTape(persistent=True) as tape:
         hidden = model.hidden(x, state)
-    flat = tf.reshape(hidden, [-1, units])
-    probabilities = tf.nn.softmax(tf.reshape(model.decode(hidden), [-1, model.vocabulary]))
-    tokens = tf.cast(tf.shape(flat)[0], hidden.dtype)
-    embedding = tf.convert_to_tensor(model.embedding)
-
-    def pulled_back(cotangent):
-        """vᵀ ∂z/∂w for a cotangent `[N, V]` of the logits."""
-        at_hidden = tf.reshape(tf.matmul(cotangent, embedding), tf.shape(hidden))
-        return tape.gradient(hidden, scalars, output_gradients=at_hidden)
-
-    squares = [tf.zeros_like(w) for w in scalars]
-    for number in range(options.probes):
-        projected = pulled_back(probe(probabilities, masks.fold(seed, number)) * tf.math.rsqrt(tokens))
-        squares = [total + tf.square(p) / options.probes for total, p in zip(squares, projected, strict=True)]
-    gradient = pulled_back(residual(probabilities, tf.reshape(y, [-1])) / tokens)
-    return assemble(squares, gradient, hidden[:, -1])
+    pulled: list = []
+    for cotangent in tf.unstack(cotangents(model, hidden, y, seed, options.probes)):
+        # one backward pass after the other: each holds the gradients of a whole window
+        with tf.control_dependencies([part for parts in pulled for part in parts]):
+            at_hidden = tf.identity(cotangent)
+        pulled.append(tape.gradient(hidden, scalars, output_gradients=at_hidden))
+    squares = [
+        tf.add_n([tf.square(part) for part in parts]) / options.probes
+        for parts in zip(*pulled[:-1], strict=True)
+    ]
+    return assemble(squares, pulled[-1], hidden[:, -1])
