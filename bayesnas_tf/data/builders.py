@@ -107,12 +107,12 @@ def prepare(source: sources.Source, root: Path) -> tfds.core.DatasetBuilder:
     own, and the first to finish moves it into place.
     """
     builder_class, config = BUILDERS[source.name], SourceConfig(name=source.fingerprint, source=source)
-    place = Path(source.name) / source.fingerprint
+    place = Path(source.name) / source.fingerprint / str(builder_class.VERSION)
     if not (root / place).is_dir():
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".preparing-", dir=root) as private, _quiet():
             builder_class(data_dir=private, config=config).download_and_prepare()
-            (root / place).parent.mkdir(exist_ok=True)
+            (root / place).parent.mkdir(parents=True, exist_ok=True)
             try:
                 os.rename(Path(private) / place, root / place)
             except OSError:

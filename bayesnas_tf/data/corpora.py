@@ -19,7 +19,8 @@ from bayesnas_tf.data import sotu, sources, storage, text
 from bayesnas_tf.data.vocabulary import EOS, Vocabulary
 
 IDS_FORMAT = "1"  # raise it when the ids of a line of text change
-HELD_OUT_SHARE = 10  # `limit_tokens` leaves this many times fewer tokens to valid and to test
+HELD_OUT_SHARE = 10  # `limit_tokens` leaves this many times fewer tokens to valid and to test,
+HELD_OUT_MIN = 1000  # but enough that a batch of rows can be cut from them
 
 Name = Literal["ptb", "wikitext2", "sotu", "text"]
 
@@ -32,8 +33,8 @@ class CorpusOptions:
     `train_file`, `valid_file` and `test_file` are read by `text` only, relative to the working folder or the
     data folder; a missing valid or test file is replaced by the last 5 % of the training lines.
     `vocabulary_size` counts `<unk>` and `<eos>` and is used by `sotu` and `text`; the published corpora have
-    their own. `limit_tokens` keeps the first so many tokens of train and a tenth of that of valid and test,
-    with the whole vocabulary; 0 keeps all.
+    their own. `limit_tokens` keeps the first so many tokens of train and a tenth of that (at least 1,000, but
+    no more than of train) of valid and test, with the whole vocabulary; 0 keeps all.
     """
 
     name: Name = "ptb"
@@ -51,6 +52,12 @@ class CorpusOptions:
             raise ValueError(f"CorpusOptions.vocabulary_size {self.vocabulary_size} must be at least 2")
         if self.limit_tokens < 0:
             raise ValueError(f"CorpusOptions.limit_tokens {self.limit_tokens} must be at least 0 (0: all)")
+        unread = [key for key in ("train_file", "valid_file", "test_file") if getattr(self, key)]
+        if self.name != "text" and unread:
+            raise ValueError(
+                f"CorpusOptions.{unread[0]} is set but corpus {self.name} reads no files of yours. "
+                "Set CorpusOptions.name = 'text' or remove it"
+            )
 
 
 class Corpus(NamedTuple):
@@ -125,8 +132,8 @@ def _tokens(lines: Iterable[str]) -> list[str]:
 
 
 def _limited(corpus: Corpus, tokens: int) -> Corpus:
-    """The first `tokens` of train and a tenth of that of valid and test."""
-    held_out = max(1, tokens // HELD_OUT_SHARE)
+    """The first `tokens` of train and a tenth of that, or what is the least, of valid and test."""
+    held_out = max(tokens // HELD_OUT_SHARE, min(tokens, HELD_OUT_MIN))
     return corpus._replace(
         train=corpus.train[:tokens], valid=corpus.valid[:held_out], test=corpus.test[:held_out]
     )

@@ -69,14 +69,19 @@ WIKITEXT2 = Published(
 def published(corpus: Published, data_dir: str | Path) -> Source:
     """The text of a published corpus, from the data folder, the cache folder or the network.
 
-    `UserError` when a file has the wrong content, or when one is missing and cannot be downloaded.
+    Files that are there are checked at once, `UserError` when one has the wrong content. What is missing is
+    downloaded when lines are first asked for, `UserError` when it cannot be: prepared data needs no files.
     """
     contents = _on_disk(corpus, Path(data_dir))
-    missing = [split for split in SPLITS if split not in contents]
-    if missing:
-        contents |= _download(corpus, missing, Path(data_dir))
     fingerprint = digest([corpus.name, *(md5 for _, md5 in corpus.files.values())])
-    return Source(corpus.name, fingerprint, lambda split: split_lines(contents[split]))
+
+    def lines(split: str) -> list[str]:
+        missing = [name for name in SPLITS if name not in contents]
+        if missing:
+            contents.update(_download(corpus, missing, Path(data_dir)))
+        return split_lines(contents[split])
+
+    return Source(corpus.name, fingerprint, lines)
 
 
 def split_lines(content: bytes) -> list[str]:
@@ -106,7 +111,7 @@ def _on_disk(corpus: Published, data_dir: Path) -> dict[str, bytes]:
 
 def _read(folder: Path, file: str, archive: str) -> tuple[Path, bytes] | None:
     """(path, unpacked content) of a file in a folder, or None; `UserError` names what cannot be unpacked."""
-    readers = ((file, Path.read_bytes), (file + ".xz", _read_xz), (archive, lambda p: _read_member(p, file)))
+    readers = ((file, Path.read_bytes), (file + ".xz", read_xz), (archive, lambda p: _read_member(p, file)))
     for name, read in readers:
         path = folder / name
         if not path.is_file():
@@ -120,7 +125,8 @@ def _read(folder: Path, file: str, archive: str) -> tuple[Path, bytes] | None:
     return None
 
 
-def _read_xz(path: Path) -> bytes:
+def read_xz(path: Path) -> bytes:
+    """The unpacked content of an `.xz` file."""
     return lzma.decompress(path.read_bytes())
 
 

@@ -1,9 +1,11 @@
 """Corpora end to end: builders, order, ids, kept ids, statistics, and the real PTB and WikiText-2."""
 
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -120,14 +122,53 @@ def test_a_process_that_is_not_the_first_uses_what_the_first_prepared(tmp_path, 
     assert [path.name for path in tmp_path.iterdir()] == ["text"]
 
 
+@pytest.mark.slow  # imports TensorFlow twice
+def test_two_processes_that_prepare_at_once_agree(own, data_dir):
+    program = (
+        "from bayesnas_tf.data import builders, corpora\n"
+        "print('ready', flush=True); input()\n"
+        f"c = corpora.load(corpora.{own!r}, {str(data_dir)!r})\n"
+        "print(len(c.vocabulary), c.train.sum(), c.valid.sum(), c.test.sum())"
+    )
+    command = [sys.executable, "-c", program]
+    both = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    assert [process.stdout.readline() for process in both] == ["ready\n"] * 2
+    for process in both:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    outputs = {process.communicate(timeout=120)[0] for process in both}
+    assert [process.returncode for process in both] == [0, 0]
+    corpus = corpora.load(own, data_dir)
+    assert outputs == {f"50 {corpus.train.sum()} {corpus.valid.sum()} {corpus.test.sum()}\n"}
+    assert sorted(path.name for path in (data_dir / "tfds").iterdir()) == ["text"]
+    assert len(list((data_dir / "ids").iterdir())) == 1
+
+
+def test_a_prepared_corpus_needs_neither_its_files_nor_a_network(data_dir, monkeypatch):
+    content = b" a <unk> b \n"
+    files = {split: (f"{split}.txt", hashlib.md5(content).hexdigest()) for split in sources.SPLITS}
+    monkeypatch.setattr(sources, "PTB", sources.Published("ptb", files, "ptb.tgz", ()))
+    for file, _ in files.values():
+        (data_dir / file).write_bytes(content)
+    first = corpora.load(corpora.CorpusOptions("ptb"), data_dir)
+    for file, _ in files.values():
+        (data_dir / file).unlink()
+    again = corpora.load(corpora.CorpusOptions("ptb"), data_dir)
+    assert again.vocabulary.tokens == first.vocabulary.tokens == ("a", UNK, "b", EOS)
+    assert list(again.test) == [0, 1, 2, 3]
+
+
 @pytest.mark.parametrize("limit", [1, 100, 10**9])
 def test_a_limit_keeps_the_first_tokens_and_the_vocabulary(limit, own, data_dir):
     whole = corpora.load(own, data_dir)
     part = corpora.load(corpora.CorpusOptions("text", own.train_file, "", "", 50, limit), data_dir)
     assert part.vocabulary == whole.vocabulary
+    kept = min(limit, max(limit // 10, 1000))
     np.testing.assert_array_equal(part.train, whole.train[:limit])
-    np.testing.assert_array_equal(part.valid, whole.valid[: max(1, limit // 10)])
-    np.testing.assert_array_equal(part.test, whole.test[: max(1, limit // 10)])
+    np.testing.assert_array_equal(part.valid, whole.valid[:kept])
+    np.testing.assert_array_equal(part.test, whole.test[:kept])
 
 
 def test_unigram_statistics_equal_their_definition():
@@ -147,6 +188,11 @@ def test_impossible_options_are_named(bad):
         corpora.CorpusOptions(**bad)
 
 
+def test_files_of_ones_own_with_another_corpus_are_not_silently_ignored():
+    with pytest.raises(ValueError, match="valid_file is set but corpus ptb"):
+        corpora.CorpusOptions("ptb", valid_file="a.txt")
+
+
 def test_an_unknown_text_file_is_a_user_error(data_dir):
     with pytest.raises(UserError, match="no file"):
         corpora.load(corpora.CorpusOptions("text", "absent.txt"), data_dir)
@@ -158,16 +204,13 @@ REAL = {
 }
 
 
-def _real_folder(fallback):
-    named = os.environ.get("BAYESNAS_DATA")
-    return named if named and os.path.isdir(os.path.join(named, "ptb")) else fallback
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", REAL)
-def test_real_corpora_have_the_published_counts(name, request):
-    folder = _real_folder(None) or request.getfixturevalue("corpora")
-    corpus = corpora.load(corpora.CorpusOptions(name=name), folder)
+def test_real_corpora_have_the_published_counts(name, data_dir, request):
+    named = Path(os.environ.get("BAYESNAS_DATA", "")) / name
+    real = named if named.is_absolute() and named.is_dir() else request.getfixturevalue("corpora") / name
+    (data_dir / name).symlink_to(real)  # so that ids kept beside the files are neither used nor written
+    corpus = corpora.load(corpora.CorpusOptions(name=name), data_dir)
     sizes = (len(corpus.vocabulary), len(corpus.train), len(corpus.valid), len(corpus.test))
     assert sizes == REAL[name]
     assert len(np.unique(np.concatenate(corpus[2:]))) == sizes[0]

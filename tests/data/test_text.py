@@ -1,5 +1,7 @@
 """The user's own files."""
 
+import lzma
+
 import pytest
 
 from bayesnas_tf.data import sources, text
@@ -60,6 +62,31 @@ def test_a_missing_file_is_named_with_near_names(data_dir):
         text.source("novl.txt", "", "", data_dir)
     with pytest.raises(UserError, match="Give the path"):
         text.source("nowhere/zzz", "", "", data_dir)
+
+
+def test_a_compressed_file_is_unpacked(data_dir):
+    (data_dir / "a.txt.xz").write_bytes(lzma.compress("é\n".encode() * 3))
+    assert _lines(text.source("a.txt.xz", "", "", data_dir)) == {split: ["é"] for split in sources.SPLITS}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [("a.xz", b"\xfd7zXZ garbage", "cannot be read"), ("a.txt", "utf-16".encode("utf-16"), "no plain text")],
+)
+def test_a_file_that_is_no_text_is_named(name, content, reason, data_dir):
+    (data_dir / name).write_bytes(content)
+    with pytest.raises(UserError, match=rf"{name} .*{reason}"):
+        text.source(name, "", "", data_dir)
+
+
+def test_a_file_that_may_not_be_read_is_named(data_dir, monkeypatch):
+    def refused(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    _write(data_dir, "a.txt", "abc")
+    monkeypatch.setattr(text.Path, "read_bytes", refused)
+    with pytest.raises(UserError, match=r"a\.txt cannot be read: .*Permission denied"):
+        text.source("a.txt", "", "", data_dir)
 
 
 def test_no_file_at_all_names_the_setting(data_dir):
