@@ -5,7 +5,7 @@ Masks are bool `[E, O]`, True = removed. A node is live while one edge-op into i
 
 import dataclasses
 import math
-from typing import Any, Literal, Optional
+from typing import Any, Literal
 
 import gin
 import numpy as np
@@ -39,7 +39,7 @@ class PruneOptions:
     score: Score = "gamma"
     criterion: Criterion = "entropy"
     keep_all_nodes: bool = False
-    target_pruned_share: Optional[float] = None
+    target_pruned_share: float | None = None
     identity_penalty: float = 1.0
 
     def __post_init__(self):

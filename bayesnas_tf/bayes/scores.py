@@ -5,7 +5,8 @@ mean loss, negative entries floored; `evidence` compares data with prior, so tha
 update, kappa times as large. With kappa = 1 they agree.
 """
 
-from typing import Callable, Literal, NamedTuple
+from collections.abc import Callable
+from typing import Literal, NamedTuple
 
 import numpy as np
 

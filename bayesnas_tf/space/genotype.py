@@ -39,7 +39,7 @@ class Genotype:
             primitives.by_name(node.op)
         if not self.output or not all(0 <= k <= len(self.nodes) for k in self.output):
             raise ValueError(
-                f"output {list(self.output)} of genotype {self.name!r} must list nodes of 0..{len(self.nodes)}"
+                f"output {list(self.output)} of genotype {self.name!r} must lie in 0..{len(self.nodes)}"
             )
 
     def to_dict(self) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 The order of `OPS` is the order of the last axis of every `[E, O]` array in this package.
 """
 
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import tensorflow as tf
 

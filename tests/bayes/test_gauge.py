@@ -20,7 +20,7 @@ def scaled_by_node(w, factors):
     return w * np.asarray(factors)[topology.edges(NODES)[:, 1] - 1][:, None]
 
 
-@pytest.mark.parametrize("dtype, rtol", [(np.float64, 1e-14), (np.float32, 1e-6)])
+@pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-14), (np.float32, 1e-6)])
 def test_every_node_has_root_mean_square_one(dtype, rtol):
     w = random_w(dtype=dtype)
     result = gauge.rms(tf.constant(w)).numpy()

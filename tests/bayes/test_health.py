@@ -110,7 +110,7 @@ def test_a_sound_search_has_no_warnings_nor_has_an_unmeasured_one():
 
 
 @pytest.mark.parametrize(
-    "field, value, words",
+    ("field", "value", "words"),
     [
         ("valid_nats", 6.6, "over word frequencies"),
         ("pull_ratio", 10.0, "L1 pulls 10 times as hard"),
@@ -123,7 +123,8 @@ def test_a_sound_search_has_no_warnings_nor_has_an_unmeasured_one():
 )
 def test_each_warning(field, value, words):
     (sentence,) = health.Health(**{**GOOD, field: value}).warnings
-    assert words in sentence and sentence.endswith(".")
+    assert words in sentence
+    assert sentence.endswith(".")
 
 
 def test_to_dict_is_strict_json():
@@ -133,6 +134,9 @@ def test_to_dict_is_strict_json():
     ).to_dict()
     read = json.loads(json.dumps(report, allow_nan=False))
     assert read == report
-    assert read["travel"] is None and read["oracle_correlations"] == {"gamma": None, "saliency": 0.9}
-    assert read["gain"] == pytest.approx(1 - 5.6 / 6.7) and read["stability"] == 0.75
-    assert read["choice_stability"] == [0.5, 1.0] and read["warnings"] == []
+    assert read["travel"] is None
+    assert read["oracle_correlations"] == {"gamma": None, "saliency": 0.9}
+    assert read["gain"] == pytest.approx(1 - 5.6 / 6.7)
+    assert read["stability"] == 0.75
+    assert read["choice_stability"] == [0.5, 1.0]
+    assert read["warnings"] == []

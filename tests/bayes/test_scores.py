@@ -79,7 +79,7 @@ def test_taylor_is_exact_for_a_quadratic_loss():
     np.testing.assert_allclose(scores.taylor(context), loss(0.0) - loss(w), rtol=1e-12, atol=1e-13)
 
 
-@pytest.mark.parametrize("name, field", [("taylor", "gradient"), ("oracle", "oracle")])
+@pytest.mark.parametrize(("name", "field"), [("taylor", "gradient"), ("oracle", "oracle")])
 def test_a_score_without_its_input_says_what_to_do(name, field):
     with pytest.raises(ValueError, match=f"score '{name}' needs .*PruneOptions.score"):
         scores.score(name, make(**{field: None}))
@@ -97,7 +97,9 @@ def test_context_of_an_update_uses_the_floored_h_before_kappa():
     zero = update.ZeroEdge(update.Prior.start(10), np.ones(10), np.ones(10))
     posterior = update.update(update.Prior.start(*SHAPE), w, h, update.BayesOptions(), 4.0, zero)
     context = scores.Context.of(posterior, w)
-    assert context.h[0, 0] == pytest.approx(1e-8 / 4) and context.h[1, 1] == 0.5
-    assert context.w.dtype == np.float64 and context.kappa == 4.0
+    assert context.h[0, 0] == pytest.approx(1e-8 / 4)
+    assert context.h[1, 1] == 0.5
+    assert context.w.dtype == np.float64
+    assert context.kappa == 4.0
     np.testing.assert_array_equal(context.gamma, posterior.gamma)
     np.testing.assert_array_equal(context.s_zero, posterior.zero.s)

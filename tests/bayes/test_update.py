@@ -21,7 +21,7 @@ def positive(seed, shape=(EDGES, OPS)):
 
 
 @pytest.mark.parametrize(
-    "scale, expected",
+    ("scale", "expected"),
     [
         ("sum_over_lambda", 2240 / 0.17),
         ("mean", 1.0),
@@ -164,7 +164,7 @@ def test_first_update_from_gamma_one(h):
     )
 
 
-@pytest.mark.parametrize("w, h", [(1.0, 1.0), (0.3, 20.0), (2.0, 1e-3)])
+@pytest.mark.parametrize(("w", "h"), [(1.0, 1.0), (0.3, 20.0), (2.0, 1e-3)])
 def test_fixed_point_without_parents(w, h):
     options = update.BayesOptions(parents="none")
     prior = update.Prior.start(1, 1)
@@ -187,7 +187,9 @@ def test_update_chains_the_equations():
     np.testing.assert_allclose(posterior.omega, omega, rtol=1e-12)
     np.testing.assert_allclose(posterior.s, np.minimum(np.abs(w) / omega, 1e6), rtol=1e-12)
     np.testing.assert_array_equal(posterior.gamma, update.prior_variance(posterior.s, "parents"))
-    assert posterior.clipped == 1 and posterior.kappa == 7.0 and posterior.zero is None
+    assert posterior.clipped == 1
+    assert posterior.kappa == 7.0
+    assert posterior.zero is None
     assert posterior.prior == (posterior.gamma, posterior.omega, posterior.s)
 
 

@@ -23,7 +23,8 @@ def test_json_round_trip(tmp_path):
     path = tmp_path / "genotype.json"
     CELL.save(path)
     read = Genotype.load(path)
-    assert read == CELL and read.provenance == CELL.provenance
+    assert read == CELL
+    assert read.provenance == CELL.provenance
     assert json.loads(path.read_text()) == {
         "format": "bayesnas_tf.genotype/1",
         "nodes": [{"source": 0, "op": "relu"}, {"source": 1, "op": "tanh"}, {"source": 0, "op": "identity"}],
@@ -40,7 +41,7 @@ def test_name_and_provenance_may_be_missing():
 
 
 @pytest.mark.parametrize(
-    "data, words",
+    ("data", "words"),
     [
         ([], "not a genotype"),
         ({}, FORMAT),
@@ -66,7 +67,7 @@ def test_each_error_says_what_is_wrong(data, words):
 def test_load_names_the_file(tmp_path, text):
     path = tmp_path / "broken.json"
     path.write_text(text)
-    with pytest.raises(ValueError, match="broken.json"):
+    with pytest.raises(ValueError, match=r"broken\.json"):
         Genotype.load(path)
 
 
@@ -76,7 +77,7 @@ def test_depths_and_short_form():
 
 
 @pytest.mark.parametrize(
-    "vocabulary, units, nodes, expected",
+    ("vocabulary", "units", "nodes", "expected"),
     [
         (10_000, 850, 8, 22_960_000),
         (10_000, 850, 6, 20_070_000),

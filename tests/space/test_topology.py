@@ -27,7 +27,8 @@ def test_incoming_and_outgoing_partition_the_edges(nodes):
 
 
 def test_no_nodes_have_no_edges():
-    assert topology.edge_count(0) == 0 and topology.edges(0).shape == (0, 2)
+    assert topology.edge_count(0) == 0
+    assert topology.edges(0).shape == (0, 2)
 
 
 @pytest.mark.parametrize("pair", [(1, 1), (2, 1), (-1, 1)])
