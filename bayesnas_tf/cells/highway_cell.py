@@ -27,10 +27,11 @@ class HighwayCell(keras.layers.Layer):
         self._masks = masks.NO_MASKS
 
     def _kernel(self, name, shape):
-        limit = self.init_range
-        return self.add_weight(
-            name=name, shape=shape, initializer=keras.initializers.RandomUniform(-limit, limit)
-        )
+        """A kernel that is an attribute too: `tf.train.Checkpoint` sees no list or dictionary of a layer."""
+        uniform = keras.initializers.RandomUniform(-self.init_range, self.init_range)
+        kernel = self.add_weight(name=name, shape=shape, initializer=uniform)
+        setattr(self, name, kernel)
+        return kernel
 
     def build_input_node(self, input_size: int):
         """Create W_0 of (M1) as its input rows and its recurrent rows."""
