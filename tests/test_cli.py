@@ -142,6 +142,15 @@ def test_verbose_adds_the_traceback(capfd):
     assert err.endswith("error: units\n")
 
 
+@pytest.mark.parametrize(("flag", "heard"), [([], ""), (["--verbose"], "greetings")])
+def test_libraries_greet_only_a_verbose_user(here, monkeypatch, capfd, flag, heard):
+    (here / "noisy.py").write_text("import os\nos.write(2, b'greetings')\n")
+    monkeypatch.syspath_prepend(here)
+    monkeypatch.delitem(sys.modules, "noisy", raising=False)
+    code = config.run_command(lambda run: None, "search", ["--gin_file=toy.gin", *flag], (*MODULES, "noisy"))
+    assert (code, capfd.readouterr().err) == (0, heard)
+
+
 def test_an_option_refused_by_its_class_is_one_line(capfd):
     def main(_):
         import gin

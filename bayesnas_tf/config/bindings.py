@@ -31,10 +31,14 @@ MODULES = (
 )
 
 
-def bind(statements: Sequence[Statement], modules: Iterable[str] = MODULES) -> None:
-    """Replace gin's configuration by these statements; `UserError` names the first that is wrong."""
+def load(modules: Iterable[str] = MODULES) -> None:
+    """Import what registers configurables, and TensorFlow with it."""
     for module in modules:
         importlib.import_module(module)
+
+
+def bind(statements: Sequence[Statement]) -> None:
+    """Replace gin's configuration by these statements; `UserError` names the first that is wrong."""
     gin.clear_config()
     for statement in statements:
         if isinstance(statement, Import):

@@ -1,10 +1,11 @@
 """From a command line to a result or one line that says what is wrong."""
 
+import contextlib
 import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import gin
@@ -23,27 +24,47 @@ def parse(
 
     `UserError` names an unknown file, name, parameter or macro, or a value of the wrong type.
     """
-    bindings.bind(gin_files.read(files, params), modules)
+    statements = gin_files.read(files, params)
+    bindings.load(modules)
+    bindings.bind(statements)
     return gin.config_str()
 
 
 def open_run(line: flags.CommandLine, modules: Iterable[str] = bindings.MODULES) -> Run:
     """Configure gin as the command line says, and claim the run directory where the command has one."""
     statements = gin_files.read(line.gin_files, line.gin_params)
+    stored = _stored_statements(line.options.run) if line.command == "export" else []
+    with _quiet(line.verbose):
+        bindings.load(modules)
+    bindings.bind([*stored, *statements])
     if line.command == "export":
-        directory = line.options.run
-        stored = gin_files.read_text(
-            run_directory.stored_config(directory), str(directory / run_directory.CONFIG)
-        )
-        bindings.bind([*stored, *statements], modules)
-        return _reader(line, directory)
+        return _reader(line, line.options.run)
     if line.command == "score":
-        # A SavedModel needs none of the configurables; they are loaded only to check what was asked for.
-        if statements:
-            bindings.bind(statements, modules)
         return _reader(line, line.options.model)
-    bindings.bind(statements, modules)
     return run_directory.open_run(line, gin.config_str())
+
+
+def _stored_statements(directory: Path) -> list[gin_files.Statement]:
+    """What the run in `directory` was configured with; `UserError` where there is no run."""
+    config = directory / run_directory.CONFIG
+    return gin_files.read_text(run_directory.stored_config(directory), str(config))
+
+
+@contextlib.contextmanager
+def _quiet(verbose: bool) -> Iterator[None]:
+    """Drop what libraries print on stderr: TensorFlow greets from C++, and no setting of it stops that."""
+    if verbose:
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _reader(line: flags.CommandLine, directory: Path) -> Run:
