@@ -168,7 +168,7 @@ def test_the_operative_configuration_has_the_defaults():
     assert "ToyOptions.units = %UNITS" in text
 
 
-def test_metrics_survive_a_torn_line_and_forget_later_steps(tmp_path):
+def test_metrics_survive_a_torn_line_and_forget_what_is_not_wanted(tmp_path):
     path = tmp_path / "metrics.jsonl"
     metrics = config.Metrics(path)
     for step in range(1, 5):
@@ -176,7 +176,7 @@ def test_metrics_survive_a_torn_line_and_forget_later_steps(tmp_path):
     with path.open("a") as file:
         file.write('{"step": 5, "na')
     metrics = config.Metrics(path)
-    metrics.truncate_after(2)
+    metrics.keep(lambda row: row["step"] <= 2)
     metrics.append({"step": 3, "nats": 0.5})
     assert [row["step"] for row in metrics.rows()] == [1, 2, 3]
     assert metrics.rows()[0] == {"step": 1, "nats": 1.0, "ppl": None}

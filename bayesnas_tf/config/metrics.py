@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ class Metrics:
             return []
         return [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
 
-    def truncate_after(self, step: int) -> None:
-        """Drop the rows of later steps: a run that resumes at `step` writes them again."""
-        kept = [row for row in self.rows() if row.get("step", 0) <= step]
+    def keep(self, wanted: Callable[[dict[str, Any]], bool]) -> None:
+        """Drop the other rows: a run that resumes writes them again."""
+        kept = [row for row in self.rows() if wanted(row)]
         write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))

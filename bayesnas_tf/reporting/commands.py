@@ -19,23 +19,22 @@ def run_search(run: config.Run) -> None:
     """Search a cell as the run says; a run that ended already only shows its result again."""
     settings: SearchSettings = gin.get_configurable("search")()
     if run.resumed and (run.directory / "summary.json").exists():
-        print(f"this search has ended. its result is in {run.directory}. --overwrite repeats it")
+        print(f"this search has ended. Its result is in {run.directory}. --overwrite repeats it")
         return
     problem = build(settings, corpora.load(settings.corpus, run.data_dir), run.seed)
     if run.dry_run:
         print(describe(problem, settings))
         return
     config.record_operative(run)
-    files = SearchFiles(run.directory, run.config_name)
     listeners = FanOut(
         MetricsFile(run.directory),
-        files,
+        SearchFiles(run.directory),
         TensorBoardCallback(run.directory / "tb", run.config_text, hyperparameters(settings, run.seed)),
         ProgressCallback(),
     )
-    loop = SearchLoop(problem, settings, run.seed, run.directory / "checkpoints", listeners)
-    result = loop.run(run.options.diagnose)
-    summary = summarise(result, problem, settings, run.seed, files.named(result.genotype))
+    checkpoints = run.directory / "checkpoints"
+    loop = SearchLoop(problem, settings, run.seed, checkpoints, listeners, run.config_name)
+    summary = summarise(loop.run(run.options.diagnose), problem, settings, run.seed)
     config.write_json(run.directory / "summary.json", summary)
     listeners.on_end(summary)
 
@@ -71,11 +70,9 @@ def describe(problem: SearchProblem, settings: SearchSettings) -> str:
     )
 
 
-def summarise(
-    result: SearchResult, problem: SearchProblem, settings: SearchSettings, seed: int, genotype
-) -> dict:
+def summarise(result: SearchResult, problem: SearchProblem, settings: SearchSettings, seed: int) -> dict:
     """The content of summary.json."""
-    update, vocabulary = result.update, len(problem.corpus.vocabulary)
+    update, genotype, vocabulary = result.update, result.genotype, len(problem.corpus.vocabulary)
     return {
         "kind": "search",
         "genotype": genotype.to_dict(),

@@ -1,6 +1,5 @@
 """What a search leaves in its run directory while it goes: metrics, posterior, genotype, drawings."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -14,20 +13,24 @@ POSTERIOR_ARRAYS = ("w", "h", "c", "omega", "s", "gamma", "pruned")
 
 
 def perplexity(nats: float) -> float:
-    """exp of the mean nats per token; infinity where it overflows."""
-    return float(np.exp(nats)) if nats < 700 else float("inf")
+    """exp of the mean nats per token; infinity where it overflows, NaN for NaN."""
+    return float("inf") if nats >= 700 else float(np.exp(nats))
 
 
 class MetricsFile(Callbacks):
-    """Writes metrics.jsonl: a row per reporting interval, per validation and per update."""
+    """Writes metrics.jsonl: a row per reporting interval, and two per epoch."""
 
     def __init__(self, directory: Path):
         """Rows go to `directory/metrics.jsonl`."""
         self._metrics = config.Metrics(directory / "metrics.jsonl")
 
     def on_start(self, facts: RunFacts) -> None:
-        """Drop the rows that the resumed run writes again."""
-        self._metrics.truncate_after(facts.step)
+        """Drop the rows that the resumed run writes again: of later steps, and of epochs not yet ended."""
+        self._metrics.keep(
+            lambda row: (
+                row["step"] <= facts.step and (row["split"] == "train" or row["epoch"] <= facts.epochs_done)
+            )
+        )
 
     def _row(self, record, split: str, nats: float, **more) -> None:
         when = {"step": record.step, "epoch": record.epoch, "split": split}
@@ -47,24 +50,17 @@ class MetricsFile(Callbacks):
 class SearchFiles(Callbacks):
     """Writes posterior.npz, genotype.json, cell.svg and cell.dot after each update."""
 
-    def __init__(self, directory: Path, config_name: str):
-        """`config_name` goes into the genotype's provenance."""
-        self._directory, self._config_name = directory, config_name
+    def __init__(self, directory: Path):
+        """Files go to `directory`."""
+        self._directory = directory
 
     def on_update(self, record: UpdateRecord) -> None:
         """Append the update to the posterior and draw the cell."""
         write_posterior(self._directory / "posterior.npz", record)
-        if record.genotype is not None:
-            genotype = self.named(record.genotype)
+        if (genotype := record.genotype) is not None:
             config.write_json(self._directory / "genotype.json", genotype.to_dict())
             config.write_text(self._directory / "cell.svg", cell_drawing.svg(genotype))
             config.write_text(self._directory / "cell.dot", cell_drawing.dot(genotype))
-
-    def named(self, genotype):
-        """The genotype with the run's configuration and name in it."""
-        name = f"{self._config_name}-seed{genotype.provenance.get('seed', 0)}"
-        provenance = {"config": self._config_name, **genotype.provenance}
-        return dataclasses.replace(genotype, name=name, provenance=provenance)
 
 
 def write_posterior(path: Path, record: UpdateRecord) -> None:

@@ -18,13 +18,13 @@ class Checkpoints:
         self._last = tf.train.CheckpointManager(self._checkpoint, str(directory / "last"), max_to_keep=2)
         self._best = tf.train.CheckpointManager(self._checkpoint, str(directory / "best"), max_to_keep=1)
 
-    def save(self, step: int) -> None:
-        """Write `last`; a write that is cut off leaves the one before."""
-        self._last.save(checkpoint_number=step)
+    def save(self) -> None:
+        """Write `last`; a write that is cut off leaves the one before: no two writes have one name."""
+        self._last.save()
 
-    def save_best(self, step: int) -> None:
+    def save_best(self) -> None:
         """Write `best`."""
-        self._best.save(checkpoint_number=step)
+        self._best.save()
 
     def restore(self) -> bool:
         """Go to `last` if there is one, and say whether there was.

@@ -20,7 +20,8 @@ class Situation(NamedTuple):
     steps: int  # of this epoch
     train_nats: float
     valid_nats: float
-    gradient_rms: float  # of the data loss in w, over this epoch's steps and all scalars
+    gradient_rms: float  # of the loss without L1 in w, over this epoch's steps and all scalars
+    config_name: str  # what the run, and so the genotype, is named after
     seed: int
 
 
@@ -107,8 +108,9 @@ class Decider:
         values, mask = self.scored(context)
         genotype, collapse = None, ""
         try:
+            name = f"{situation.config_name}-seed{situation.seed}"
             origin = self.provenance(situation)
-            genotype = prune.derive(values, mask, self.settings.prune, "cell", origin)
+            genotype = prune.derive(values, mask, self.settings.prune, name, origin)
         except prune.CollapsedCell as error:
             collapse = str(error)
         record = UpdateRecord(
@@ -134,8 +136,9 @@ class Decider:
         return Decision(record, posterior, collapse)
 
     def provenance(self, situation: Situation) -> dict[str, Any]:
-        """Where a genotype comes from; the command adds its configuration's name."""
+        """Where a genotype comes from."""
         return {
+            "config": situation.config_name,
             "seed": situation.seed,
             "corpus": self.problem.corpus.name,
             "lambda_w": self.settings.scalars.lambda_w,

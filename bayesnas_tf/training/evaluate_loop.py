@@ -1,6 +1,5 @@
 """Train a finished cell epoch by epoch, keep the best weights, measure their perplexity."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +9,7 @@ from bayesnas_tf.data import batching
 from bayesnas_tf.training import checkpoints
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training.evaluate_settings import EvaluateProblem, EvaluateSettings
-from bayesnas_tf.training.records import Callbacks, EpochRecord, RunFacts
+from bayesnas_tf.training.records import Callbacks, EpochRecord
 from bayesnas_tf.training.train_loop import TrainLoop
 from bayesnas_tf.training.validation import StreamNats, stream_nats, window_nats
 
@@ -56,9 +55,7 @@ class EvaluateLoop(TrainLoop):
         self.checkpoints.restore()
         progress, problem, epochs = self.progress, self.problem, self.settings.epochs
         name = f"{problem.genotype.name} on {problem.corpus.name}"
-        self.callbacks.on_start(
-            RunFacts("evaluate", name, epochs, int(progress.step), self.model.count_params())
-        )
+        self.callbacks.on_start(self.facts("evaluate", name))
         with checkpoints.stop_request() as self.stop:
             while int(progress.epoch) < epochs:
                 self.train_epoch()
@@ -82,19 +79,12 @@ class EvaluateLoop(TrainLoop):
         )
         if total.mean < float(progress.best_nats):
             progress.best_nats.assign(total.mean)
-            self.checkpoints.save_best(int(progress.step))
+            self.checkpoints.save_best()
 
     def measure(self, split: str, rows: np.ndarray) -> StreamNats:
         """Total nats of the present weights over rows, the state carried from zero, no dropout."""
         plan = batching.plan(rows.shape[1], self.settings.windows.bptt, 0, jitter=False)
-        windows = self.staged(split, batching.windows(rows, plan, 1), len(plan.lengths))
+        windows = self.staged(
+            split, batching.windows(rows, plan, 1), len(plan.lengths), self.settings.report_every
+        )
         return stream_nats(self.window_nats[len(rows)], self.model, windows, len(rows))
-
-    def staged(self, name: str, items, total: int) -> Iterator:
-        """The items; listeners hear of every tenth, and a stop that was asked for ends them."""
-        for done, item in enumerate(items, start=1):
-            if self.stop.asked:
-                raise KeyboardInterrupt
-            yield item
-            if done % self.settings.report_every == 0 or done == total:
-                self.callbacks.on_stage(name, done, total)

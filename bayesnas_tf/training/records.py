@@ -20,6 +20,7 @@ class RunFacts(NamedTuple):
     epochs: int
     step: int  # steps done before this process started: 0, or where the run resumes
     parameters: int
+    epochs_done: int = 0  # epochs ended before this process started, their validation and update included
 
 
 class StepRecord(NamedTuple):

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Iterable, Iterator
 
 import tensorflow as tf
 
@@ -11,7 +12,7 @@ from bayesnas_tf.errors import UserError
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training.checkpoints import Checkpoints, StopRequest, all_finite
 from bayesnas_tf.training.progress import Progress
-from bayesnas_tf.training.records import Callbacks, StepRecord
+from bayesnas_tf.training.records import Callbacks, RunFacts, StepRecord
 
 MASK_SEED = 1  # slot of the run's seed; 0 is initialisation
 
@@ -87,6 +88,29 @@ class TrainLoop:
             total.assign(tf.zeros_like(total))
         return now
 
+    def staged(self, name: str, items: Iterable, total: int, every: int = 1) -> Iterator:
+        """The items; listeners hear of every `every`-th, and a stop that was asked for ends them."""
+        self.announce(name, 0, total)
+        for done, item in enumerate(items, start=1):
+            yield item
+            if done % every == 0 or done == total:
+                self.announce(name, done, total)
+
+    def announce(self, name: str, done: int, total: int) -> None:
+        """Tell the listeners how far a phase without training steps is.
+
+        Raises:
+          KeyboardInterrupt: a stop was asked for; what was trained is saved.
+        """
+        if self.stop.asked:
+            raise KeyboardInterrupt
+        self.callbacks.on_stage(name, done, total)
+
+    def facts(self, kind: str, name: str) -> RunFacts:
+        """What is known before the first step of this process."""
+        progress, parameters = self.progress, self.model.count_params()
+        return RunFacts(kind, name, self.settings.epochs, int(progress.step), parameters, int(progress.epoch))
+
     def end_epoch(self) -> None:
         """Count the epoch and save: nothing of it is done again."""
         self.progress.epoch.assign_add(1)
@@ -97,7 +121,7 @@ class TrainLoop:
         """Write a checkpoint, unless a weight has gone: the last good state is to stay."""
         if not all_finite(self.model.variables):
             self.diverged()
-        self.checkpoints.save(int(self.progress.step))
+        self.checkpoints.save()
 
     def diverged(self):
         """Say where it happened and what helps."""

@@ -40,8 +40,8 @@ def numbered(cell, first):
 def test_every_weight_of_a_cell_comes_back_in_a_new_model(make, tmp_path):
     saved = numbered(make(), 1)
     checkpoints = Checkpoints(tmp_path, model=saved)
-    checkpoints.save(1)
-    checkpoints.save_best(1)
+    checkpoints.save()
+    checkpoints.save_best()
     for restore in ("last", "best"):
         model = numbered(make(), 100)
         if restore == "last":
