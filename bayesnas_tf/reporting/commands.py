@@ -9,6 +9,7 @@ from bayesnas_tf.reporting.progress import ProgressCallback
 from bayesnas_tf.reporting.run_files import MetricsFile, SearchFiles, perplexity
 from bayesnas_tf.reporting.tensorboard import TensorBoardCallback
 from bayesnas_tf.space.genotype import parameter_count
+from bayesnas_tf.space.topology import edge_count
 from bayesnas_tf.training.search_loop import SearchLoop, SearchResult
 from bayesnas_tf.training.search_settings import SearchProblem, SearchSettings, build
 
@@ -62,7 +63,7 @@ def describe(problem: SearchProblem, settings: SearchSettings) -> str:
         [
             f"corpus     {corpus.name}: {len(corpus.train):,} / {len(corpus.valid):,} / {len(corpus.test):,} "
             f"tokens, vocabulary {vocabulary:,}",
-            f"supernet   {cell.nodes} nodes, {len(problem.model.cell.scalars)} edges, {cell.units} units, "
+            f"supernet   {cell.nodes} nodes, {edge_count(cell.nodes)} edges, {cell.units} units, "
             f"norm {cell.norm}, weight sharing {cell.weight_sharing}: "
             f"{problem.model.count_params():,} parameters",
             f"cell       {found:,} parameters at {EVALUATION_UNITS} units if all nodes live",
