@@ -87,7 +87,7 @@ def _search(values: absl_flags.FlagValues) -> None:
 def _evaluate(values: absl_flags.FlagValues) -> None:
     """Flags of `evaluate` alone."""
     absl_flags.DEFINE_string(
-        "genotype", "", "Cell to train: a genotype.json or the name of a published cell.", flag_values=values
+        "genotype", "", "Cell to train: a genotype.json.", flag_values=values
     )
 
 
