@@ -1,0 +1,160 @@
+"""tools/benchmark: what it counts is what a step computes, and what it prints has the promised form."""
+
+import collections
+import json
+import runpy
+
+import pytest
+import tensorflow as tf
+from tensorflow.python.framework import op_callbacks  # counts the products of a real step
+
+from bayesnas_tf import config
+from bayesnas_tf.cells.search_cell import CellOptions
+from bayesnas_tf.errors import UserError
+from tools import benchmarking, machine
+from tools.matrix_products import (
+    Product,
+    backward_products,
+    forward_products,
+    product_timer,
+    step_products,
+    total_flops,
+)
+
+TINY = (
+    "CellOptions.units = 6",
+    "CellOptions.nodes = 2",
+    "WindowOptions.batch_size = 3",
+    "WindowOptions.bptt = 4",
+    "CurvatureOptions.windows = 2",
+    "CurvatureOptions.probes = 1",
+)
+VOCABULARY = 11
+
+
+@pytest.fixture
+def command(root):
+    """`main` of tools/benchmark."""
+    return runpy.run_path(str(root / "tools" / "benchmark"), run_name="benchmark")["main"]
+
+
+def test_products_of_a_hand_worked_step():
+    cell = CellOptions(units=2, nodes=2)
+    forward = forward_products(cell, batch=3, steps=4, vocabulary=5)
+    assert forward == {
+        Product(12, 2, 4): 1,  # inputs
+        Product(3, 2, 4): 4 + 4,  # node 0 and the only edge into node 1, at each time step
+        Product(6, 2, 4): 4,  # the two edges into node 2
+        Product(12, 2, 5, transpose_b=True): 1,  # decoder
+    }
+    assert total_flops(forward) == 192 + 8 * 48 + 4 * 96 + 240
+    assert total_flops(step_products(cell, 3, 4, 5)) == 3 * total_flops(forward)
+
+
+@pytest.mark.parametrize(("sharing", "factor"), [("edge", 1), ("edge_op", 4)])
+def test_sharing_changes_the_products_of_the_edges(sharing, factor):
+    forward = forward_products(CellOptions(units=2, nodes=2, weight_sharing=sharing), 3, 4, 5)
+    assert total_flops(forward) == 192 + 4 * 48 + factor * 4 * (1 + 2) * 48 + 240
+
+
+@pytest.mark.parametrize("transpose_b", [False, True])
+def test_backward_products_are_the_gradients_of_matmul(transpose_b):
+    product = Product(2, 3, 5, transpose_b=transpose_b)
+    assert [p.flops for p in backward_products(product)] == [product.flops] * 2
+    x, w = tf.ones([2, 3]), tf.ones([5, 3] if transpose_b else [3, 5])
+    with counted_products() as seen, tf.GradientTape() as tape:
+        tape.watch([x, w])
+        y = tf.matmul(x, w, transpose_b=transpose_b)
+        tape.gradient(y, [x, w])
+    assert seen == {p: 1 for p in (product, *backward_products(product))}
+
+
+class counted_products:  # noqa: N801  a context manager
+    """Counts every matrix product that runs eagerly."""
+
+    def __enter__(self):
+        self.seen = collections.Counter()
+        op_callbacks.add_op_callback(self.count)
+        return self.seen
+
+    def __exit__(self, *error):
+        op_callbacks.remove_op_callback(self.count)
+
+    def count(self, op_type, inputs, attrs, outputs, op_name=None, graph=None):
+        if op_type == "MatMul":
+            given = dict(zip(attrs[::2], attrs[1::2], strict=True))
+            a, b = given["transpose_a"], given["transpose_b"]
+            m, k = inputs[0].shape[::-1] if a else inputs[0].shape
+            self.seen[Product(m, k, inputs[1].shape[0 if b else 1], a, b)] += 1
+
+
+def test_a_real_step_computes_these_products():
+    config.parse(["ptb.gin"], TINY)
+    bench = benchmarking.prepare(1, VOCABULARY)
+    windows, step = bench.settings.windows, bench.problem.step
+    ids = tf.constant(bench.problem.train_rows[:, :5])
+    with counted_products() as seen:
+        step(ids[:, :-1], ids[:, 1:], tf.constant(4), tf.constant(1.0), bench.problem.seed)
+    # Eagerly the gradient of the state before the window is left out; the compiled loop has it at each step.
+    seen[Product(3, 12, 6, transpose_b=True)] += 1
+    assert seen == step_products(bench.settings.cell, windows.batch_size, windows.bptt, VOCABULARY)
+
+
+def test_every_repeat_of_a_product_is_computed():
+    product = Product(256, 256, 256)
+    few, many = (
+        repeats * min(timer() for _ in range(5))
+        for repeats, timer in ((5, product_timer(product, 5)), (50, product_timer(product, 50)))
+    )
+    assert many > 3 * few  # ten times as long, but for noise; as long if the loop computed it once
+
+
+def test_the_command_prints_and_writes_its_numbers(command, capsys, tmp_path):
+    file = tmp_path / "speed.json"
+    settings = [f"--gin_param={setting}" for setting in TINY]
+    assert command([*settings, f"--vocabulary={VOCABULARY}", "--steps=2", "--graph", f"--json={file}"]) == 0
+    printed, written = capsys.readouterr().out, json.loads(file.read_text())
+    assert set(written) == {"search_step", "hessian", "machine"}
+    for text in ("load average", "graph without XLA", "tokens/s", "share of that rate", "peak memory, MB"):
+        assert text in printed
+    step, hessian = written["search_step"], written["hessian"]
+    assert {"seconds", "sgemm_share", "peak_mb", "compile_seconds", "tokens_per_second"} <= set(step)
+    assert all(value > 0 for value in step.values())
+    assert step["sgemm_share"] == pytest.approx(step["step_gflops"] / step["machine_gflops"])
+    assert step["tokens_per_second"] == pytest.approx(3 * 4 / step["seconds"])
+    assert hessian["windows"] == 2
+    assert hessian["share_of_epoch"] == pytest.approx(hessian["seconds"] / (415 * step["seconds"]))
+
+
+def test_the_configuration_of_another_command_is_refused():
+    config.parse(["ptb_eval.gin"])
+    with pytest.raises(UserError, match="has no search"):
+        benchmarking.prepare(1)
+
+
+def test_published_corpora_have_their_own_vocabulary():
+    config.parse(["wikitext2.gin"], TINY)
+    assert benchmarking.prepare(1).problem.model.vocabulary == 33_278
+
+
+def test_peak_memory_is_that_since_the_reset():
+    machine.reset_peak()
+    before = machine.peak_mb()
+    if before is None:
+        pytest.skip("this system does not report it")
+    block = bytearray(50_000_000)
+    assert len(block) == 50_000_000
+    assert machine.peak_mb() > before + 40
+
+
+def test_a_wrong_setting_is_one_line(command, capsys):
+    assert command(["--gin_param=CellOptions.unit=3"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: CellOptions has no parameter 'unit'")
+    assert error.count("\n") == 1
+
+
+def test_usage_errors_name_the_flag(command, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        command(["--steps=0"])
+    assert "--steps must be at least 1" in capsys.readouterr().err
