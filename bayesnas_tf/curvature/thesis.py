@@ -12,8 +12,8 @@ k = t, t-1, ..., t-tau+1. The text leaves room; this is how each equation is rea
 - 4.23: h_ij^o = E[(u_ij^o)² H_j]. Printed is B_i, the whole output of node i, which would give all operations
   of an edge one value; what w_ij^o multiplies is u_ij^o. E is the mean over units and examples.
 - 4.16: node 0 has the form of 4.8, so H_pre = tanh'(a)² ∘ H_0, and (W_x²)ᵀ H_pre at h_{k-1}, where W_x are
-  the recurrent rows and candidate columns of W_0. The gate and the carry are not in 4.8. From h_{k-1} it goes on
-  into the nodes of step k-1.
+  the recurrent rows and candidate columns of W_0. The gate and the carry are not in 4.8. From h_{k-1} it goes
+  on into the nodes of step k-1.
 - 4.17: the printed product 4.16 lacks the D of 4.6. `d_term` adds D = tanh''(a) ∘ ∂L_t/∂tanh(a), with the
   gradient of the same L_t that the slot carries; this one goes through everything, gates and norms included.
 - 4.18: Σ_t Σ_k / (T tau), also for the first steps, which have fewer than tau terms: what lies before the

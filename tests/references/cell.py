@@ -46,7 +46,9 @@ class Cell:
 
     def kernel_of(self, i, j, o):
         kernel = self.node_kernels[j - 1]
-        return {"node": lambda: kernel, "edge": lambda: kernel[i], "edge_op": lambda: kernel[o][i]}[self.sharing]()
+        return {"node": lambda: kernel, "edge": lambda: kernel[i], "edge_op": lambda: kernel[o][i]}[
+            self.sharing
+        ]()
 
     def edge(self, i, j):
         """Row of the edge i -> j: counted, not computed."""
@@ -61,13 +63,19 @@ class Cell:
 
 def copy_of(cell, model=None) -> Cell:
     """The twin of a built Keras cell, and of the language model around it."""
-    value = lambda name: None if getattr(cell, name, None) is None else getattr(cell, name).numpy()  # noqa: E731
+
+    def value(owner, name):
+        variable = getattr(owner, name, None)
+        return None if variable is None else variable.numpy()
+
+    of_cell = ("kernel", "recurrent_kernel", "scalars", "zero_scalars", "norm_scale", "norm_offset")
     return Cell(
-        cell.kernel.numpy(), cell.recurrent_kernel.numpy(), [kernel.numpy() for kernel in cell.node_kernels],
-        value("scalars"), value("zero_scalars"), value("norm_scale"), value("norm_offset"),
-        cell.options.norm, cell.options.weight_sharing,
-        None if model is None else model.embedding.numpy(), None if model is None else model.decoder_bias.numpy(),
-    )  # fmt: skip
+        **{name: value(cell, name) for name in of_cell},
+        **{name: value(model, name) for name in ("embedding", "decoder_bias")},
+        node_kernels=[kernel.numpy() for kernel in cell.node_kernels],
+        norm=cell.options.norm,
+        sharing=cell.options.weight_sharing,
+    )
 
 
 def normalised(cell, x, node):

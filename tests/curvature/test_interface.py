@@ -1,0 +1,98 @@
+import dataclasses
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bayesnas_tf.cells import masks
+from bayesnas_tf.curvature import interface
+from bayesnas_tf.curvature.interface import ESTIMATORS, CurvatureOptions
+from tests.curvature.small import small_model, small_window
+from tests.references import cell as cell_reference
+from tests.references import curvature as reference
+
+SEED = masks.run_seed(5)
+NAMES = sorted(ESTIMATORS)
+
+
+def diagonal(model, dtype="float64", windows=2, jit_compile=False, **options):
+    x, y, state = small_window(dtype)
+    return interface.diagonal(
+        model, [(x, y)] * windows, state, CurvatureOptions(**options), SEED, jit_compile
+    )
+
+
+def test_every_estimator_can_be_chosen_and_has_its_tests():
+    assert set(ESTIMATORS) == set(get_args(interface.Estimator))
+    for name in ESTIMATORS:
+        tests = Path(__file__).with_name(f"test_{name}.py")
+        assert tests.is_file(), f"estimator {name!r} needs {tests.name}"
+        assert f"{name}.estimate(" in tests.read_text(), f"{tests.name} never calls {name}.estimate"
+
+
+@pytest.mark.parametrize("form", [{"norm": "batch"}, {"norm": "mean", "zero_edge_switch": True}], ids=str)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_estimator_returns_the_gradient_and_the_state_of_the_plain_forward(name, form):
+    model = small_model(**form)
+    x, y, state = small_window()
+    estimator = tf.function(lambda *window: ESTIMATORS[name](model, *window, SEED, CurvatureOptions(name)))
+    actual = estimator(x, y, state)
+    twin = cell_reference.copy_of(model.cell, model)
+    expected = reference.gradient(twin, x.numpy(), y.numpy(), state.numpy())
+    np.testing.assert_allclose(actual.state, model(x, state)[1], rtol=1e-12)
+    np.testing.assert_allclose(actual.gradient, expected.h, rtol=1e-9, atol=1e-12)
+    if expected.h_zero is not None:
+        np.testing.assert_allclose(actual.gradient_zero, expected.h_zero, rtol=1e-9, atol=1e-12)
+    assert (actual.gradient_zero is None) == (actual.h_zero is None) == (model.cell.zero_scalars is None)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
+@pytest.mark.parametrize("name", NAMES)
+def test_float32_agrees_with_float64_in_graph_mode_and_under_xla(name, jit_compile):
+    form = {"norm": "mean", "scale": 0.3, "zero_edge_switch": True}
+    expected = diagonal(small_model(**form), estimator=name, d_term=True)
+    actual = diagonal(
+        small_model("float32", **form), "float32", jit_compile=jit_compile, estimator=name, d_term=True
+    )
+    for got, want in zip(actual, expected, strict=True):
+        assert got.dtype == np.float64
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5 * np.abs(want).max())
+
+
+def test_the_state_is_carried_and_each_window_has_its_own_seed():
+    model = small_model()
+    x, y, state = small_window()
+    whole = diagonal(model, windows=3, estimator="ggn")
+    _, after = model(x, state)
+    for k in range(2):
+        seed = masks.fold(SEED, k)
+        options = CurvatureOptions(estimator="ggn")
+        expected = ESTIMATORS["ggn"](model, x, y, state if k == 0 else after, seed, options)
+        np.testing.assert_allclose(whole.h[k], expected.h, rtol=1e-9)
+        np.testing.assert_allclose(whole.gradient[k], expected.gradient, rtol=1e-9)
+    assert whole.h.shape == (3, *model.cell.scalars.shape)
+    assert whole.h_zero is None
+    assert whole.gradient_zero is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_windows_of_one_shape_are_traced_once(name, monkeypatch):
+    traces, estimator = [], ESTIMATORS[name]
+
+    def counted(*arguments):
+        traces.append(name)
+        return estimator(*arguments)
+
+    monkeypatch.setitem(ESTIMATORS, name, counted)
+    diagonal(small_model("float32"), "float32", windows=4, estimator=name)
+    assert traces == [name]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("estimator", "fisher"), ("windows", 0), ("probes", 0), ("tau", 0)]
+)
+def test_impossible_options_are_refused_by_name(option, value):
+    with pytest.raises(ValueError, match=rf"CurvatureOptions\.{option}="):
+        dataclasses.replace(CurvatureOptions(), **{option: value})
