@@ -54,7 +54,7 @@ def test_every_weight_of_a_cell_comes_back_in_a_new_model(make, tmp_path):
 
 def test_best_gives_a_model_alone_its_weights_back(tmp_path):
     model, counter = numbered(CELLS["derived"](), 1), tf.Variable(3)
-    Checkpoints(tmp_path, model=model, counter=counter).save_best(5)
+    Checkpoints(tmp_path, model=model, counter=counter).save_best()
     other = numbered(CELLS["derived"](), 100)
     restore_best(tmp_path, other)
     np.testing.assert_array_equal(other.embedding.numpy(), model.embedding.numpy())
@@ -69,7 +69,7 @@ def foreign():
     [
         (lambda folder: None, "no trained weights"),
         (
-            lambda folder: Checkpoints(folder, model=numbered(CELLS["search, node"](), 1)).save_best(1),
+            lambda folder: Checkpoints(folder, model=numbered(CELLS["search, node"](), 1)).save_best(),
             "cannot use",
         ),
     ],

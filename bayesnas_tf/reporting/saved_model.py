@@ -1,0 +1,123 @@
+"""`export`: a trained run becomes a SavedModel that loads with TensorFlow alone."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import gin
+import numpy as np
+import tensorflow as tf
+
+from bayesnas_tf import __version__, config
+from bayesnas_tf.data.vocabulary import EOS, Vocabulary
+from bayesnas_tf.errors import UserError
+from bayesnas_tf.models import losses
+from bayesnas_tf.models.language_model import LanguageModel
+from bayesnas_tf.reporting.evaluate_command import GENOTYPE, VOCABULARY
+from bayesnas_tf.reporting.graph_text import RULES, Rule
+from bayesnas_tf.reporting.serving import ServedModel
+from bayesnas_tf.space.genotype import Genotype
+from bayesnas_tf.training.checkpoints import restore_best
+from bayesnas_tf.training.evaluate_settings import EvaluateSettings, build_model
+
+ABOUT = Path("assets.extra") / "about.json"  # where serving systems expect what is no part of the graph
+TOLERANCE = 1e-4  # relative; float32, with sums in another order
+
+
+def run_export(run: config.Run) -> None:
+    """Write the best weights of a run of `evaluate` as a SavedModel."""
+    directory, out = Path(run.options.run), Path(run.options.out)
+    if not (directory / VOCABULARY).is_file():
+        raise UserError(f"{directory} holds no trained cell. Give the directory of a run of `evaluate`")
+    settings: EvaluateSettings = gin.get_configurable("evaluate")()
+    genotype = Genotype.load(directory / GENOTYPE)
+    vocabulary = read_vocabulary(directory / VOCABULARY)
+    model = build_model(settings, len(vocabulary), genotype)
+    restore_best(directory / "checkpoints", model)
+    if run.dry_run:
+        print(f"would write {genotype.name} with {model.count_params():,} parameters to {out}")
+        return
+    rule = RULES[settings.corpus.name]
+    about = {
+        "genotype": genotype.to_dict(),
+        "corpus": settings.corpus.name,
+        "vocabulary": len(vocabulary),
+        "units": settings.cell.units,
+        "parameters": model.count_params(),
+        "tokenisation": rule.note,
+        "bayesnas_tf": __version__,
+    }
+    export(model, vocabulary, rule, about, out)
+    print(f"wrote {out}: {genotype.name}, {model.count_params():,} parameters; it computes what the run did")
+
+
+def read_vocabulary(path: Path) -> Vocabulary:
+    """The tokens of a run, one per line."""
+    return Vocabulary(tuple(path.read_bytes().decode().removesuffix("\n").split("\n")))
+
+
+def export(model: LanguageModel, vocabulary: Vocabulary, rule: Rule, about: dict, out: Path) -> None:
+    """Write the SavedModel beside `out`, compare it with the model, and only then put it in its place.
+
+    Raises:
+      UserError: `out` holds something else, cannot be written, or what was written computes other numbers.
+    """
+    if out.exists() and not (out / "saved_model.pb").is_file() and (out.is_file() or any(out.iterdir())):
+        raise UserError(f"{out} holds something other than a SavedModel. Choose another --out")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
+            written = Path(folder) / "model"
+            served = ServedModel(model, vocabulary, rule.graph)
+            tf.saved_model.save(served, str(written), signatures=served.signatures())
+            (written / ABOUT).parent.mkdir()
+            config.write_json(written / ABOUT, about)
+            compare(tf.saved_model.load(str(written)), model, vocabulary, rule)
+            if out.exists():
+                shutil.rmtree(out)
+            written.rename(out)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(f"cannot write {out}: {reason}. Choose another --out") from error
+
+
+def compare(loaded, model: LanguageModel, vocabulary: Vocabulary, rule: Rule) -> None:
+    """Check `score`, `step` and `cell` of a loaded SavedModel against the model in memory.
+
+    The text is made of words of the vocabulary, an unknown word and an empty line, cut by the Python form of
+    the rule: tokenisation is compared too.
+
+    Raises:
+      UserError: a number differs.
+    """
+    lines = sample_lines(vocabulary)
+    stream = vocabulary.ids(token for line in lines for token in (*rule.python(line), EOS))
+    x, y = tf.constant(stream[np.newaxis, :-1]), tf.constant(stream[np.newaxis, 1:])
+    logits, _ = model(x)
+    nats = losses.token_nats(logits, y)[0].numpy().astype(np.float64)
+    score = loaded.signatures["score"](lines=tf.constant(lines))
+    step, state = loaded.signatures["step"], model.zero_state(1)
+    for t in range(2):
+        after = step(ids=x[0, t : t + 1], state=state)
+        embedded = tf.gather(tf.convert_to_tensor(model.embedding), x[0, t : t + 1])
+        h, state = loaded.signatures["cell"](x=embedded, h=state)["h"], after["state"]
+    pairs = {
+        "number of tokens": (tf.reduce_sum(score["tokens"]), len(stream) - 1),
+        "score": (tf.reduce_sum(score["nats"]), nats.sum()),
+        "step": (after["log_probabilities"], tf.nn.log_softmax(logits[:, 1])),
+        "state": (state, model.hidden(x[:, :2], model.zero_state(1))[:, 1]),
+        "cell": (h, state),
+    }
+    for name, (found, wanted) in pairs.items():
+        if not np.allclose(found, wanted, rtol=TOLERANCE, atol=TOLERANCE):
+            raise UserError(
+                f"the {name} of the SavedModel is not that of the trained model. Nothing was written"
+            )
+
+
+def sample_lines(vocabulary: Vocabulary) -> list[str]:
+    """Up to four lines of words of the vocabulary, an unknown word where there may be one, an empty line."""
+    words = [token for token in vocabulary.tokens if token != EOS]
+    chosen = words[:: max(1, len(words) // 32)][:32]
+    lines = [" ".join(chosen[k : k + 8]) for k in range(0, len(chosen), 8)]
+    return [*lines, "", *(["a-word-that-no-corpus-has"] if vocabulary.unk_id is not None else [])]

@@ -1,0 +1,146 @@
+"""The functions of a SavedModel: a trained language model together with its vocabulary and tokenisation.
+
+A text is a list of lines and one stream of tokens, `<eos>` after each line. The state is zero before the
+first token, which is read and not predicted; every other token is predicted once, from all before it. So
+the nats of all lines of a validation file add up to what `evaluate` finds with one row.
+"""
+
+import tensorflow as tf
+
+from bayesnas_tf.data.vocabulary import EOS, UNK, Vocabulary
+from bayesnas_tf.models import losses
+from bayesnas_tf.models.language_model import LanguageModel
+
+WINDOW = 128  # tokens whose logits are in memory at once; the result does not depend on it
+NOTHING = -1  # in place of the token before a text
+
+
+class ServedModel(tf.Module):
+    """Weights, vocabulary and the functions that become signatures; no Keras object is part of it."""
+
+    def __init__(self, model: LanguageModel, vocabulary: Vocabulary, tokenise):
+        """`tokenise` turns string [N] into a ragged string [N, tokens].
+
+        Raises:
+          ValueError: the vocabulary has no `<eos>`.
+        """
+        super().__init__()
+        if vocabulary.eos_id is None:
+            raise ValueError(f"the vocabulary has no {EOS}: a text has lines, and each must end")
+        self.weights = [variable.value for variable in model.variables]
+        self.words = tf.constant(vocabulary.tokens)
+        ids = tf.range(len(vocabulary))
+        self.unknown = NOTHING if vocabulary.unk_id is None else vocabulary.unk_id
+        self.table = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(self.words, ids), self.unknown
+        )
+        self._functions = _Functions(model, self, tokenise)
+
+    def signatures(self) -> dict:
+        """Name -> concrete function, as `tf.saved_model.save` takes them."""
+        functions, units, dtype = self._functions, self._functions.units, self._functions.dtype
+        lines = tf.TensorSpec([None], tf.string, "lines")
+        ids = tf.TensorSpec([None], tf.int32, "ids")
+        one = tf.TensorSpec([1], tf.int32, "previous")
+        state = lambda rows, name: tf.TensorSpec([rows, units], dtype, name)  # noqa: E731
+        score = _signature(functions.score, lines)
+        return {
+            "serving_default": score,
+            "score": score,
+            "score_next": _signature(functions.score_next, lines, state(1, "state"), one),
+            "step": _signature(functions.step, ids, state(None, "state")),
+            "cell": _signature(functions.cell, state(None, "x"), state(None, "h")),
+            "encode": _signature(functions.encode, lines),
+            "decode": _signature(functions.decode, ids),
+        }
+
+
+def _signature(function, *specs):
+    return tf.function(function).get_concrete_function(*specs)
+
+
+class _Functions:
+    """What the signatures compute."""
+
+    def __init__(self, model, served, tokenise):
+        self.model, self.served, self.tokenise = model, served, tokenise
+        self.units, self.dtype = model.cell.units, model.embedding.dtype
+
+    def ids(self, lines):
+        """Ids of all lines, int32 [N, tokens] with `<eos>` at each end.
+
+        A word that the vocabulary lacks is `<unk>`; without `<unk>` it is an error that names it.
+        """
+        end = tf.fill([tf.size(lines), 1], EOS)
+        tokens = tf.concat([self.tokenise(lines), end], axis=1)
+        ids = self.served.table.lookup(tokens.flat_values)
+        if self.served.unknown == NOTHING:
+            lacking = tf.boolean_mask(tokens.flat_values, ids == NOTHING)[:1]
+            known = tf.debugging.Assert(
+                tf.size(lacking) == 0, [f"the vocabulary has no {UNK}, and the text has the word", lacking]
+            )
+            with tf.control_dependencies([known]):
+                ids = tf.identity(ids)
+        return tokens.with_flat_values(ids)
+
+    def score(self, lines):
+        """Nats, float64 [N], and predicted tokens, int32 [N], of the lines of one text."""
+        state = tf.zeros([1, self.units], self.dtype)
+        result = self.score_next(lines, state, tf.constant([NOTHING]))
+        return {name: result[name] for name in ("nats", "tokens")}
+
+    def score_next(self, lines, state, previous):
+        """`score` of lines that go on from a state [1, U] and the token before them, int32 [1], -1 for none.
+
+        Also per line the number of words that are `<unk>`, int32 [N], and state and token after the text.
+        """
+        ids = self.ids(lines)
+        count = tf.size(lines)
+        context = tf.boolean_mask(previous, previous >= 0)
+        stream = tf.concat([context, ids.flat_values], axis=0)
+        line_of = tf.concat([tf.zeros_like(context), tf.cast(ids.value_rowids(), tf.int32)], axis=0)[1:]
+        nats, state = self._stream_nats(stream, line_of, count, state)
+        unknown = tf.cast(ids.flat_values == self.served.unknown, tf.int32)
+        return {
+            "nats": nats,
+            "tokens": tf.math.unsorted_segment_sum(tf.ones_like(line_of), line_of, count),
+            "unknown": tf.math.unsorted_segment_sum(unknown, tf.cast(ids.value_rowids(), tf.int32), count),
+            "state": state,
+            "previous": tf.concat([previous, stream], axis=0)[-1:],
+        }
+
+    def _stream_nats(self, stream, line_of, count, state):
+        """Nats of all tokens but the first by their line, float64 [count], and the state before the last."""
+        steps = tf.maximum(tf.size(stream) - 1, 0)
+
+        def body(begin, nats, state):
+            end = tf.minimum(begin + WINDOW, steps)
+            x, y = stream[tf.newaxis, begin:end], stream[tf.newaxis, begin + 1 : end + 1]
+            hidden = self.model.hidden(x, state)
+            of_tokens = tf.cast(losses.token_nats(self.model.decode(hidden), y)[0], tf.float64)
+            nats += tf.math.unsorted_segment_sum(of_tokens, line_of[begin:end], count)
+            return end, nats, tf.ensure_shape(hidden[:, -1], [1, self.units])
+
+        start = (tf.constant(0), tf.zeros([count], tf.float64), state)
+        shapes = (tf.TensorShape([]), tf.TensorShape([None]), tf.TensorShape([1, self.units]))
+        _, nats, state = tf.while_loop(lambda begin, *_: begin < steps, body, start, shape_invariants=shapes)
+        return nats, state
+
+    def step(self, ids, state):
+        """Log-probabilities [B, V] of the token after ids [B], and the new state [B, U]."""
+        logits, state = self.model(ids[:, tf.newaxis], state)
+        return {"log_probabilities": tf.nn.log_softmax(logits[:, 0]), "state": state}
+
+    def cell(self, x, h):
+        """The learned cell alone: h_t [B, U] from x_t and h_{t-1}, both [B, U]."""
+        cell = self.model.cell
+        return {"h": cell.step(cell.project_inputs(x), h)}
+
+    def encode(self, lines):
+        """Ids of all lines one after the other, each with `<eos>` at its end, and how many each line has."""
+        ids = self.ids(lines)
+        return {"ids": ids.flat_values, "lengths": tf.cast(ids.row_lengths(), tf.int32)}
+
+    def decode(self, ids):
+        """The words of ids."""
+        return {"words": tf.gather(self.served.words, ids)}
