@@ -25,13 +25,3 @@ def temporal_activation(hidden, length):
     steps = valid_tokens(length, tf.shape(hidden)[1], hidden.dtype)[1:]
     change = tf.reduce_mean(tf.square(hidden[:, 1:] - hidden[:, :-1]), axis=[0, 2])
     return tf.reduce_sum(change * steps) / tf.cast(tf.maximum(length - 1, 1), hidden.dtype)
-
-
-def squared_norm(weights):
-    """‖W‖², summed over all arrays."""
-    return tf.add_n([tf.reduce_sum(tf.square(weight)) for weight in weights])
-
-
-def l1(w, omega):
-    """Σ |omega ⊙ w|."""
-    return tf.reduce_sum(tf.abs(omega * w))

@@ -21,7 +21,7 @@ def clip_by_norm(gradients, limit: float):
     if limit == 0.0:
         return gradients
     norm = tf.linalg.global_norm(gradients)
-    scale = tf.minimum(tf.cast(limit, norm.dtype) / (norm + 1e-6), 1.0)
+    scale = tf.minimum(limit / (norm + 1e-6), 1.0)
     return [gradient * scale for gradient in gradients]
 
 
