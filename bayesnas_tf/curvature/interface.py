@@ -89,4 +89,6 @@ def diagonal(
         estimate = one_window(x, y, state, masks.fold(seed, k))
         state = estimate.state
         rows.append([None if part is None else part.numpy().astype(np.float64) for part in estimate[:4]])
-    return Estimate(*(None if parts[0] is None else np.stack(parts) for parts in zip(*rows, strict=True)))
+    h, gradient, h_zero, gradient_zero = zip(*rows, strict=True)
+    both = None if h_zero[0] is None else (np.stack(h_zero), np.stack(gradient_zero))
+    return Estimate(np.stack(h), np.stack(gradient), *(both or (None, None)))

@@ -1,6 +1,7 @@
 """What a search leaves in its run directory while it goes: metrics, posterior, genotype, drawings."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -69,14 +70,14 @@ def write_posterior(path: Path, record: UpdateRecord) -> None:
     w h c omega s gamma pruned, each [updates, E, O]; edges [E, 2] (source, target); ops [O]; kappa. Beside
     them, of the last update: `h_windows` [K, E, O] and `gradient` [E, O] of the mean loss.
     """
-    rows = {name: np.asarray(getattr(record, name))[np.newaxis] for name in POSTERIOR_ARRAYS}
+    rows: dict[str, Any] = {name: np.asarray(getattr(record, name))[np.newaxis] for name in POSTERIOR_ARRAYS}
     if path.exists() and record.epoch > 1:
         with np.load(path) as stored:
             for name in POSTERIOR_ARRAYS:
                 rows[name] = np.concatenate([stored[name][: record.epoch - 1], rows[name]])
+    rows |= {"edges": topology.edges(topology.node_count(len(record.w))), "ops": primitives.OP_NAMES}
     last = {"kappa": record.kappa, "h_windows": record.h_windows, "gradient": record.gradient}
-    last = {name: value for name, value in last.items() if value is not None}
-    edges = topology.edges(topology.node_count(record.w.shape[0]))
+    rows |= {name: value for name, value in last.items() if value is not None}
     temporary = path.with_name(".posterior.npz")
-    np.savez(temporary, **rows, **last, edges=edges, ops=np.array(primitives.OP_NAMES))
+    np.savez(temporary, **rows)
     temporary.replace(path)

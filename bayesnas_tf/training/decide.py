@@ -48,7 +48,6 @@ class Decider:
         cell = problem.model.cell
         self.problem, self.settings, self.prior, self.estimate = problem, settings, prior, estimate
         self.w = cell.scalars.numpy().astype(np.float64)
-        self.zero_w = None if prior.zero is None else cell.zero_scalars.numpy().astype(np.float64)
         self.gradient, self.removals = np.mean(estimate.gradient, axis=0), removals
         tokens = settings.windows.batch_size * settings.windows.bptt
         self.kappa = update.kappa(
@@ -57,31 +56,32 @@ class Decider:
 
     def posterior(self, h) -> update.Posterior:
         """M6 to M10."""
-        zero = None
-        if self.prior.zero is not None:
-            zero = update.ZeroEdge(
-                self.prior.zero.arrays(), self.zero_w, np.mean(self.estimate.h_zero, axis=0)
-            )
+        zero, h_zero = None, self.estimate.h_zero
+        if self.prior.zero is not None and h_zero is not None:
+            switches = self.problem.model.cell.zero_scalars.numpy().astype(np.float64)
+            zero = update.ZeroEdge(self.prior.zero.arrays(), switches, np.mean(h_zero, axis=0))
         return update.update(self.prior.scalars.arrays(), self.w, h, self.settings.bayes, self.kappa, zero)
 
     def context(self, posterior: update.Posterior) -> scores.Context:
         """What the scores may look at."""
         return scores.Context.of(posterior, self.w, self.gradient, self.removals)
 
-    def scored(self, context: scores.Context):
+    def scored(self, context: scores.Context) -> tuple[np.ndarray, np.ndarray]:
         """Scores and the mask of what is pruned (M11), each `[E, O]`."""
         return scores.score(self.settings.prune.score, context), prune.pruned(context, self.settings.prune)
 
     def choices(self, h) -> np.ndarray:
         """The chosen edge-op of each node, as the bootstrap over windows compares them."""
-        return prune.choices(*self.scored(self.context(self.posterior(h))), self.settings.prune)
+        values, mask = self.scored(self.context(self.posterior(h)))
+        return prune.choices(values, mask, self.settings.prune)
 
     def health(
         self, situation: Situation, context: scores.Context, genotype: Genotype | None
     ) -> dict[str, Any]:
         """The report of method section 8, as summary.json holds it."""
         scalars, omega = self.settings.scalars, self.prior.scalars.arrays().omega
-        pull = scalars.l1(self.settings.windows.bptt) * omega
+        l1 = scalars.l1(self.settings.windows.bptt)
+        pull = l1 * omega
         shape = health.structure(genotype) if genotype else health.Structure(*[float("nan")] * 3)
         stability = health.choice_stability(
             self.estimate.h, self.choices, self.settings.resamples, situation.seed
@@ -90,8 +90,8 @@ class Decider:
             unigram_nats=self.problem.corpus.unigram_nats("valid"),
             train_nats=situation.train_nats,
             valid_nats=situation.valid_nats,
-            pull_ratio=float(np.median(health.pull_ratio(situation.gradient_rms, pull))),
-            travel=float(np.median(gauge.travel(scalars.lr, pull, 1.0, situation.steps))),
+            pull_ratio=float(np.median(health.pull_ratio(np.full_like(pull, situation.gradient_rms), pull))),
+            travel=float(np.median(gauge.travel(scalars.lr, l1, omega, situation.steps))),
             h_reliability=health.h_reliability(self.estimate.h),
             choice_stability=tuple(stability),
             star_share=shape.star_share,

@@ -36,8 +36,8 @@ class CellPrior(tf.Module):
 
     def adopt(self, posterior: update.Posterior, omegas) -> None:
         """The update becomes this prior and, in `omegas` (variables), the L1 weights of the next epoch."""
-        for prior, omega, part in zip(
-            (self.scalars, self.zero), omegas, (posterior, posterior.zero), strict=False
-        ):
+        parts = [(self.scalars, posterior), (self.zero, posterior.zero)]
+        present = [(prior, part) for prior, part in parts if prior is not None and part is not None]
+        for (prior, part), omega in zip(present, omegas, strict=True):
             prior.assign(part)
             omega.assign(tf.cast(part.omega, omega.dtype))

@@ -76,12 +76,12 @@ class SearchLoop(TrainLoop):
         with stop_request() as self.stop:
             while int(progress.epoch) < epochs:
                 self.train_epoch()
-                record = self.update(self.validate(), diagnose)
+                genotype, record = self.update(self.validate(), diagnose)
                 if int(progress.epoch) + 1 == epochs:
                     break  # not saved as ended: a run killed before its summary decides once more
                 self.end_epoch()
         return SearchResult(
-            record.genotype,
+            genotype,
             record,
             record.health["travel"],
             float(progress.train_seconds),
@@ -127,7 +127,7 @@ class SearchLoop(TrainLoop):
         self.progress.hessian_seconds.assign_add(time.perf_counter() - started)
         return estimate
 
-    def update(self, valid_nats: float, diagnose: bool) -> UpdateRecord:
+    def update(self, valid_nats: float, diagnose: bool) -> tuple[Genotype, UpdateRecord]:
         """Estimate, update, prune, derive (steps 2 to 4 of Algorithm 2), then the next epoch's ω."""
         progress, settings = self.progress, self.settings
         estimate = self.estimate()
@@ -144,10 +144,11 @@ class SearchLoop(TrainLoop):
         )
         decision = Decider(self.problem, settings, self.prior, estimate, changes).decide(situation)
         self.callbacks.on_update(decision.record)
-        if decision.record.genotype is None:
+        genotype = decision.record.genotype
+        if genotype is None:
             raise UserError(decision.collapse)
         self.prior.adopt(decision.posterior, self.step.omega)
-        return decision.record
+        return genotype, decision.record
 
     def removals(self) -> np.ndarray:
         """The one-shot oracle on held-out windows."""

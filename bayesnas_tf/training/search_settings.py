@@ -64,12 +64,12 @@ def build(settings: SearchSettings, corpus: Corpus, seed: int) -> SearchProblem:
       UserError: the corpus is shorter than a window.
     """
     windows = settings.windows
-    rows = [
-        batching.rows(stream, windows.batch_size, f"{corpus.name} ({split})", windows.bptt)
-        for split, stream in (("train", corpus.train), ("valid", corpus.valid))
-    ]
+    train, valid = (
+        batching.rows(corpus.stream(split), windows.batch_size, f"{corpus.name} ({split})", windows.bptt)
+        for split in ("train", "valid")
+    )
     model = LanguageModel(len(corpus.vocabulary), SearchCell(settings.cell), settings.model)
     stateless = masks.run_seed(seed)
     model.initialise(masks.fold(stateless, 0), corpus.log_frequencies())
     step = SearchStep(model, windows, settings.weights, settings.scalars)
-    return SearchProblem(corpus, *rows, model, step, stateless)
+    return SearchProblem(corpus, train, valid, model, step, stateless)
