@@ -7,7 +7,7 @@ compile time is what the first call takes beyond a later one.
 
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import gin
@@ -196,9 +196,9 @@ MEASURES: dict[str, Callable[[Bench, int, dict[str, Any]], Any]] = {
 }
 
 
-def measure(bench: Bench, rounds: int) -> dict[str, Any]:
-    """Every entry as a dictionary of its numbers, under its name."""
+def measure(bench: Bench, rounds: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Name and numbers of each entry, as soon as it is measured."""
     entries: dict[str, Any] = {}
     for name, function in MEASURES.items():
         entries[name] = function(bench, rounds, entries)._asdict()
-    return entries
+        yield name, entries[name]
