@@ -1,0 +1,28 @@
+import pytest
+
+from tests.training import tiny
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("command")
+    tiny.write(folder)
+    return folder
+
+
+def test_a_dry_run_tells_corpus_supernet_and_cell_and_writes_nothing(folder, capsys):
+    assert tiny.run(folder, "dry", "--dry_run", "--gin_param=CorpusOptions.vocabulary_size=30") == 0
+    corpus, supernet, cell = capsys.readouterr().out.splitlines()
+    assert "text" in corpus
+    assert "vocabulary 30" in corpus
+    assert "2 nodes" in supernet
+    parameters = 30 * 3 + 30 + 6**2 + 2 * 2 * 3**2 + 12
+    assert f"{parameters:,} parameters" in supernet
+    assert f"{30 * 850 + 30 + 1700**2 + 2 * 2 * 850**2:,} parameters at 850 units" in cell
+    assert not (folder / "dry").exists()
+
+
+@pytest.mark.parametrize("name", ["epochs", "report_every", "checkpoint_every", "resamples"])
+def test_a_loop_that_never_ends_is_refused(folder, capsys, name):
+    assert tiny.run(folder, "never", "--dry_run", f"--gin_param=search.{name}=0") == 1
+    assert f"search.{name}=0 must be at least 1" in capsys.readouterr().err
