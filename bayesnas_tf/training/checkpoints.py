@@ -59,8 +59,8 @@ def restore_best(directory: Path, model) -> None:
     if path is None:
         raise UserError(f"no trained weights in {directory / 'best'}. Let the training end one epoch first")
     try:
-        restored = tf.train.Checkpoint(model=model).restore(path)
-        restored.assert_existing_objects_matched().expect_partial()
+        restored = tf.train.Checkpoint(model=model).restore(path).expect_partial()
+        restored.assert_existing_objects_matched()
     except (tf.errors.OpError, AssertionError, ValueError) as error:
         raise UserError(
             f"cannot use checkpoint {path}. {str(error).splitlines()[0]}. Train anew with --overwrite"
