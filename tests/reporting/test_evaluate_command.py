@@ -1,0 +1,92 @@
+import json
+
+import pytest
+
+from bayesnas_tf.config import gin_files
+from bayesnas_tf.errors import UserError
+from bayesnas_tf.reporting import evaluate_command
+from bayesnas_tf.space.genotype import parameter_count
+from tests.reporting import trained
+
+
+@pytest.fixture
+def folder(tmp_path):
+    trained.write_corpus(tmp_path)
+    return tmp_path
+
+
+def test_a_run_leaves_what_the_interface_lists(exported):
+    names = {path.name for path in (exported / "run").iterdir()}
+    assert names >= {
+        "config.gin",
+        "operative_config.gin",
+        "metrics.jsonl",
+        "genotype.json",
+        "summary.json",
+        "cell.svg",
+        "cell.dot",
+        "checkpoints",
+        "tb",
+    }
+
+
+def test_the_summary_holds_the_result(exported):
+    summary = trained.summary(exported)
+    assert summary["kind"] == "evaluate"
+    assert summary["genotype"] == trained.GENOTYPE.to_dict()
+    vocabulary = len((exported / "run" / "vocabulary.txt").read_text().split())
+    assert summary["parameters"] == parameter_count(vocabulary, 8, 3)
+    assert 1.0 < summary["valid_ppl"] == summary["test_ppl"] < 10.0
+    assert (summary["asgd_epoch"], summary["epochs"], summary["seed"]) == (None, 1, 0)
+    assert summary["valid_tokens"] == summary["test_tokens"]
+    rows = [json.loads(line) for line in (exported / "run" / "metrics.jsonl").read_text().splitlines()]
+    (valid,) = (row for row in rows if row["split"] == "valid")
+    assert valid["nats"] == pytest.approx(summary["valid_nats"])
+
+
+def test_the_same_command_again_shows_the_result_and_trains_no_more(exported, capfd):
+    before = (exported / "run" / "metrics.jsonl").read_text()
+    assert trained.evaluate(exported) == 0
+    out = capfd.readouterr().out
+    assert "perplexity" in out
+    assert "has ended" in out
+    assert (exported / "run" / "metrics.jsonl").read_text() == before
+
+
+def test_a_dry_run_prints_cell_and_parameters_and_writes_nothing(folder, capfd):
+    assert trained.evaluate(folder, "--dry_run") == 0
+    out = capfd.readouterr().out
+    assert str(trained.GENOTYPE) in out
+    assert f"{parameter_count(7, 8, 3):,} parameters" in out
+    assert not (folder / "run").exists()
+
+
+def test_a_misspelt_genotype_names_those_nearby(folder):
+    with pytest.raises(UserError, match=r"no genotype '.*genotyp\.json'.*did you mean '.*genotype\.json'"):
+        evaluate_command.find_genotype(str(folder / "genotyp.json"))
+    with pytest.raises(UserError, match="did you mean"):
+        evaluate_command.find_genotype(str(folder))
+
+
+def test_a_cell_found_by_a_search_is_named_when_its_run_is_misspelt(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    (folder / "runs" / "ptb-seed0").mkdir(parents=True)
+    trained.GENOTYPE.save(folder / "runs" / "ptb-seed0" / "genotype.json")
+    with pytest.raises(UserError, match="did you mean 'runs/ptb-seed0/genotype.json'"):
+        evaluate_command.find_genotype("runs/ptb-sed0/genotype.json")
+
+
+def test_no_genotype_and_a_broken_one_are_one_line(folder):
+    with pytest.raises(UserError, match="--genotype=FILE"):
+        evaluate_command.find_genotype("")
+    (folder / "broken.json").write_text("{}")
+    with pytest.raises(UserError, match=r"cannot use --genotype=.*broken\.json.*format"):
+        evaluate_command.find_genotype(str(folder / "broken.json"))
+
+
+@pytest.mark.parametrize("name", ["ptb_eval.gin", "wikitext2_eval.gin", "quickstart_eval.gin"])
+def test_the_gin_files_name_only_what_exists(name):
+    from bayesnas_tf.config import parse
+
+    assert gin_files.find(name)
+    assert "evaluate" in parse([name])

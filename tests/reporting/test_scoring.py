@@ -1,0 +1,113 @@
+import pytest
+import tensorflow as tf
+
+from bayesnas_tf import config
+from bayesnas_tf.errors import UserError
+from bayesnas_tf.reporting import scoring
+from tests.reporting import trained
+
+
+@pytest.fixture(scope="module")
+def model(exported):
+    return scoring.load(exported / "run" / "saved_model")
+
+
+@pytest.fixture
+def signatures(model):
+    return model.signatures
+
+
+def command(exported, *arguments):
+    return config.run_command(scoring.run_score, "score", [f"--model={exported}/run/saved_model", *arguments])
+
+
+def test_a_file_scores_as_evaluate_does_whatever_the_chunks(exported, signatures, monkeypatch):
+    summary = trained.summary(exported)
+    whole = scoring.score_file(signatures, exported / "valid.txt")
+    assert whole.tokens == summary["valid_tokens"]
+    assert whole.nats == pytest.approx(summary["valid_nats"] * summary["valid_tokens"], rel=1e-5)
+    assert (whole.lines, whole.unknown) == (22, 1)
+    assert whole.words == len((exported / "valid.txt").read_text().split())
+    monkeypatch.setattr(scoring, "CHUNK", 20)
+    pieces = scoring.score_file(signatures, exported / "valid.txt")
+    assert pieces[:4] == whole[:4]
+    assert pieces.nats == pytest.approx(whole.nats, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        (b"one\ntwo\n", [[b"one", b"two"]]),
+        (b"one\n\ntwo", [[b"one", b"", b"two"]]),
+        (b"\n", [[b""]]),
+        (b"a\rb\x85\xff\n", [[b"a\rb\x85\xff"]]),
+    ],
+)
+def test_a_line_ends_at_a_line_feed_alone(tmp_path, content, lines):
+    (tmp_path / "text").write_bytes(content)
+    assert list(scoring.line_chunks(tmp_path / "text")) == lines
+
+
+def test_the_command_prints_the_result(exported, capfd):
+    assert command(exported, f"--text={exported}/valid.txt") == 0
+    out = capfd.readouterr().out.splitlines()
+    assert [line.split()[0] for line in out] == ["lines", "tokens", "nats", "perplexity", "unknown"]
+    assert out[3].split()[1] == f"{trained.summary(exported)['valid_ppl']:,.2f}"
+
+
+@pytest.mark.parametrize(
+    ("content", "part"), [(None, "no such file"), (b"", "is empty"), (b"\n", "nothing to predict")]
+)
+def test_a_text_without_a_score_is_one_line(exported, tmp_path, capfd, content, part):
+    if content is not None:
+        (tmp_path / "text").write_bytes(content)
+    assert command(exported, f"--text={tmp_path}/text") == 1
+    err = capfd.readouterr().err
+    assert part in err
+    assert err.count("\n") == 1
+
+
+def test_what_is_no_model_is_one_line(tmp_path):
+    with pytest.raises(UserError, match="no SavedModel in"):
+        scoring.load(tmp_path)
+    (tmp_path / "saved_model.pb").write_bytes(b"nonsense")
+    with pytest.raises(UserError, match="cannot load"):
+        scoring.load(tmp_path)
+    tf.saved_model.save(tf.Module(), str(tmp_path / "other"))
+    with pytest.raises(UserError, match="no signature 'score_next'"):
+        scoring.load(tmp_path / "other")
+
+
+def test_a_continuation_is_a_sentence_of_known_words_and_repeats_with_its_seed(signatures):
+    sentences = {seed: scoring.continued(signatures, b"one zebra", 12, seed) for seed in range(6)}
+    for seed, words in sentences.items():
+        assert words[:2] == ["one", "<unk>"]
+        assert 3 <= len(words) <= 14
+        assert set(words[2:]) <= set(trained.WORDS)
+        assert scoring.continued(signatures, b"one zebra", 12, seed) == words
+    assert len({" ".join(words) for words in sentences.values()}) > 1
+
+
+def test_drawn_words_follow_the_log_probabilities():
+    log_probabilities = tf.math.log([[0.5, 0.3, 0.2]])
+    drawn = [
+        int(scoring.sample(log_probabilities, [tf.constant([1])], 0, number)[0]) for number in range(300)
+    ]
+    assert set(drawn) == {0, 2}
+    assert drawn.count(0) / 300 == pytest.approx(5 / 7, abs=4 * (5 / 7 * 2 / 7 / 300) ** 0.5)
+
+
+def test_a_prompt_is_the_flag_or_the_last_line_of_the_text_or_nothing(exported, tmp_path, capfd):
+    (tmp_path / "text").write_text("one two\nthree four\n\n")
+    starts = {
+        ("--prompt=five",): "five ",
+        (f"--text={tmp_path}/text",): "three four ",
+        (f"--text={tmp_path}/text", "--prompt=five"): "five ",
+        (): "",
+    }
+    for arguments, start in starts.items():
+        assert command(exported, "--generate=3", *arguments) == 0
+        out = capfd.readouterr().out
+        assert out.startswith(start)
+        assert out.count("\n") == 1
+        assert out.strip() != start.strip()
