@@ -38,6 +38,7 @@ def _blank_separated(lines):
 
 def _sotu(lines):
     text = tf.strings.regex_replace(clean(lines), "\u2019", "'")
+    text = tf.strings.regex_replace(text, r"\x00", "\ufffd")  # at which strings.lower would stop
     text = tf.strings.regex_replace(tf.strings.lower(text, encoding="utf-8"), _SOTU, r" \0 ")
     return tf.ragged.map_flat_values(_numbers_as_n, tf.strings.split(text))
 
@@ -48,7 +49,7 @@ def _numbers_as_n(tokens):
 
 _SEPARATED = Rule(str.split, _blank_separated, "Tokens are what white space separates; case is kept.")
 _ADDRESSES = Rule(
-    lambda line: sotu.tokenise(line.replace("\u2019", "'")),
+    lambda line: sotu.tokenise(line.replace("\u2019", "'").replace("\0", "\ufffd")),
     _sotu,
     "A line is one sentence of plain English: it is lower-cased, its numbers become N, its punctuation marks "
     "become tokens. Sentences are not told apart inside a line, as they are when the corpus is prepared. A "
