@@ -72,14 +72,13 @@ class DerivedCell(HighwayCell):
         """Values of nodes 0..n, each `[..., B, U]`."""
         values = {0: self.input_node(projected, h)}
         for source, nodes in self.fed_by.items():
-            s = values[source]
+            values[source], projecting, *carried = highway.fan_out(values[source], len(nodes) + 2)
             kernel = tf.convert_to_tensor(self.source_kernels[str(source)])
-            pre = highway.project(masks.apply(self._masks.hidden, s), kernel)
-            for node, of_node in zip(nodes, tf.split(pre, len(nodes), axis=-1), strict=True):
+            pre = highway.project(masks.apply(self._masks.hidden, projecting), kernel)
+            for node, s, of_node in zip(nodes, carried, tf.split(pre, len(nodes), axis=-1), strict=True):
                 gate, a = tf.split(of_node, 2, axis=-1)
-                values[node] = highway.gated(
-                    s, gate, primitives.by_name(self.genotype.nodes[node - 1].op).f(a)
-                )
+                op = primitives.by_name(self.genotype.nodes[node - 1].op)
+                values[node] = highway.gated(s, gate, op.f(a))
         return [values[node] for node in range(len(values))]
 
     def output_nodes(self):

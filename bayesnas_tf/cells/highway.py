@@ -5,14 +5,45 @@ computed at once). `[g, a]` are the two halves of a pre-activation `[..., 2U]`. 
 stacked on a new first axis: `[j, ..., B, U]`.
 """
 
+import functools
+import operator
+
 import tensorflow as tf
 
 from bayesnas_tf.space.primitives import OPS
 
 
+def ordered_sum(terms):
+    """The sum of tensors, in their order.
+
+    `tf.add_n` begins with whichever buffer comes free first, so that two runs differ in the last bits; a sum
+    of two does not depend on the order.
+    """
+    return functools.reduce(operator.add, terms)
+
+
+def fan_out(x, copies: int) -> list:
+    """x for `copies` users: their gradients are added in this order, where TensorFlow's own sum has none."""
+    if copies < 3:
+        return [x] * copies
+
+    @tf.custom_gradient
+    def spread(x):
+        return tuple(tf.identity(x) for _ in range(copies)), lambda *upstream: ordered_sum(upstream)
+
+    return list(spread(x))
+
+
+@tf.custom_gradient
 def gated(x, gate, candidate):
-    """x + sigmoid(g) (c - x): the highway bypass (3.3), with the gate's logit g."""
-    return x + tf.sigmoid(gate) * (candidate - x)
+    """x + sigmoid(g) (c - x): the highway bypass (3.3), with the gate's logit g; one gradient reaches x."""
+
+    def gradient(upstream):
+        opened = tf.sigmoid(gate)
+        of_candidate = opened * upstream
+        return upstream - of_candidate, (candidate - x) * (1.0 - opened) * of_candidate, of_candidate
+
+    return x + tf.sigmoid(gate) * (candidate - x), gradient
 
 
 def input_node(h, pre):
@@ -86,12 +117,12 @@ def _shared_gate_sum(stacked, pre, w):
     def forward():
         gate, candidate = tf.split(pre, 2, axis=-1)
         values = [op.f(candidate) for op in OPS]
-        mixture = tf.add_n([column * value for column, value in zip(columns, values, strict=True)])
+        mixture = ordered_sum(column * value for column, value in zip(columns, values, strict=True))
         return tf.sigmoid(gate), candidate, values, mixture
 
     def gradient(upstream):
         c, candidate, values, mixture = forward()
-        slope = tf.add_n([column * op.d1(candidate) for column, op in zip(columns, OPS, strict=True)])
+        slope = ordered_sum(column * op.d1(candidate) for column, op in zip(columns, OPS, strict=True))
         opened = c * upstream
         carried = upstream - opened
         d_gate = (mixture - total * stacked) * (1.0 - c) * opened
@@ -108,10 +139,10 @@ def _shared_gate_sum(stacked, pre, w):
 def _mixed_sum_per_operation(stacked, pre, w):
     """The same sum when every operation has its own [g, a]."""
     terms = []
-    for o, op in enumerate(OPS):
+    for o, (op, x) in enumerate(zip(OPS, fan_out(stacked, len(OPS)), strict=True)):
         gate, candidate = tf.split(pre[o], 2, axis=-1)
-        terms.append(_column(w[:, o], stacked) * gated(stacked, gate, op.f(candidate)))
-    return tf.reduce_sum(tf.add_n(terms), axis=0)
+        terms.append(_column(w[:, o], x) * gated(x, gate, op.f(candidate)))
+    return tf.reduce_sum(ordered_sum(terms), axis=0)
 
 
 def edge_outputs(stacked, pre):

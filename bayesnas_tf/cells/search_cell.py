@@ -99,12 +99,15 @@ class SearchCell(HighwayCell):
     def node_values(self, projected, h):
         """Values of nodes 0..n after their norms (M1-M3), each `[..., B, U]`."""
         w = self.edge_scalars()
-        values = [self._normalised(self.input_node(projected, h), 0)]
-        for j in range(1, self.options.nodes + 1):
-            stacked = tf.stack(values)
+        nodes = self.options.nodes
+        value = self._normalised(self.input_node(projected, h), 0)
+        users = [highway.fan_out(value, nodes + 1)]  # of node i: nodes i + 1..n, then the caller
+        for j in range(1, nodes + 1):
+            stacked = tf.stack([copies[j - 1 - i] for i, copies in enumerate(users)])
             pre = self.edge_pre_activations(stacked, j)
-            values.append(self._normalised(highway.mixed_sum(stacked, pre, w[topology.incoming(j)]), j))
-        return values
+            value = self._normalised(highway.mixed_sum(stacked, pre, w[topology.incoming(j)]), j)
+            users.append(highway.fan_out(value, nodes - j + 1))
+        return [copies[-1] for copies in users]
 
     def output_nodes(self):
         """All learned nodes."""
