@@ -86,9 +86,7 @@ def _search(values: absl_flags.FlagValues) -> None:
 
 def _evaluate(values: absl_flags.FlagValues) -> None:
     """Flags of `evaluate` alone."""
-    absl_flags.DEFINE_string(
-        "genotype", "", "Cell to train: a genotype.json.", flag_values=values
-    )
+    absl_flags.DEFINE_string("genotype", "", "Cell to train: a genotype.json.", flag_values=values)
 
 
 def _export(values: absl_flags.FlagValues) -> None:
