@@ -4,7 +4,6 @@ from typing import get_args
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from bayesnas_tf.cells import masks
 from bayesnas_tf.curvature import interface
@@ -37,8 +36,7 @@ def test_every_estimator_can_be_chosen_and_has_its_tests():
 def test_every_estimator_returns_the_gradient_and_the_state_of_the_plain_forward(name, form):
     model = small_model(**form)
     x, y, state = small_window()
-    estimator = tf.function(lambda *window: ESTIMATORS[name](model, *window, SEED, CurvatureOptions(name)))
-    actual = estimator(x, y, state)
+    actual = ESTIMATORS[name](model, x, y, state, SEED, CurvatureOptions(name))
     twin = cell_reference.copy_of(model.cell, model)
     expected = reference.gradient(twin, x.numpy(), y.numpy(), state.numpy())
     np.testing.assert_allclose(actual.state, model(x, state)[1], rtol=1e-12)
@@ -48,15 +46,29 @@ def test_every_estimator_returns_the_gradient_and_the_state_of_the_plain_forward
     assert (actual.gradient_zero is None) == (actual.h_zero is None) == (model.cell.zero_scalars is None)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
+@pytest.mark.parametrize(
+    "jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["graph", "xla"]
+)
 @pytest.mark.parametrize("name", NAMES)
-def test_float32_agrees_with_float64_in_graph_mode_and_under_xla(name, jit_compile):
+def test_a_float32_window_is_traced_once_and_agrees_with_eager_float64(name, jit_compile, monkeypatch):
     form = {"norm": "mean", "scale": 0.3, "zero_edge_switch": True}
-    expected = diagonal(small_model(**form), estimator=name, d_term=True)
-    actual = diagonal(
-        small_model("float32", **form), "float32", jit_compile=jit_compile, estimator=name, d_term=True
-    )
-    for got, want in zip(actual, expected, strict=True):
+    model, (x, y, state), estimator, traces = small_model(**form), small_window(), ESTIMATORS[name], []
+    options = CurvatureOptions(estimator=name, d_term=True)
+    rows = []
+    for k in range(3):
+        row = estimator(model, x, y, state, masks.fold(SEED, k), options)
+        state = row.state
+        rows.append(row[:4])
+
+    def counted(*arguments):
+        traces.append(name)
+        return estimator(*arguments)
+
+    monkeypatch.setitem(ESTIMATORS, name, counted)
+    small = small_model("float32", **form)
+    actual = diagonal(small, "float32", 3, jit_compile, estimator=name, d_term=True)
+    assert traces == [name]
+    for got, want in zip(actual, zip(*rows, strict=True), strict=True):
         assert got.dtype == np.float64
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5 * np.abs(want).max())
 
@@ -75,19 +87,6 @@ def test_the_state_is_carried_and_each_window_has_its_own_seed():
     assert whole.h.shape == (3, *model.cell.scalars.shape)
     assert whole.h_zero is None
     assert whole.gradient_zero is None
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_windows_of_one_shape_are_traced_once(name, monkeypatch):
-    traces, estimator = [], ESTIMATORS[name]
-
-    def counted(*arguments):
-        traces.append(name)
-        return estimator(*arguments)
-
-    monkeypatch.setitem(ESTIMATORS, name, counted)
-    diagonal(small_model("float32"), "float32", windows=4, estimator=name)
-    assert traces == [name]
 
 
 @pytest.mark.parametrize(

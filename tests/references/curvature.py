@@ -1,4 +1,4 @@
-"""Slow twins of the curvature estimators: the thesis' recursion with plain loops, and oracles by complex steps."""
+"""Slow twins of curvature: the thesis' recursion with plain loops, and oracles by complex steps."""
 
 import dataclasses
 from typing import NamedTuple
@@ -28,7 +28,7 @@ def states_before(cell, x, h):
 
 
 def d_term(cell, x, y, before, t, k):
-    """4.17 tanh''(a) ∘ ∂L_t/∂tanh(a) at step k for the summed NLL of the tokens of step t, by complex steps."""
+    """4.17 tanh''(a) ∘ ∂L_t/∂tanh(a) at step k for the summed NLL of step t, by complex steps."""
     embedded = cell.embedding[x]
     gradient = np.zeros_like(before[k])
     for place in np.ndindex(gradient.shape):
