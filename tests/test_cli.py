@@ -165,7 +165,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_frees_its_directory(python):
     process = python("-c", PROGRAM.format(seconds=60), "--gin_file=toy.gin")
     assert process.stdout.readline().startswith("begun")
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "interrupted. The same command resumes from what is saved\n")
     assert run(lambda run: None) == 0
 

@@ -13,12 +13,13 @@ class CellMasks(NamedTuple):
 
 
 NO_MASKS = CellMasks(None, None)
+ALGORITHM = "philox"  # the default is another one under XLA, and so would be every draw
 
 
 def fold(seed, *data):
     """A new stateless seed from `seed` (int32 [2]) and integers such as (step, slot)."""
     for value in data:
-        seed = tf.random.experimental.stateless_fold_in(seed, value)
+        seed = tf.random.experimental.stateless_fold_in(seed, value, alg=ALGORITHM)
     return seed
 
 
@@ -31,7 +32,7 @@ def dropout_mask(seed, shape, rate: float, dtype=tf.float32):
     """0 with probability `rate`, else 1 / (1 - rate); None for rate 0, so that nothing is multiplied."""
     if rate == 0.0:
         return None
-    keep = tf.random.stateless_uniform(shape, seed) >= rate
+    keep = tf.random.stateless_uniform(shape, seed, alg=ALGORITHM) >= rate
     return tf.cast(keep, dtype) / (1.0 - rate)
 
 

@@ -14,7 +14,7 @@ from bayesnas_tf.curvature.window import WindowEstimate, assemble, residual, sca
 
 def probe(probabilities, seed):
     """√p ∘ ξ - p (√p · ξ): a cotangent `[N, V]` of the logits with covariance diag(p) - p pᵀ per token."""
-    signs = tf.random.stateless_uniform(tf.shape(probabilities), seed, 0, 2, dtype=tf.int32)
+    signs = tf.random.stateless_uniform(tf.shape(probabilities), seed, 0, 2, tf.int32, alg=masks.ALGORITHM)
     signed = tf.sqrt(probabilities) * tf.cast(2 * signs - 1, probabilities.dtype)
     return signed - probabilities * tf.reduce_sum(signed, axis=1, keepdims=True)
 

@@ -55,7 +55,7 @@ def test_name_and_provenance_may_be_missing():
         (edited(nodes=[{"source": -1, "op": "relu"}]), "input from node -1"),
         (edited(nodes=[{"source": 0, "op": "swish"}]), "unknown operation 'swish'"),
         (edited(output=[]), "must lie in"),
-        (edited(output=[4]), r"must lie in of 0\.\.3"),
+        (edited(output=[4]), r"must lie in 0\.\.3"),
     ],
 )
 def test_each_error_says_what_is_wrong(data, words):
