@@ -19,8 +19,11 @@ COMMON = ("gin_file", "gin_param", "run_dir", "data_dir", "seed", "overwrite", "
 
 # A command of its own, so that these tests need no model.
 PROGRAM = """
+import signal
 import time
 from bayesnas_tf import config
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 
 def main(run):
     print("begun", run.directory, flush=True)
@@ -165,7 +168,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_frees_its_directory(python):
     process = python("-c", PROGRAM.format(seconds=60), "--gin_file=toy.gin")
     assert process.stdout.readline().startswith("begun")
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (130, "interrupted. The same command resumes from what is saved\n")
     assert run(lambda run: None) == 0
 
