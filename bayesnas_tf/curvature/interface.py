@@ -77,6 +77,9 @@ def diagonal(
       options: the estimator and its settings.
       seed: stateless seed int32 [2]; window k uses `fold(seed, k)`.
       jit_compile: compile with XLA.
+
+    Raises:
+      ValueError: there are no windows, or they differ in shape.
     """
     estimator = ESTIMATORS[options.estimator]
 
@@ -84,11 +87,21 @@ def diagonal(
     def one_window(x, y, state, seed):
         return estimator(model, x, y, state, seed, options)
 
-    rows = []
+    rows, shape = [], None
     for k, (x, y) in enumerate(windows):
+        shape = x.shape if shape is None else shape
+        if x.shape != shape or y.shape != shape:
+            raise ValueError(
+                f"window {k} has x of shape {x.shape} and y of {y.shape}, the first x {shape}. "
+                "All windows must have one shape: cut them to one length"
+            )
         estimate = one_window(x, y, state, masks.fold(seed, k))
         state = estimate.state
         rows.append([None if part is None else part.numpy().astype(np.float64) for part in estimate[:4]])
+    if not rows:
+        raise ValueError(
+            "no window to take the curvature of: the split is shorter than one window. Lower bptt or batch"
+        )
     h, gradient, h_zero, gradient_zero = zip(*rows, strict=True)
     both = None if h_zero[0] is None else (np.stack(h_zero), np.stack(gradient_zero))
     return Estimate(np.stack(h), np.stack(gradient), *(both or (None, None)))

@@ -95,3 +95,12 @@ def test_the_state_is_carried_and_each_window_has_its_own_seed():
 def test_impossible_options_are_refused_by_name(option, value):
     with pytest.raises(ValueError, match=rf"CurvatureOptions\.{option}="):
         dataclasses.replace(CurvatureOptions(), **{option: value})
+
+
+def test_no_window_and_windows_of_two_shapes_are_refused():
+    model, options = small_model(), CurvatureOptions(estimator="thesis")
+    x, y, state = small_window()
+    with pytest.raises(ValueError, match="no window"):
+        interface.diagonal(model, [], state, options, SEED)
+    with pytest.raises(ValueError, match="window 1 has x of shape"):
+        interface.diagonal(model, [(x, y), (x[:, 1:], y[:, 1:])], state, options, SEED)
