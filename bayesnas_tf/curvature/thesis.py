@@ -57,7 +57,8 @@ def estimate(model, x, y, state, seed, options) -> WindowEstimate:
     steps = Steps(_swap(cell.project_inputs(model.embed(x))), before)
     factors = path_factors(tf.reduce_sum(tf.square(cell.edge_scalars()), axis=1), cell.options.nodes)
     horizon = min(options.tau, x.shape[1] or options.tau)
-    at_hidden = through_time(cell, steps, _swap(curved), _swap(of_token), factors[0], horizon, options.d_term)
+    for_d = _swap(of_token) if options.d_term else None
+    at_hidden = through_time(cell, steps, _swap(curved), for_d, factors[0], horizon)
     return assemble(of_edges(cell, steps, at_hidden / options.tau, factors), gradient, hidden[:, -1])
 
 
@@ -93,10 +94,10 @@ def candidate_curvature(candidate, of_a):
     return -2.0 * candidate * of_a
 
 
-def through_time(cell, steps: Steps, curved, of_token, factor, horizon: int, d_term: bool):
+def through_time(cell, steps: Steps, curved, of_token, factor, horizon: int):
     """Σ_d H^{k+d,k} at h_k (4.16, 4.18), `[T, B, U]`, from H = `curved` and ∂L_t/∂h_t = `of_token` at d = 0.
 
-    `factor` is c_0 and `horizon` the number of distances d.
+    `factor` is c_0 and `horizon` the number of distances d; without `of_token` (None) there is no D term.
     """
     recurrent = tf.convert_to_tensor(cell.recurrent_kernel)[:, cell.units :]
     candidate = tf.tanh(steps.projected[..., cell.units :] + highway.project(steps.before, recurrent))
@@ -104,11 +105,11 @@ def through_time(cell, steps: Steps, curved, of_token, factor, horizon: int, d_t
     back = tf.transpose(tf.square(recurrent))
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(steps)
-        after = cell.step(*steps) if d_term else None
+        after = None if of_token is None else cell.step(*steps)
     total = curved
     for _ in range(horizon - 1):
         pre = slope * curved
-        if d_term:
+        if of_token is not None:
             of_pre, of_token = tape.gradient(after, steps, output_gradients=of_token)
             pre += candidate_curvature(candidate, of_pre[..., cell.units :])
             of_token = earlier(of_token)
