@@ -61,7 +61,7 @@ class LanguageModel(keras.Model):
         super().__init__(**kwargs)
         self.vocabulary, self.options = vocabulary, options
         self.cell = cell
-        self.rnn = ProjectedRNN(cell, return_sequences=True, return_state=True)
+        self.rnn = ProjectedRNN(cell, return_sequences=True, return_state=True, dtype=self.dtype_policy)
         self.embedding = self.add_weight(name="embedding", shape=(vocabulary, cell.units))
         self.decoder_bias = self.add_weight(name="decoder_bias", shape=(vocabulary,), initializer="zeros")
         self.rnn.build((None, None, cell.units))

@@ -1,6 +1,5 @@
 """Small language models and windows that the tests of cells and curvature share."""
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -12,13 +11,9 @@ UNITS, NODES, BATCH, STEPS, WORDS = 4, 2, 3, 4, 7
 
 def small_model(dtype="float64", seed=0, scale=0.5, **options):
     """A model with weights so large that every nonlinearity is felt."""
-    random, before = np.random.default_rng(seed), keras.config.dtype_policy()
-    keras.config.set_dtype_policy(dtype)  # the RNN layer inside the model takes the global one
-    try:
-        cell = SearchCell(CellOptions(**{"units": UNITS, "nodes": NODES, **options}), dtype=dtype)
-        model = LanguageModel(WORDS, cell, ModelOptions(), dtype=dtype)
-    finally:
-        keras.config.set_dtype_policy(before)
+    random = np.random.default_rng(seed)
+    cell = SearchCell(CellOptions(**{"units": UNITS, "nodes": NODES, **options}), dtype=dtype)
+    model = LanguageModel(WORDS, cell, ModelOptions(), dtype=dtype)
     for weight in model.weights:
         weight.assign(scale * random.normal(size=weight.shape))
     # Some scalars are negative, none is near 0 and, for norm "none", none makes the sums explode.
