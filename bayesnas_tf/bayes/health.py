@@ -50,20 +50,21 @@ def h_reliability(h_windows: np.ndarray) -> float:
 
 
 def choice_stability(
-    h_windows: np.ndarray, choose: Callable[[np.ndarray], np.ndarray], resamples: int, seed: int
+    windows: np.ndarray, choose: Callable[[np.ndarray], np.ndarray], resamples: int, seed: int
 ) -> np.ndarray:
-    """Per node the share of bootstrap resamples over windows that choose as the full h does; [n].
+    """Per node the share of bootstrap resamples over windows that choose as all windows do; [n].
 
-    `choose` maps h [E, O] to one number per node, as `prune.choices`: dead is a choice as any other. Windows
-    [K, E, O] are drawn with replacement from a generator of its own with `seed`.
+    `windows` [K, ...] holds what was estimated per window. `choose` maps its mean over some of them to one
+    number per node, as `prune.choices`: dead is a choice as any other. Windows are drawn with replacement
+    from a generator of its own with `seed`. A choice that looks at none of it is stable by construction.
     """
     generator = np.random.default_rng(seed)
-    windows = len(h_windows)
-    full = np.asarray(choose(h_windows.mean(axis=0)))
+    count = len(windows)
+    full = np.asarray(choose(windows.mean(axis=0)))
     same = np.zeros(full.shape)
     for _ in range(resamples):
-        drawn = generator.integers(windows, size=windows)
-        same += np.asarray(choose(h_windows[drawn].mean(axis=0))) == full
+        drawn = generator.integers(count, size=count)
+        same += np.asarray(choose(windows[drawn].mean(axis=0))) == full
     return same / resamples
 
 

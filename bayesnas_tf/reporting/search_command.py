@@ -1,5 +1,7 @@
 """`search` as a user meets it: the loop, its listeners, and what it leaves behind."""
 
+import json
+
 import gin
 
 from bayesnas_tf import config
@@ -7,6 +9,7 @@ from bayesnas_tf.data import corpora
 from bayesnas_tf.reporting.fan_out import FanOut
 from bayesnas_tf.reporting.progress import ProgressCallback
 from bayesnas_tf.reporting.run_files import MetricsFile, SearchFiles, perplexity
+from bayesnas_tf.reporting.summary_text import summary_lines
 from bayesnas_tf.reporting.tensorboard import TensorBoardCallback
 from bayesnas_tf.space.genotype import parameter_count
 from bayesnas_tf.space.topology import edge_count
@@ -19,7 +22,9 @@ EVALUATION_UNITS = 850  # the size at which the thesis trains a cell (5.3)
 def run_search(run: config.Run) -> None:
     """Search a cell as the run says; a run that ended already only shows its result again."""
     settings: SearchSettings = gin.get_configurable("search")()
-    if run.resumed and (run.directory / "summary.json").exists():
+    summary_file = run.directory / "summary.json"
+    if run.resumed and summary_file.exists():
+        print("\n".join(summary_lines(json.loads(summary_file.read_text()))))
         print(f"this search has ended. Its result is in {run.directory}. --overwrite repeats it")
         return
     problem = build(settings, corpora.load(settings.corpus, run.data_dir), run.seed)
@@ -36,7 +41,7 @@ def run_search(run: config.Run) -> None:
     checkpoints = run.directory / "checkpoints"
     loop = SearchLoop(problem, settings, run.seed, checkpoints, listeners, run.config_name)
     summary = summarise(loop.run(run.options.diagnose), problem, settings, run.seed)
-    config.write_json(run.directory / "summary.json", summary)
+    config.write_json(summary_file, summary)
     listeners.on_end(summary)
 
 
@@ -67,8 +72,15 @@ def describe(problem: SearchProblem, settings: SearchSettings) -> str:
             f"norm {cell.norm}, weight sharing {cell.weight_sharing}: "
             f"{problem.model.count_params():,} parameters",
             f"cell       {found:,} parameters at {EVALUATION_UNITS} units if all nodes live",
+            f"travel     L1 alone moves a scalar by {expected_travel(problem, settings):.2f} in an epoch",
         ]
     )
+
+
+def expected_travel(problem: SearchProblem, settings: SearchSettings) -> float:
+    """How far L1 will move a scalar in the first epoch, of about `columns / bptt` steps."""
+    bptt, scalars = settings.windows.bptt, settings.scalars
+    return scalars.lr * scalars.l1(bptt) * (problem.train_rows.shape[1] / bptt)
 
 
 def summarise(result: SearchResult, problem: SearchProblem, settings: SearchSettings, seed: int) -> dict:

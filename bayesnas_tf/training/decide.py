@@ -48,31 +48,41 @@ class Decider:
         cell = problem.model.cell
         self.problem, self.settings, self.prior, self.estimate = problem, settings, prior, estimate
         self.w = cell.scalars.numpy().astype(np.float64)
-        self.gradient, self.removals = np.mean(estimate.gradient, axis=0), removals
+        self.removals = removals
         tokens = settings.windows.batch_size * settings.windows.bptt
         self.kappa = update.kappa(
             settings.bayes.scale, tokens, len(problem.corpus.train), settings.scalars.lambda_w
         )
 
-    def posterior(self, h) -> update.Posterior:
-        """M6 to M10."""
-        zero, h_zero = None, self.estimate.h_zero
-        if self.prior.zero is not None and h_zero is not None:
+    def windows(self) -> np.ndarray:
+        """All that was estimated per probe window, `[K, 3, E, O]`: h, gradient, and h of the switches or 0."""
+        h, gradient, h_zero, _ = self.estimate
+        of_switches = (
+            np.zeros_like(h) if h_zero is None else np.broadcast_to(h_zero[..., np.newaxis], h.shape)
+        )
+        return np.stack([h, gradient, of_switches], axis=1)
+
+    def posterior(self, h, h_zero) -> update.Posterior:
+        """M6 to M10, from the curvature of the scalars `[E, O]` and of their switches `[E]`."""
+        zero = None
+        if self.prior.zero is not None:
             switches = self.problem.model.cell.zero_scalars.numpy().astype(np.float64)
-            zero = update.ZeroEdge(self.prior.zero.arrays(), switches, np.mean(h_zero, axis=0))
+            zero = update.ZeroEdge(self.prior.zero.arrays(), switches, h_zero)
         return update.update(self.prior.scalars.arrays(), self.w, h, self.settings.bayes, self.kappa, zero)
 
-    def context(self, posterior: update.Posterior) -> scores.Context:
-        """What the scores may look at."""
-        return scores.Context.of(posterior, self.w, self.gradient, self.removals)
+    def context(self, averages: np.ndarray) -> tuple[update.Posterior, scores.Context]:
+        """The update, and what the scores may look at, from a mean over `windows`, `[3, E, O]`."""
+        h, gradient, of_switches = averages
+        posterior = self.posterior(h, of_switches[:, 0])
+        return posterior, scores.Context.of(posterior, self.w, gradient, self.removals)
 
     def scored(self, context: scores.Context) -> tuple[np.ndarray, np.ndarray]:
         """Scores and the mask of what is pruned (M11), each `[E, O]`."""
         return scores.score(self.settings.prune.score, context), prune.pruned(context, self.settings.prune)
 
-    def choices(self, h) -> np.ndarray:
+    def choices(self, averages: np.ndarray) -> np.ndarray:
         """The chosen edge-op of each node, as the bootstrap over windows compares them."""
-        values, mask = self.scored(self.context(self.posterior(h)))
+        values, mask = self.scored(self.context(averages)[1])
         return prune.choices(values, mask, self.settings.prune)
 
     def health(
@@ -84,7 +94,7 @@ class Decider:
         pull = l1 * omega
         shape = health.structure(genotype) if genotype else health.Structure(*[float("nan")] * 3)
         stability = health.choice_stability(
-            self.estimate.h, self.choices, self.settings.resamples, situation.seed
+            self.windows(), self.choices, self.settings.resamples, situation.seed
         )
         report = health.Health(
             unigram_nats=self.problem.corpus.unigram_nats("valid"),
@@ -103,8 +113,7 @@ class Decider:
 
     def decide(self, situation: Situation) -> Decision:
         """Update, prune, derive, and say how far to trust it."""
-        posterior = self.posterior(np.mean(self.estimate.h, axis=0))
-        context = self.context(posterior)
+        posterior, context = self.context(np.mean(self.windows(), axis=0))
         values, mask = self.scored(context)
         genotype, collapse = None, ""
         try:
@@ -131,7 +140,7 @@ class Decider:
             health={**self.health(situation, context, genotype), "clipped": posterior.clipped},
             kappa=self.kappa,
             h_windows=self.estimate.h,
-            gradient=self.gradient,
+            gradient=np.mean(self.estimate.gradient, axis=0),
         )
         return Decision(record, posterior, collapse)
 

@@ -7,6 +7,7 @@ import gin
 import numpy as np
 import tensorflow as tf
 
+from bayesnas_tf.bayes import update
 from bayesnas_tf.bayes.prune import PruneOptions
 from bayesnas_tf.bayes.update import BayesOptions
 from bayesnas_tf.cells import masks
@@ -44,6 +45,11 @@ class SearchSettings:
         for name in ("epochs", "report_every", "checkpoint_every", "resamples"):
             if getattr(self, name) < 1:
                 raise ValueError(f"search.{name}={getattr(self, name)} must be at least 1")
+        update.kappa(self.bayes.scale, 1, 1, self.scalars.lambda_w)  # refuses a scale over a lambda_w of 0
+        if self.bayes.parents == "zero_edge" and not self.cell.zero_edge_switch:
+            raise ValueError(
+                "BayesOptions.parents='zero_edge' needs the switches. Set CellOptions.zero_edge_switch = True"
+            )
 
 
 class SearchProblem(NamedTuple):

@@ -40,7 +40,7 @@ def decider(zero=False, removals=None, w=None, **parts):
     )
     settings = SearchSettings(
         corpus=CorpusOptions(),
-        cell=CellOptions(),
+        cell=CellOptions(zero_edge_switch=zero),
         model=ModelOptions(),
         windows=WindowOptions(batch_size=4, bptt=10),
         weights=WeightOptions(),
@@ -102,11 +102,12 @@ def test_the_genotype_says_where_it_comes_from():
 def test_each_score_ranks_by_its_own_rule(score):
     removals = random_array(5, EDGES, OPS)
     made = decider(prune=PruneOptions(score=score, threshold=0.0), removals=removals)
-    context = made.context(made.posterior(made.estimate.h.mean(axis=0)))
+    averages = made.windows().mean(axis=0)
+    _, context = made.context(averages)
     values, mask = made.scored(context)
     np.testing.assert_array_equal(values, scores.SCORES[score](context))
     assert not mask.any()
-    chosen = made.choices(made.estimate.h.mean(axis=0))
+    chosen = made.choices(averages)
     genotype = made.decide(SITUATION).record.genotype
     assert [(c // OPS, c % OPS) for c in chosen] == [
         (node.source, ("tanh", "relu", "sigmoid", "identity").index(node.op)) for node in genotype.nodes
@@ -166,3 +167,10 @@ def test_what_an_update_leaves_is_the_prior_and_the_l1_weights_of_the_next():
         made.kappa,
     )
     np.testing.assert_allclose(again.c, first.c)
+
+
+def test_the_bootstrap_resamples_the_gradient_too():
+    made = decider(prune=PruneOptions(score="taylor", threshold=0.0))
+    other = made.windows()
+    other[:, 1] = 1e3 * random_array(9, EDGES, OPS)  # the gradient outweighs everything
+    assert (made.choices(other.mean(axis=0)) != made.choices(made.windows().mean(axis=0))).any()
