@@ -55,12 +55,10 @@ class Decider:
         )
 
     def windows(self) -> np.ndarray:
-        """All that was estimated per probe window, `[K, 3, E, O]`: h, gradient, and h of the switches or 0."""
+        """What was estimated per probe window, `[K, 3, E, O]`: h, gradient, h of the switches (or 0)."""
         h, gradient, h_zero, _ = self.estimate
-        of_switches = (
-            np.zeros_like(h) if h_zero is None else np.broadcast_to(h_zero[..., np.newaxis], h.shape)
-        )
-        return np.stack([h, gradient, of_switches], axis=1)
+        of_switches = np.zeros_like(h[..., 0]) if h_zero is None else h_zero
+        return np.stack([h, gradient, np.broadcast_to(of_switches[..., np.newaxis], h.shape)], axis=1)
 
     def posterior(self, h, h_zero) -> update.Posterior:
         """M6 to M10, from the curvature of the scalars `[E, O]` and of their switches `[E]`."""

@@ -12,13 +12,14 @@ def folder(tmp_path_factory):
 
 def test_a_dry_run_tells_corpus_supernet_and_cell_and_writes_nothing(folder, capsys):
     assert tiny.run(folder, "dry", "--dry_run", "--gin_param=CorpusOptions.vocabulary_size=30") == 0
-    corpus, supernet, cell = capsys.readouterr().out.splitlines()
+    corpus, supernet, cell, travel = capsys.readouterr().out.splitlines()
     assert "text" in corpus
     assert "vocabulary 30" in corpus
     assert "2 nodes" in supernet
     parameters = 30 * 3 + 30 + 6**2 + 2 * 2 * 3**2 + 12
     assert f"{parameters:,} parameters" in supernet
     assert f"{30 * 850 + 30 + 1700**2 + 2 * 2 * 850**2:,} parameters at 850 units" in cell
+    assert "L1 alone moves a scalar by" in travel
     assert not (folder / "dry").exists()
 
 
