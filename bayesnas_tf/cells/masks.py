@@ -29,10 +29,14 @@ def run_seed(seed: int) -> tf.Tensor:
 
 
 def dropout_mask(seed, shape, rate: float, dtype=tf.float32):
-    """0 with probability `rate`, else 1 / (1 - rate); None for rate 0, so that nothing is multiplied."""
+    """0 with probability `rate`, else 1 / (1 - rate); None for rate 0, so that nothing is multiplied.
+
+    Drawn as integers: XLA draws the same ones as a graph does, but makes other fractions of them.
+    """
     if rate == 0.0:
         return None
-    keep = tf.random.stateless_uniform(shape, seed, alg=ALGORITHM) >= rate
+    drawn = tf.random.stateless_uniform(shape, seed, None, None, tf.uint32, alg=ALGORITHM)
+    keep = drawn >= tf.constant(int(rate * 2**32), tf.uint32)
     return tf.cast(keep, dtype) / (1.0 - rate)
 
 

@@ -52,6 +52,16 @@ def test_a_mask_depends_on_its_seed_alone():
     assert np.any(first != other)
 
 
+@pytest.mark.parametrize("rate", [1e-9, 0.3, 0.75, math.nextafter(1.0, 0.0)])
+def test_a_mask_is_the_same_eagerly_in_a_graph_and_under_xla(rate):
+    def draw(seed):
+        return masks.dropout_mask(masks.fold(seed, 2), [5, 1, 201], rate)
+
+    seed = masks.run_seed(1)
+    for compiled in (tf.function(draw), tf.function(draw, jit_compile=True)):
+        np.testing.assert_array_equal(compiled(seed), draw(seed))
+
+
 def test_no_rate_means_no_mask():
     assert masks.dropout_mask(masks.run_seed(1), [4], 0.0) is None
     x = tf.ones([2])
