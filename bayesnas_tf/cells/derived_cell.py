@@ -1,6 +1,7 @@
 """The cell of one genotype: a custom Keras RNN cell in which each node has one source and one operation."""
 
 import dataclasses
+import math
 
 import gin
 import keras
@@ -26,8 +27,8 @@ class DerivedOptions:
         """Refuse values that no cell can have."""
         if self.units < 1:
             raise ValueError(f"DerivedOptions.units={self.units} must be at least 1")
-        if not self.init_range > 0.0:
-            raise ValueError(f"DerivedOptions.init_range={self.init_range} must be above 0")
+        if not 0.0 < self.init_range < math.inf:
+            raise ValueError(f"DerivedOptions.init_range={self.init_range} must be above 0 and finite")
         for name in ("input_dropout", "hidden_dropout"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ValueError(f"DerivedOptions.{name}={getattr(self, name)} must lie in [0, 1)")

@@ -1,6 +1,7 @@
 """The over-parameterised cell: a custom Keras RNN cell with mixed highway operations."""
 
 import dataclasses
+import math
 from typing import Literal, get_args
 
 import gin
@@ -32,6 +33,8 @@ class CellOptions:
         """Refuse values that no cell can have."""
         if self.units < 1 or self.nodes < 1:
             raise ValueError(f"CellOptions: units={self.units} and nodes={self.nodes} must be at least 1")
+        if not 0.0 < self.init_range < math.inf:
+            raise ValueError(f"CellOptions.init_range={self.init_range} must be above 0 and finite")
         for name in ("input_dropout", "hidden_dropout"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ValueError(f"CellOptions.{name}={getattr(self, name)} must lie in [0, 1)")

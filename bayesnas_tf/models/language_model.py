@@ -32,6 +32,14 @@ class ModelOptions:
         for name in ("word_dropout", "embedding_dropout", "output_dropout"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ValueError(f"ModelOptions.{name}={getattr(self, name)} must lie in [0, 1)")
+        for name in ("embedding_range", "input_std"):
+            if not 0.0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"ModelOptions.{name}={getattr(self, name)} must be at least 0 and finite")
+        if self.input_std > 0.0 and self.embedding_range == 0.0:
+            raise ValueError(
+                f"ModelOptions.input_std={self.input_std} cannot be had of embeddings that are all 0. "
+                "Give ModelOptions.embedding_range a value above 0, or input_std 0"
+            )
         if self.decoder_bias not in get_args(DecoderBias):
             raise ValueError(
                 f"ModelOptions.decoder_bias={self.decoder_bias!r} must be one of {get_args(DecoderBias)}"

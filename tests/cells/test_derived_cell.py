@@ -133,7 +133,13 @@ def test_every_kernel_is_initialised_from_the_seed():
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("units", 0), ("input_dropout", 1.0), ("hidden_dropout", -0.1), ("init_range", 0.0)]
+    ("name", "value"),
+    [
+        ("units", 0),
+        ("input_dropout", 1.0),
+        ("hidden_dropout", -0.1),
+        *(("init_range", value) for value in (0.0, float("inf"), float("nan"))),
+    ],
 )
 def test_impossible_options_are_refused_by_name(name, value):
     with pytest.raises(ValueError, match=rf"DerivedOptions\.{name}="):

@@ -1,4 +1,5 @@
 import dataclasses
+import math
 
 import keras
 import numpy as np
@@ -208,6 +209,7 @@ def test_keras_rebuilds_the_cell_from_its_options():
         ({"norm": "bach"}, r"CellOptions\.norm='bach'"),
         ({"weight_sharing": "all"}, r"CellOptions\.weight_sharing='all'"),
         ({"hidden_dropout": 1.0}, r"CellOptions\.hidden_dropout=1"),
+        *(({"init_range": value}, r"CellOptions\.init_range=") for value in (-1.0, 0.0, math.inf, math.nan)),
         ({"norm": "mean", "norm_learnable": True}, "norm_learnable needs norm"),
     ],
 )
