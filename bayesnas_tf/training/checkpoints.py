@@ -1,12 +1,18 @@
 """Checkpoints of a training run: the last few, the best, and a stop that can be resumed."""
 
 import contextlib
+import re
 import signal
 from pathlib import Path
 
 import tensorflow as tf
+from absl import logging
 
 from bayesnas_tf.errors import UserError
+
+# what reading a torn or foreign checkpoint raises; the reader passes some errors on as Python's own
+UNUSABLE = (tf.errors.OpError, AssertionError, ValueError, IndexError, RuntimeError)
+CURE = "Put its files back, or train in another --run_dir; --overwrite discards what this one holds"
 
 
 class Checkpoints:
@@ -14,39 +20,40 @@ class Checkpoints:
 
     def __init__(self, directory: Path, **trackables):
         """`trackables` are saved and restored together: every number that a resumed run needs."""
+        self._directory = directory
+        self.last_path = ""  # of the last good state, saved or restored
         self._checkpoint = tf.train.Checkpoint(**trackables)
         self._last = tf.train.CheckpointManager(self._checkpoint, str(directory / "last"), max_to_keep=2)
         self._best = tf.train.CheckpointManager(self._checkpoint, str(directory / "best"), max_to_keep=1)
 
     def save(self) -> None:
-        """Write `last`; a write that is cut off leaves the one before: no two writes have one name."""
-        self._last.save()
+        """Write `last`; a write that is cut off leaves the one before."""
+        self.last_path = self._last.save(_free_number(self._directory / "last"))
 
     def save_best(self) -> None:
-        """Write `best`."""
-        self._best.save()
+        """Write `best`; a write that is cut off leaves the one before."""
+        self._best.save(_free_number(self._directory / "best"))
 
     def restore(self) -> bool:
-        """Go to `last` if there is one, and say whether there was.
+        """Go to the newest of `last` that can be read, if there is any at all, and say whether there is.
 
         Raises:
-          UserError: the checkpoint is torn or of another model.
+          UserError: all are torn or of another model.
         """
-        if self._last.latest_checkpoint is None:
-            return False
-        try:
-            self._checkpoint.restore(self._last.latest_checkpoint).assert_existing_objects_matched()
-        except (tf.errors.OpError, AssertionError, ValueError) as error:
-            raise UserError(
-                f"cannot resume from checkpoint {self._last.latest_checkpoint}. "
-                f"{str(error).splitlines()[0]}. Start anew with --overwrite"
-            ) from error
-        return True
-
-    @property
-    def last_path(self) -> str:
-        """Where the last good state lies; empty when none was saved."""
-        return self._last.latest_checkpoint or ""
+        unusable: list[str] = []
+        for path in _newest_first(self._directory / "last"):
+            try:
+                self._checkpoint.restore(path).assert_existing_objects_matched()
+            except UNUSABLE as error:
+                unusable.append(f"{path}. {_first_line(error)}")
+                continue
+            for skipped in unusable:
+                logging.warning("cannot resume from checkpoint %s. Resuming from %s", skipped, path)
+            self.last_path = path
+            return True
+        if unusable:
+            raise UserError(f"cannot resume from checkpoint {unusable[0]}. {CURE}")
+        return False
 
 
 def restore_best(directory: Path, model) -> None:
@@ -61,10 +68,32 @@ def restore_best(directory: Path, model) -> None:
     try:
         restored = tf.train.Checkpoint(model=model).restore(path).expect_partial()
         restored.assert_existing_objects_matched()
-    except (tf.errors.OpError, AssertionError, ValueError) as error:
-        raise UserError(
-            f"cannot use checkpoint {path}. {str(error).splitlines()[0]}. Train anew with --overwrite"
-        ) from error
+    except UNUSABLE as error:
+        raise UserError(f"cannot use checkpoint {path}. {_first_line(error)}. {CURE}") from error
+
+
+def _numbers(directory: Path, pattern: str) -> list[int]:
+    """Numbers of the files of checkpoints whose whole names match, ascending."""
+    found = (re.fullmatch(pattern, path.name) for path in directory.glob("ckpt-*"))
+    return sorted(int(match.group(1)) for match in found if match)
+
+
+def _newest_first(directory: Path) -> list[str]:
+    """Checkpoints by what lies there: the list that TensorFlow keeps may be older, or torn itself."""
+    return [str(directory / f"ckpt-{n}") for n in reversed(_numbers(directory, r"ckpt-(\d+)\.index"))]
+
+
+def _free_number(directory: Path) -> int:
+    """A number above all that lie there, complete or not.
+
+    TensorFlow's own count is restored with the rest: a resumed run would write over files of the killed one,
+    and be torn together with them.
+    """
+    return max(_numbers(directory, r"ckpt-(\d+)\D.*"), default=0) + 1
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 class StopRequest:

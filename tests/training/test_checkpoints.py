@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -60,8 +62,93 @@ def test_best_gives_a_model_alone_its_weights_back(tmp_path):
     np.testing.assert_array_equal(other.embedding.numpy(), model.embedding.numpy())
 
 
-def foreign():
-    return numbered(CELLS["search, node"](), 1)
+def counter(directory):
+    """Checkpoints of one number, and the number."""
+    number = tf.Variable(0)
+    return Checkpoints(directory, number=number), number
+
+
+def save(directory, *numbers):
+    """Write each number as `last`."""
+    checkpoints, number = counter(directory)
+    for value in numbers:
+        number.assign(value)
+        checkpoints.save()
+
+
+def files(directory):
+    """Content of every file by name."""
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(
+    "tear",
+    [
+        lambda last: cut(last / "ckpt-3.index"),
+        lambda last: (last / "ckpt-3.index").write_bytes(b""),
+        lambda last: (last / "ckpt-3.data-00000-of-00001").write_bytes(b""),
+        lambda last: (last / "ckpt-3.data-00000-of-00001").unlink(),
+    ],
+    ids=["cut index", "empty index", "empty data", "no data"],
+)
+def test_a_torn_newest_checkpoint_is_skipped_with_a_warning(tear, tmp_path, caplog):
+    save(tmp_path, 10, 20, 30)
+    tear(tmp_path / "last")
+    checkpoints, number = counter(tmp_path)
+    assert checkpoints.restore()
+    assert int(number) == 20
+    assert checkpoints.last_path.endswith("last/ckpt-2")
+    (warning,) = caplog.messages
+    assert "ckpt-3" in warning
+    assert "Resuming from" in warning
+    assert "\n" not in warning
+
+
+def test_only_when_none_can_be_read_it_is_an_error_whose_cure_keeps_the_run(tmp_path):
+    save(tmp_path, 10, 20)
+    for path in (tmp_path / "last").glob("*.index"):
+        cut(path)
+    with pytest.raises(
+        UserError, match=r"last/ckpt-2\. .*\. Put its files back.*another --run_dir"
+    ) as caught:
+        counter(tmp_path)[0].restore()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "lost", [Path.unlink, lambda path: path.write_text("model_ch")], ids=["gone", "torn"]
+)
+def test_the_list_of_checkpoints_may_be_lost(lost, tmp_path):
+    save(tmp_path, 10, 20)
+    lost(tmp_path / "last" / "checkpoint")
+    checkpoints, number = counter(tmp_path)
+    assert checkpoints.restore()
+    assert int(number) == 20
+    kept = files(tmp_path / "last")
+    checkpoints.save()
+    assert kept.items() - files(tmp_path / "last").items() <= {("checkpoint", kept.get("checkpoint"))}
+
+
+def test_no_write_takes_the_name_of_another(tmp_path):
+    checkpoints, _ = counter(tmp_path)
+    checkpoints.save()
+    checkpoints.save_best()  # and here the process is killed
+    before = files(tmp_path / "best")
+    (tmp_path / "last" / "ckpt-7.data-00000-of-00001").write_bytes(b"of a write that was cut off")
+    resumed, _ = counter(tmp_path)
+    assert resumed.restore()
+    resumed.save_best()
+    resumed.save()
+    assert not before.keys() & files(tmp_path / "best").keys() - {"checkpoint"}
+    assert resumed.last_path.endswith("ckpt-8")
+
+
+def test_nothing_to_restore_is_no_error(tmp_path):
+    assert not counter(tmp_path)[0].restore()
 
 
 @pytest.mark.parametrize(

@@ -155,10 +155,10 @@ def test_a_killed_run_repeats_what_was_not_saved_and_an_ended_one_trains_no_more
 
 
 def test_divergence_names_the_rate_and_leaves_the_last_good_state(tmp_path):
+    stopped, trained = loop(tmp_path, Listener(stop_at=2)), loop(tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        loop(tmp_path, Listener(stop_at=2)).run()
-    trained = loop(tmp_path)
-    good = trained.checkpoints.last_path
+        stopped.run()
+    good = stopped.checkpoints.last_path
     trained.lr = tf.constant(np.inf, tf.float32)
     with pytest.raises(UserError, match=r"diverged.*Lower WeightOptions\.lr.*last/ckpt-1"):
         trained.run()

@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+import tensorflow as tf
 
 from bayesnas_tf.reporting import run_files
 from tests.training import tiny
@@ -92,7 +94,19 @@ def test_a_stop_in_the_hessian_phase_ends_it(folder, monkeypatch):
     assert tiny.run(folder, "stopped") == 130
 
 
-def test_a_torn_checkpoint_is_one_line(unbroken, folder, capsys):
+def test_a_torn_newest_checkpoint_costs_the_steps_since_the_one_before(unbroken, folder, caplog):
+    directory = folder / "torn-newest"
+    shutil.copytree(unbroken, directory)
+    (directory / "summary.json").unlink()
+    newest = tf.train.latest_checkpoint(str(directory / "checkpoints" / "last"))
+    data = Path(f"{newest}.data-00000-of-00001")
+    data.write_bytes(data.read_bytes()[:100])
+    assert tiny.run(folder, "torn-newest") == 0
+    assert any(newest in message and "Resuming from" in message for message in caplog.messages)
+    tiny.assert_same_result(unbroken, directory)
+
+
+def test_torn_checkpoints_are_one_line(unbroken, folder, capsys):
     directory = folder / "torn"
     shutil.copytree(unbroken, directory)
     (directory / "summary.json").unlink()
@@ -101,5 +115,5 @@ def test_a_torn_checkpoint_is_one_line(unbroken, folder, capsys):
     assert tiny.run(folder, "torn") == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("error: cannot resume from checkpoint")
-    assert error.endswith("Start anew with --overwrite")
+    assert ". Put its files back, or train in another --run_dir; --overwrite discards" in error
     assert (directory / "genotype.json").exists()
