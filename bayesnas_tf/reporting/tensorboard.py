@@ -130,9 +130,8 @@ def open_session(directory: Path, step: int) -> None:
     SessionLog, and files are read by name, which begins with the second of their creation: the message
     gets a file of its own, named to sort after all files there are and before the next one.
     """
-    taken = [_second(path) for path in directory.glob("events.out.tfevents.*")]
-    while (now := int(time.time())) <= max(taken, default=0):
-        time.sleep(0.05)
+    now = int(time.time())
+    make_past(directory, now)
     event = tf.compat.v1.Event(wall_time=time.time(), step=step + 1)
     event.session_log.status = tf.compat.v1.SessionLog.START
     version = tf.compat.v1.Event(wall_time=time.time(), file_version="brain.Event:2")
@@ -140,6 +139,19 @@ def open_session(directory: Path, step: int) -> None:
     with tf.io.TFRecordWriter(str(directory / f"events.out.tfevents.{now:010d}.-session")) as records:
         records.write(version.SerializeToString())
         records.write(event.SerializeToString())
+
+
+def make_past(directory: Path, now: int) -> None:
+    """Rename event files so that all are of seconds before `now`, in the order that they have.
+
+    A process that was killed a moment ago leaves a file of this very second, a clock that was wrong one of
+    the future; the writer of tf.summary takes the present second for its name, whatever lies there.
+    """
+    paths = sorted(directory.glob("events.out.tfevents.*"))
+    for distance, path in zip(range(len(paths), 0, -1), paths, strict=True):
+        second = _second(path)
+        if second > now - distance:
+            path.rename(path.with_name(path.name.replace(f"{second:010d}", f"{now - distance:010d}", 1)))
 
 
 def _second(path: Path) -> int:

@@ -122,6 +122,37 @@ def test_a_resumed_run_supersedes_what_came_after_its_checkpoint(tmp_path):
     assert value(events, "nats/train") == [(10, 6.0), (20, 6.0), (30, 5.0), (40, 5.0), (50, 5.0)]
 
 
+def test_event_files_of_this_second_or_the_future_are_read_in_order_and_waited_for_never(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tensorboard.time, "sleep", None)
+    log_run(tmp_path, last=40, nats=6.0)._writer.close()
+    first = max(tmp_path.iterdir())
+    first.rename(first.with_name(first.name.replace(first.name.split(".")[3], "4000000000")))
+    log_run(tmp_path, first=20, last=30, nats=5.0)._writer.close()
+    log_run(tmp_path, first=20, last=50, nats=4.0).on_end({})
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert value(events, "nats/train") == [(10, 6.0), (20, 6.0), (30, 4.0), (40, 4.0), (50, 4.0)]
+
+
+def test_renamed_event_files_keep_their_order_and_content(tmp_path):
+    names = [
+        "0000000005.b.1",
+        "0000000099.a.1",
+        "0000000100.-session",
+        "0000000100.a.2",
+        "0000000103.-session",
+    ]
+    names += ["0000000104.a.3", "odd"]
+    for name in names:
+        (tmp_path / f"events.out.tfevents.{name}").write_text(name)
+    tensorboard.make_past(tmp_path, 101)
+    paths = sorted(tmp_path.iterdir())
+    assert [path.read_text() for path in paths] == names
+    assert max(map(tensorboard._second, paths)) < 101
+    assert [path.name for path in paths[::6]] == [f"events.out.tfevents.{names[k]}" for k in (0, 6)]
+
+
 def test_a_resumed_run_supersedes_though_it_logs_nothing_anew(tmp_path):
     log_run(tmp_path, last=40)._writer.flush()
     log_run(tmp_path, first=20, last=20).on_end({})
