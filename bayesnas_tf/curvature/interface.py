@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple, get_args
 import gin
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from bayesnas_tf.cells import masks
 from bayesnas_tf.curvature import exact, ggn, thesis
@@ -72,7 +73,8 @@ def diagonal(
 
     Args:
       model: a `LanguageModel` around a `SearchCell`.
-      windows: (x, y) pairs, int32 `[B, T]`, all of one shape: the window is compiled once.
+      windows: (x, y) pairs, int32 `[B, T]`, all of one shape: the window is compiled once. Fewer than
+        `options.windows` are taken with a warning.
       state: hidden state `[B, U]` before the first window.
       options: the estimator and its settings.
       seed: stateless seed int32 [2]; window k uses `fold(seed, k)`.
@@ -101,6 +103,13 @@ def diagonal(
     if not rows:
         raise ValueError(
             "no window to take the curvature of: the split is shorter than one window. Lower bptt or batch"
+        )
+    if len(rows) < options.windows:
+        logging.warning(
+            "h is the mean over %d windows, not over CurvatureOptions.windows = %d: the split holds no more. "
+            "Lower bptt or batch, or ask for fewer windows",
+            len(rows),
+            options.windows,
         )
     h, gradient, h_zero, gradient_zero = zip(*rows, strict=True)
     both = None if h_zero[0] is None else (np.stack(h_zero), np.stack(gradient_zero))

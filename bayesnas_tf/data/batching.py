@@ -36,20 +36,29 @@ class Window(NamedTuple):
 def rows(stream: np.ndarray, batch: int, corpus: str = "the corpus", bptt: int | None = None) -> np.ndarray:
     """Cut a stream into `batch` contiguous rows, int32 [B, N // B]; what does not fill a column is left out.
 
-    `UserError` when a row would have fewer than two tokens, one to read and one to predict. `corpus` and
-    `bptt` only serve its message.
+    `UserError`, naming `corpus`, when a row would have fewer than two tokens, one to read and one to predict,
+    or fewer than one window of `bptt` steps needs where that is given.
     """
     if batch < 1:
         raise ValueError(f"batch {batch} must be at least 1")
-    columns = len(stream) // batch
-    if columns < 2:
+    columns, least = len(stream) // batch, (bptt or 1) + 1
+    if columns < least:
         windows_of = f" in windows of {bptt} steps" if bptt else ""
-        cure = "Use a longer text" + (f" or a batch of at most {len(stream) // 2}" if len(stream) > 1 else "")
         raise UserError(
-            f"{corpus} is too short: {len(stream)} tokens for a batch of {batch} rows{windows_of}, "
-            f"and each row needs at least 2. {cure}"
+            f"{corpus} is too short: {len(stream)} tokens for a batch of {batch} rows{windows_of}, and each "
+            f"row needs at least {least}. {_cure(len(stream), columns, least)}"
         )
     return np.ascontiguousarray(stream[: batch * columns].reshape(batch, columns), dtype=np.int32)
+
+
+def _cure(tokens: int, columns: int, least: int) -> str:
+    """What to change so that `columns` of each row are at least `least`."""
+    cures = ["a longer text"]
+    if tokens >= least:
+        cures.append(f"a batch of at most {tokens // least}")
+    if 1 < columns < least:
+        cures.append(f"a bptt of at most {columns - 1}")
+    return f"Use {', '.join(cures[:-1])} or {cures[-1]}" if len(cures) > 1 else f"Use {cures[0]}"
 
 
 def plan(columns: int, bptt: int, seed: int | Sequence[int], jitter: bool = True) -> WindowPlan:

@@ -70,10 +70,8 @@ def build(settings: SearchSettings, corpus: Corpus, seed: int) -> SearchProblem:
       UserError: the corpus is shorter than a window.
     """
     windows = settings.windows
-    train, valid = (
-        batching.rows(corpus.stream(split), windows.batch_size, f"{corpus.name} ({split})", windows.bptt)
-        for split in ("train", "valid")
-    )
+    train = batching.rows(corpus.train, windows.batch_size, f"{corpus.name} (train)", windows.bptt)
+    valid = batching.rows(corpus.valid, windows.batch_size, f"{corpus.name} (valid)")
     model = LanguageModel(len(corpus.vocabulary), SearchCell(settings.cell), settings.model)
     stateless = masks.run_seed(seed)
     model.initialise(masks.fold(stateless, 0), corpus.log_frequencies())

@@ -16,11 +16,10 @@ SEED = masks.run_seed(5)
 NAMES = sorted(ESTIMATORS)
 
 
-def diagonal(model, dtype="float64", windows=2, jit_compile=False, **options):
+def diagonal(model, dtype="float64", windows=2, jit_compile=False, of=1, **options):
     x, y, state = small_window(dtype)
-    return interface.diagonal(
-        model, [(x, y)] * windows, state, CurvatureOptions(**options), SEED, jit_compile
-    )
+    chosen = CurvatureOptions(windows=of, **options)
+    return interface.diagonal(model, [(x, y)] * windows, state, chosen, SEED, jit_compile)
 
 
 def test_every_estimator_can_be_chosen_and_has_its_tests():
@@ -95,6 +94,13 @@ def test_the_state_is_carried_and_each_window_has_its_own_seed():
 def test_impossible_options_are_refused_by_name(option, value):
     with pytest.raises(ValueError, match=rf"CurvatureOptions\.{option}="):
         dataclasses.replace(CurvatureOptions(), **{option: value})
+
+
+@pytest.mark.parametrize(("windows", "warnings"), [(1, 1), (2, 0)])
+def test_fewer_windows_than_asked_for_are_said(windows, warnings, caplog):
+    diagonal(small_model(), windows=windows, of=2, estimator="ggn", probes=1)
+    assert len(caplog.messages) == warnings
+    assert all("over 1 windows, not over CurvatureOptions.windows = 2" in text for text in caplog.messages)
 
 
 def test_no_window_and_windows_of_two_shapes_are_refused():

@@ -17,17 +17,33 @@ def test_rows_equal_the_twin(batch):
     np.testing.assert_array_equal(rows, reference.rows(STREAM, batch))
 
 
-@pytest.mark.parametrize(("tokens", "batch"), [(0, 1), (1, 1), (19, 10)])
-def test_a_corpus_shorter_than_its_batch_is_named_with_the_cure(tokens, batch):
+@pytest.mark.parametrize(
+    ("tokens", "batch", "bptt", "cure"),
+    [
+        (0, 1, None, "Use a longer text"),
+        (1, 1, None, "Use a longer text"),
+        (19, 10, None, "Use a longer text or a batch of at most 9"),
+        (0, 1, 35, "Use a longer text"),
+        (35, 1, 35, "Use a longer text or a bptt of at most 34"),
+        (19, 10, 35, "Use a longer text"),
+        (90, 10, 35, "Use a longer text, a batch of at most 2 or a bptt of at most 8"),
+        (71, 2, 35, "Use a longer text, a batch of at most 1 or a bptt of at most 34"),
+    ],
+)
+def test_a_corpus_shorter_than_its_rows_is_named_with_the_cure(tokens, batch, bptt, cure):
     with pytest.raises(UserError) as error:
-        batching.rows(STREAM[:tokens], batch, corpus="text (valid)", bptt=35)
+        batching.rows(STREAM[:tokens], batch, corpus="text (valid)", bptt=bptt)
     message = str(error.value)
-    assert "text (valid)" in message
-    assert f"{tokens} tokens" in message
-    assert f"batch of {batch}" in message
-    assert "35 steps" in message
+    assert message.startswith(f"text (valid) is too short: {tokens} tokens for a batch of {batch} rows")
+    assert (f"in windows of {bptt} steps" in message) == (bptt is not None)
+    assert f"at least {(bptt or 1) + 1}. " in message
+    assert message.endswith(cure)
     assert "\n" not in message
-    assert ("at most 9" in message) == (tokens == 19)
+
+
+@pytest.mark.parametrize(("tokens", "bptt"), [(72, 35), (4, 1), (4, None)])
+def test_a_corpus_that_just_suffices_is_taken(tokens, bptt):
+    assert batching.rows(STREAM[:tokens], 2, bptt=bptt).shape == (2, tokens // 2)
 
 
 @pytest.mark.parametrize("columns", [2, 3, 6, 36, 37, 200, 5001])

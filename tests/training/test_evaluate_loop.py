@@ -198,6 +198,13 @@ def test_rows_shrink_to_what_a_short_split_can_fill(tokens, batch, rows):
     assert len(evaluation_rows(np.arange(tokens, dtype=np.int32), batch, "tiny")) == rows
 
 
+def test_a_training_split_without_one_window_is_refused_and_a_short_valid_one_is_not():
+    chosen = settings()  # 8 rows, windows of 6 steps
+    assert build(chosen, corpus(train=56, valid=2, test=2), GENOTYPE, 0).train_rows.shape == (8, 7)
+    with pytest.raises(UserError, match=r"counting \(train\) is too short: 55 tokens.* 6 steps.*at least 7"):
+        build(chosen, corpus(train=55), GENOTYPE, 0)
+
+
 @pytest.mark.parametrize("tokens", [0, 1])
 def test_a_split_without_one_prediction_is_refused(tokens):
     with pytest.raises(UserError, match=r"tiny \(valid\) is too short"):
