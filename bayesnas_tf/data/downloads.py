@@ -8,7 +8,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from absl import logging
 
@@ -30,7 +30,7 @@ def fetch(
             break
         host = urllib.parse.urlsplit(mirror).netloc or mirror
         try:
-            for split, content in _from_mirror(mirror, missing).items():
+            for split, content in _from_mirror(mirror, missing, failures):
                 if hashlib.md5(content, usedforsecurity=False).hexdigest() == wanted[split][1]:
                     contents[split] = content
                 else:
@@ -59,12 +59,24 @@ def members(archive: bytes, names: set[str]) -> dict[str, bytes]:
     return found
 
 
-def _from_mirror(mirror: str, wanted: Mapping[str, tuple[str, str]]) -> dict[str, bytes]:
-    """Contents by split that one mirror gives, unchecked."""
-    if "{file}" in mirror or "{split}" in mirror:
-        return {split: _get(mirror.format(file=file, split=split)) for split, (file, _) in wanted.items()}
-    found = members(_get(mirror), {file for file, _ in wanted.values()})
-    return {split: found[file] for split, (file, _) in wanted.items() if file in found}
+def _from_mirror(
+    mirror: str, wanted: Mapping[str, tuple[str, str]], failures: list[str]
+) -> Iterator[tuple[str, bytes]]:
+    """(split, content) of each file that one mirror gives, unchecked; `failures` gets what it refuses.
+
+    Any other error ends it: a host that does not answer is not asked for the next file.
+    """
+    if "{file}" not in mirror and "{split}" not in mirror:
+        found = members(_get(mirror), {file for file, _ in wanted.values()})
+        yield from ((split, found[file]) for split, (file, _) in wanted.items() if file in found)
+        return
+    for split, (file, _) in wanted.items():
+        try:
+            content = _get(mirror.format(file=file, split=split))
+        except urllib.error.HTTPError as error:
+            failures.append(f"{urllib.parse.urlsplit(mirror).netloc}: {file}: {_reason(error)}")
+            continue
+        yield split, content
 
 
 def _get(url: str) -> bytes:

@@ -4,6 +4,7 @@ import hashlib
 import io
 import lzma
 import tarfile
+import urllib.error
 import zipfile
 
 import pytest
@@ -98,6 +99,36 @@ def test_a_mirror_may_hold_the_archive(put, data_dir, tmp_path):
     put(tmp_path)
     archive = "toy.zip" if put is _zip else "toy.tgz"
     assert _lines(sources.published(_toy([f"file://{tmp_path}/{archive}"]), data_dir)) == LINES
+
+
+def _asked(monkeypatch, errors):
+    """Mirrors that give every file but those of `errors`, address -> error; and the addresses asked for."""
+    asked = []
+
+    def get(url):
+        asked.append(url)
+        if url in errors:
+            raise errors[url]
+        return TEXTS[url.split(".")[-2]]
+
+    monkeypatch.setattr(downloads, "_get", get)
+    return asked
+
+
+def test_a_file_that_a_mirror_lacks_costs_none_of_those_it_gives(data_dir, monkeypatch):
+    missing = urllib.error.HTTPError("", 404, "Not Found", None, None)
+    asked = _asked(monkeypatch, {"http://one/toy.valid.txt": missing})
+    mirrors = ["http://one/{file}", "http://two/{file}"]
+    assert _lines(sources.published(_toy(mirrors), data_dir)) == LINES
+    assert asked == [f"http://one/toy.{split}.txt" for split in TEXTS] + ["http://two/toy.valid.txt"]
+
+
+def test_a_mirror_that_falls_silent_is_left_and_what_it_gave_is_kept(data_dir, monkeypatch):
+    asked = _asked(monkeypatch, {"http://one/toy.valid.txt": TimeoutError("timed out")})
+    contents, failures = downloads.fetch(["http://one/{file}"], _toy().files)
+    assert contents == {"train": TEXTS["train"]}
+    assert failures == ["one: timed out"]
+    assert len(asked) == 2
 
 
 def test_only_what_is_missing_is_downloaded(data_dir, tmp_path):
