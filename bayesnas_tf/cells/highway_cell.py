@@ -25,6 +25,7 @@ class HighwayCell(keras.layers.Layer):
         self.init_range = init_range
         self.input_dropout = self.hidden_dropout = 0.0
         self._masks = masks.NO_MASKS
+        self._read: dict = {}
 
     def _kernel(self, name, shape):
         """A kernel that is an attribute too: `tf.train.Checkpoint` sees no list or dictionary of a layer."""
@@ -47,6 +48,20 @@ class HighwayCell(keras.layers.Layer):
         finally:
             self._masks = masks.NO_MASKS
 
+    @contextlib.contextmanager
+    def read_once(self):
+        """Within this context `value` gives tensors read at its start: a time loop saves none per step."""
+        self._read = {id(variable): tf.convert_to_tensor(variable) for variable in self.weights}
+        try:
+            yield
+        finally:
+            self._read = {}
+
+    def value(self, variable):
+        """A weight of this cell as a tensor."""
+        known = self._read.get(id(variable))
+        return tf.convert_to_tensor(variable) if known is None else known
+
     def project_inputs(self, x):
         """(x ⊙ m_x) times the input rows of W_0: `[..., K]` -> `[..., 2U]`; x is `[B, T, K]` or `[B, K]`."""
         mask = self._masks.inputs
@@ -56,9 +71,7 @@ class HighwayCell(keras.layers.Layer):
 
     def input_node(self, projected, h):
         """(M1) node 0 before any norm, from projected inputs `[..., B, 2U]` and carry `[..., B, U]`."""
-        recurrent = highway.project(
-            masks.apply(self._masks.hidden, h), tf.convert_to_tensor(self.recurrent_kernel)
-        )
+        recurrent = highway.project(masks.apply(self._masks.hidden, h), self.value(self.recurrent_kernel))
         return highway.input_node(h, projected + recurrent)
 
     def node_values(self, projected, h) -> list:
@@ -108,7 +121,8 @@ class ProjectedRNN(keras.layers.RNN):
         if mask is not None:
             return super().inner_loop(sequences, initial_state, mask, training)
         state = initial_state[0] if isinstance(initial_state, (list, tuple)) else initial_state
-        outputs = time_loop(self.cell.step, sequences, state)
+        with self.cell.read_once():
+            outputs = time_loop(self.cell.step, sequences, state)
         return outputs[:, -1], outputs, [outputs[:, -1]]
 
 

@@ -84,17 +84,17 @@ class SearchCell(HighwayCell):
     def _normalised(self, x, node):
         x = norms.normalise(x, self.options.norm, max(1, len(primitives.OPS) * node))
         if self.options.norm_learnable:
-            x = x * self.norm_scale[node] + self.norm_offset[node]
+            x = x * self.value(self.norm_scale)[node] + self.value(self.norm_offset)[node]
         return x
 
     def edge_scalars(self):
         """w_ij^o `[E, O]`, times the switch of its edge where there is one."""
-        w = tf.convert_to_tensor(self.scalars)
-        return w if self.zero_scalars is None else w * self.zero_scalars[:, tf.newaxis]
+        w = self.value(self.scalars)
+        return w if self.zero_scalars is None else w * self.value(self.zero_scalars)[:, tf.newaxis]
 
     def edge_pre_activations(self, stacked, node):
         """[g, a] of every edge into `node` from its stacked predecessors `[j, ..., B, U]` (M2)."""
-        kernel = tf.convert_to_tensor(self.node_kernels[node - 1])
+        kernel = self.value(self.node_kernels[node - 1])
         return highway.edge_pre_activations(
             masks.apply(self._masks.hidden, stacked), kernel, len(primitives.OPS)
         )
