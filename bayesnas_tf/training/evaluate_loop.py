@@ -9,7 +9,7 @@ from bayesnas_tf.data import batching
 from bayesnas_tf.training import checkpoints
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training.evaluate_settings import EvaluateProblem, EvaluateSettings
-from bayesnas_tf.training.records import Callbacks, EpochRecord
+from bayesnas_tf.training.records import Callbacks
 from bayesnas_tf.training.train_loop import TrainLoop
 from bayesnas_tf.training.validation import StreamNats, stream_nats, window_nats
 
@@ -67,19 +67,7 @@ class EvaluateLoop(TrainLoop):
 
     def validate(self) -> None:
         """Nats of the validation split; the weights are kept if none were better."""
-        progress, total = self.progress, self.measure("valid", self.problem.valid_rows)
-        self.callbacks.on_epoch(
-            EpochRecord(
-                int(progress.epoch) + 1,
-                int(progress.step),
-                self.train_nats,
-                total.mean,
-                float(progress.train_seconds),
-            )
-        )
-        if total.mean < float(progress.best_nats):
-            progress.best_nats.assign(total.mean)
-            self.checkpoints.save_best()
+        self.validated(self.measure("valid", self.problem.valid_rows).mean)
 
     def measure(self, split: str, rows: np.ndarray) -> StreamNats:
         """Total nats of the present weights over rows, the state carried from zero, no dropout."""

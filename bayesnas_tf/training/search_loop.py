@@ -19,7 +19,7 @@ from bayesnas_tf.training import oracle, validation
 from bayesnas_tf.training.checkpoints import Checkpoints, stop_request
 from bayesnas_tf.training.decide import Decider, Situation
 from bayesnas_tf.training.priors import CellPrior
-from bayesnas_tf.training.records import Callbacks, EpochRecord, UpdateRecord
+from bayesnas_tf.training.records import Callbacks, UpdateRecord
 from bayesnas_tf.training.search_settings import SearchProblem, SearchSettings
 from bayesnas_tf.training.train_loop import TrainLoop
 
@@ -97,22 +97,11 @@ class SearchLoop(TrainLoop):
 
     def validate(self) -> float:
         """Mean nats of the supernet on the validation split, in the batch of training, as its norm is."""
-        windows, rows, progress = self.settings.windows, self.problem.valid_rows, self.progress
+        windows, rows = self.settings.windows, self.problem.valid_rows
         plan = batching.plan(rows.shape[1], windows.bptt, 0, jitter=False)
         stream = self.staged("valid", batching.windows(rows, plan, 1), len(plan.lengths))
         total = validation.stream_nats(self.valid_window, self.model, stream, windows.batch_size)
-        self.callbacks.on_epoch(
-            EpochRecord(
-                int(progress.epoch) + 1,
-                int(progress.step),
-                self.train_nats,
-                total.mean,
-                float(progress.train_seconds),
-            )
-        )
-        if total.mean < float(progress.best_nats):
-            progress.best_nats.assign(total.mean)
-            self.checkpoints.save_best()
+        self.validated(total.mean)
         return total.mean
 
     def estimate(self) -> curvature.Estimate:

@@ -12,7 +12,7 @@ from bayesnas_tf.errors import UserError
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training.checkpoints import Checkpoints, StopRequest, all_finite
 from bayesnas_tf.training.progress import Progress
-from bayesnas_tf.training.records import Callbacks, RunFacts, StepRecord
+from bayesnas_tf.training.records import Callbacks, EpochRecord, RunFacts, StepRecord
 
 MASK_SEED = 1  # slot of the run's seed; 0 is initialisation
 
@@ -32,6 +32,8 @@ class TrainLoop:
         self.progress = Progress()
         self.checkpoints: Checkpoints
         self.stop = StopRequest()
+        self.counted = 0.0  # the time up to which the run's training time is counted
+        self.inherited = 0  # tokens in the step's totals that an earlier process trained on
         self.xla = compiling.use_xla(settings.compile)
         batch = settings.windows.batch_size
         self.train_window = compiling.window_function(self._train_window, batch, self.xla)
@@ -54,7 +56,8 @@ class TrainLoop:
         if first == 0:
             self.step.state.assign(tf.zeros_like(self.step.state))
         bucket = compiling.bucket(windows, self.xla)
-        clock = time.perf_counter()
+        clock = self.counted = time.perf_counter()
+        self.inherited = int(self.step.totals.tokens)
         for done, window in enumerate(batching.windows(rows, plan, bucket, first), start=first + 1):
             self.train_window(window.x, window.y, window.length, tf.cast(progress.step, tf.int32))
             progress.step.assign_add(1)
@@ -63,29 +66,37 @@ class TrainLoop:
             if last or done % settings.report_every == 0:
                 clock = self.report(epoch, len(plan.lengths), clock)
             if last or self.stop.asked or int(progress.step) % settings.checkpoint_every == 0:
+                self.count_seconds()
                 self.save()
             if self.stop.asked:
                 raise KeyboardInterrupt
 
     def report(self, epoch: int, steps: int, clock: float) -> float:
         """Read the running totals, add them to the epoch's, tell the listeners; returns the time."""
-        progress, totals, now = self.progress, self.step.totals, time.perf_counter()
+        progress, totals = self.progress, self.step.totals
         nats, tokens = float(totals.nats), int(totals.tokens)
+        now = self.count_seconds()  # after the totals were read: a GPU has done its steps by then
         if not math.isfinite(nats):
             self.diverged()
         progress.nats.assign_add(nats)
         progress.tokens.assign_add(tokens)
         progress.total_tokens.assign_add(tokens)
-        progress.train_seconds.assign_add(now - clock)
         done, step = int(progress.window), int(progress.step)
         per_step = float(progress.train_seconds) / step
         left = per_step * (steps - done + steps * (self.settings.epochs - epoch))
-        rate = tokens / max(now - clock, 1e-9)
+        rate, self.inherited = (tokens - self.inherited) / max(now - clock, 1e-9), 0
         self.callbacks.on_step(
             StepRecord(step, epoch, steps, nats / tokens, self.settings.weights.lr, rate, left, done)
         )
         for total in totals:
             total.assign(tf.zeros_like(total))
+        return now
+
+    def count_seconds(self) -> float:
+        """Add the time since the last call to the run's training time; returns the time."""
+        now = time.perf_counter()
+        self.progress.train_seconds.assign_add(now - self.counted)
+        self.counted = now
         return now
 
     def staged(self, name: str, items: Iterable, total: int, every: int = 1) -> Iterator:
@@ -110,6 +121,22 @@ class TrainLoop:
         """What is known before the first step of this process."""
         progress, parameters = self.progress, self.model.count_params()
         return RunFacts(kind, name, self.settings.epochs, int(progress.step), parameters, int(progress.epoch))
+
+    def validated(self, nats: float) -> None:
+        """Tell of an epoch with `nats` per validation token; keep the weights if none were better."""
+        progress = self.progress
+        self.callbacks.on_epoch(
+            EpochRecord(
+                epoch=int(progress.epoch) + 1,
+                step=int(progress.step),
+                train_nats=self.train_nats,
+                valid_nats=nats,
+                seconds=float(progress.train_seconds),
+            )
+        )
+        if nats < float(progress.best_nats):
+            progress.best_nats.assign(nats)
+            self.checkpoints.save_best()
 
     def end_epoch(self) -> None:
         """Count the epoch and save: nothing of it is done again."""
