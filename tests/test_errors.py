@@ -95,6 +95,7 @@ def test_a_folder_without_permission_is_one_line(corpus, tmp_path, capsys):
 def test_another_configuration_in_the_same_directory_is_refused_with_the_difference(corpus, capsys):
     short = param("CorpusOptions.train_file='short.txt'")
     failure(capsys, search.main, "search", tiny.command(corpus, "begun", short))
+    (corpus / "begun" / "metrics.jsonl").touch()  # as if it had got as far as its loop
     before = (corpus / "begun" / "config.gin").read_text()
     again = tiny.command(corpus, "begun", short, param("CellOptions.units=5"))
     assert config.run_command(search.main, "search", again) == 1

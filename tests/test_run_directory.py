@@ -28,6 +28,14 @@ def open_run(*arguments, command="search"):
     return config.open_run(flags.parse(command, ["--gin_file=toy.gin", *arguments]), MODULES)
 
 
+def begun(*arguments, command="search"):
+    """The directory of a run that got as far as its loop and ended."""
+    run = open_run(*arguments, command=command)
+    (run.directory / "metrics.jsonl").touch()
+    run.close()
+    return run.directory
+
+
 def refused(*arguments, command="search"):
     """The error of a command line that is refused."""
     with pytest.raises(UserError) as caught:
@@ -58,34 +66,44 @@ def test_a_new_run_has_its_directory_and_configuration():
     assert '"seed": 3' in stored.splitlines()[0]
 
 
-def test_the_default_directory_of_an_evaluation_names_the_cell():
-    def directory(genotype):
-        line = flags.parse("evaluate", ["--gin_file=a/ptb_eval.gin", f"--genotype={genotype}"])
-        return default_directory(line).as_posix()
+@pytest.mark.parametrize("genotype", ["", "runs/ptb-seed1/genotype.json"])
+def test_the_default_directory_is_named_after_configuration_and_seed(genotype):
+    line = flags.parse("evaluate", ["--gin_file=a/ptb_eval.gin", "--seed=2", f"--genotype={genotype}"])
+    assert default_directory(line) == Path("runs/ptb_eval-seed2")
 
-    assert directory("runs/ptb-seed1/genotype.json") == "runs/ptb_eval-ptb-seed1-seed0"
-    assert directory("cells/best.json") == "runs/ptb_eval-best-seed0"
-    assert directory("darts_v2") == "runs/ptb_eval-darts_v2-seed0"
-    assert directory("") == "runs/ptb_eval-seed0"
+
+def test_a_start_that_failed_before_its_loop_blocks_no_correction():
+    open_run().close()
+    run = open_run("--gin_param=UNITS=6")
+    assert not run.resumed
+    assert "UNITS = 6" in (run.directory / "config.gin").read_text()
+
+
+def test_a_pinned_fact_must_stay():
+    run = open_run()
+    config.pin(run, "corpus", "abc")
+    config.pin(run, "corpus", "abc")
+    with pytest.raises(UserError, match="begun with another corpus"):
+        config.pin(run, "corpus", "xyz")
+    run.close()
+    assert open_run().resumed
 
 
 def test_the_same_command_resumes():
-    run = open_run()
-    (run.directory / "kept").write_text("x")
-    run.close()
+    begun()
     again = open_run()
     assert again.resumed
-    assert (again.directory / "kept").exists()
+    assert (again.directory / "metrics.jsonl").exists()
 
 
 def test_comments_and_order_are_no_change():
-    open_run().close()
+    begun()
     Path("toy.gin").write_text("ToyOptions.units = %UNITS\n# other words\nUNITS = 5\n")
     assert open_run().resumed
 
 
 def test_a_changed_configuration_is_refused_with_its_diff():
-    open_run().close()
+    begun()
     before = content("runs/toy-seed0")
     error = refused("--gin_param=UNITS=6")
     assert error.details.splitlines() == ["-UNITS = 5", "+UNITS = 6"]
@@ -94,14 +112,14 @@ def test_a_changed_configuration_is_refused_with_its_diff():
 
 
 def test_another_seed_or_command_is_a_change():
-    open_run("--run_dir=r").close()
+    begun("--run_dir=r")
     assert refused("--run_dir=r", "--seed=1").details == "-seed: 0\n+seed: 1"
     assert "+command: evaluate" in refused("--run_dir=r", command="evaluate").details
 
 
 def test_another_cell_in_the_same_file_is_a_change(here):
     path = cell_file(here / "s" / "genotype.json", "tanh")
-    open_run(f"--genotype={path}", command="evaluate").close()
+    begun(f"--genotype={path}", command="evaluate")
     cell_file(here / "moved" / "s" / "genotype.json", "tanh")
     assert open_run("--genotype=moved/s/genotype.json", command="evaluate").resumed
     cell_file(path, "relu")
@@ -139,7 +157,7 @@ def test_two_processes_never_write_one_directory():
     assert "another process" in str(refused("--overwrite"))
     assert content(run.directory) == before
     run.close()
-    assert open_run().resumed
+    assert open_run().directory == run.directory
 
 
 def test_a_dry_run_writes_nothing(here):

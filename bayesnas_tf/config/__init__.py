@@ -6,7 +6,7 @@ An entry module ends in `config.launch(main, "search")`; `main` gets a `Run`.
 from bayesnas_tf.config.bindings import MODULES, check_types
 from bayesnas_tf.config.launch import launch, open_run, parse, run_command
 from bayesnas_tf.config.metrics import Metrics, write_json, write_text
-from bayesnas_tf.config.run_directory import Run, record_operative
+from bayesnas_tf.config.run_directory import Run, pin, record_operative
 
 __all__ = [
     "MODULES",
@@ -16,6 +16,7 @@ __all__ = [
     "launch",
     "open_run",
     "parse",
+    "pin",
     "record_operative",
     "run_command",
     "write_json",

@@ -72,7 +72,7 @@ def _common(values: absl_flags.FlagValues) -> None:
         "seed", 0, "Seed of everything random.", lower_bound=0, upper_bound=2**31 - 1, flag_values=values
     )
     switch("overwrite", False, "Replace what an earlier run left in the directory.", flag_values=values)
-    switch("dry_run", False, "Parse, build, print what would run, write nothing.", flag_values=values)
+    switch("dry_run", False, "Parse, build, print what would run; prepare corpora only.", flag_values=values)
     switch("verbose", False, "Show warnings of the libraries, and tracebacks.", flag_values=values)
     absl_flags.DEFINE_boolean("help", False, "Show this help.", short_name="h", flag_values=values)
 

@@ -7,7 +7,6 @@ import errno
 import fcntl
 import hashlib
 import json
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,8 @@ from bayesnas_tf.errors import UserError
 CONFIG = "config.gin"
 _HEADER = "# bayesnas_tf run: "
 _LOCK = ".lock"
+_PINS = "pins.json"
+_WORK = ("metrics.jsonl", "checkpoints", "summary.json", _PINS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,14 +60,8 @@ def config_name(line: CommandLine) -> str:
 
 
 def default_directory(line: CommandLine) -> Path:
-    """`runs/<config>-seed<seed>`, with the cell's name between where `--genotype` gives one."""
-    genotype = getattr(line.options, "genotype", "")
-    parts = [config_name(line)]
-    if genotype:
-        path = Path(genotype)
-        parts.append(path.resolve().parent.name if path.name == "genotype.json" else path.stem)
-    name = "-".join([*parts, f"seed{line.seed}"])
-    return Path("runs") / re.sub(r"[^\w.-]+", "_", name)
+    """`runs/<config>-seed<seed>`."""
+    return Path("runs") / f"{config_name(line)}-seed{line.seed}"
 
 
 def _identity(line: CommandLine) -> dict[str, Any]:
@@ -116,10 +111,11 @@ def open_run(line: CommandLine, config_text: str) -> Run:
         return run
     text = f"{_HEADER}{json.dumps(_identity(line), sort_keys=True)}\n{config_text.rstrip()}\n"
     with _writing(directory):
-        stored = _stored(directory)
+        _stored(directory)  # a foreign folder is refused before anything is made in it
         directory.mkdir(parents=True, exist_ok=True)
         lock = _locked(directory)
         try:
+            stored = _stored(directory) if _begun(directory) else None
             if stored is not None and not line.overwrite:
                 _check_same(directory, stored, text)
                 return dataclasses.replace(run, resumed=True, lock=lock)
@@ -152,6 +148,29 @@ def _stored(directory: Path) -> str | None:
     if directory.is_dir() and any(path.name != _LOCK for path in directory.iterdir()):
         raise UserError(f"{directory} holds files but no run. Choose another --run_dir, or empty it yourself")
     return None
+
+
+def _begun(directory: Path) -> bool:
+    """Whether a run got as far as its loop; one that failed before has nothing to be spoilt."""
+    return any((directory / name).exists() for name in _WORK)
+
+
+def pin(run: Run, name: str, value: str) -> None:
+    """Tie the run directory to a fact outside the configuration, such as what its corpus holds.
+
+    The first call writes it, and a resumed run must bring the same value.
+
+    Raises:
+      UserError: it brings another.
+    """
+    path = run.directory / _PINS
+    pins = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if pins.setdefault(name, value) != value:
+        raise UserError(
+            f"{run.directory} was begun with another {name}, and its state does not fit this one. "
+            f"Bring the {name} back, choose another --run_dir, or replace the run with --overwrite"
+        )
+    write_text(path, json.dumps(pins, indent=1) + "\n")
 
 
 def _locked(directory: Path) -> IO[str]:

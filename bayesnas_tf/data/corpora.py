@@ -75,6 +75,11 @@ class Corpus(NamedTuple):
             raise ValueError(f"unknown split {split!r}. The splits are {', '.join(sources.SPLITS)}")
         return getattr(self, split)
 
+    def digest(self) -> str:
+        """16 hex digits that change with any token of any split, and with the vocabulary."""
+        streams = (self.stream(split).tobytes() for split in sources.SPLITS)
+        return sources.digest(["\n".join(self.vocabulary.tokens), *streams])
+
     def log_frequencies(self) -> np.ndarray:
         """Log probability of each token by its count in train, one added to each count; float32 [V]."""
         return self._log_frequencies().astype(np.float32)

@@ -36,6 +36,7 @@ def run_evaluate(run: config.Run) -> None:
     if run.dry_run:
         print(describe(problem))
         return
+    config.pin(run, "corpus", problem.corpus.digest())
     config.record_operative(run)
     write_cell(run.directory, problem)
     listeners = FanOut(

@@ -29,6 +29,8 @@ def run_export(run: config.Run) -> None:
     directory, out = Path(run.options.run), Path(run.options.out)
     if not (directory / VOCABULARY).is_file():
         raise UserError(f"{directory} holds no trained cell. Give the directory of a run of `evaluate`")
+    if (out / "saved_model.pb").is_file() and not run.overwrite:
+        raise UserError(f"{out} holds a SavedModel. Choose another --out, or replace it with --overwrite")
     settings: EvaluateSettings = gin.get_configurable("evaluate")()
     genotype = Genotype.load(directory / GENOTYPE)
     vocabulary = read_vocabulary(directory / VOCABULARY)

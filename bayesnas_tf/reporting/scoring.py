@@ -30,6 +30,9 @@ def run_score(run: config.Run) -> None:
     options = run.options
     loaded = load(Path(options.model))  # the signatures do not keep the weights alive
     signatures = loaded.signatures
+    if run.dry_run:
+        print(f"{options.model} loads. --dry_run: nothing is scored or generated")
+        return
     if options.generate:
         prompt = options.prompt or (last_line(Path(options.text)) if options.text else "")
         print(" ".join(continued(signatures, prompt.encode(), options.generate, run.seed)))

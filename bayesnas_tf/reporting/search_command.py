@@ -31,6 +31,7 @@ def run_search(run: config.Run) -> None:
     if run.dry_run:
         print(describe(problem, settings))
         return
+    config.pin(run, "corpus", problem.corpus.digest())
     config.record_operative(run)
     listeners = FanOut(
         MetricsFile(run.directory),

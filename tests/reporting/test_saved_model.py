@@ -205,7 +205,9 @@ def test_bytes_that_are_no_text_make_no_other_tokens_more():
 
 def test_export_again_replaces_and_other_files_are_left_alone(exported, tmp_path, capfd):
     assert trained.export(exported, f"--out={tmp_path}/model") == 0
-    assert trained.export(exported, f"--out={tmp_path}/model") == 0
+    assert trained.export(exported, f"--out={tmp_path}/model") == 1
+    assert "--overwrite" in capfd.readouterr().err
+    assert trained.export(exported, f"--out={tmp_path}/model", "--overwrite") == 0
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").write_text("mine")
     capfd.readouterr()
@@ -221,7 +223,9 @@ def test_a_dry_run_writes_nothing(exported, tmp_path, capfd):
 
 
 def test_a_run_without_trained_weights_is_refused(exported, tmp_path, capfd):
-    shutil.copytree(exported / "run", tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints"))
+    shutil.copytree(
+        exported / "run", tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints", "saved_model")
+    )
     assert trained.export(tmp_path) == 1
     assert "no trained weights" in capfd.readouterr().err
     (tmp_path / "run" / "vocabulary.txt").unlink()
