@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "bayesnas_tf"
 
 # The way of the data: a folder imports from itself and from those before it.
-ROWS = ("space", "data", "bayes", "cells", "models", "curvature", "training", "reporting")
+ROWS = ("space", "data", "bayes", "cells", "models", "curvature", "optim", "training", "reporting")
 # `config` stands beside the rows: it imports none of them, and only these may import it.
 MAY_IMPORT_CONFIG = ("training", "reporting")
 

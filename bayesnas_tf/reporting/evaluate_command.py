@@ -15,9 +15,11 @@ from bayesnas_tf.reporting.progress import ProgressCallback
 from bayesnas_tf.reporting.run_files import MetricsFile, perplexity
 from bayesnas_tf.reporting.summary_text import summary_lines
 from bayesnas_tf.reporting.tensorboard import TensorBoardCallback
+from bayesnas_tf.space import known
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.training.evaluate_loop import EvaluateLoop, EvaluateResult
 from bayesnas_tf.training.evaluate_settings import EvaluateProblem, EvaluateSettings, build
+from bayesnas_tf.training.validation import StreamNats
 
 GENOTYPE = "genotype.json"
 VOCABULARY = "vocabulary.txt"
@@ -31,7 +33,7 @@ def run_evaluate(run: config.Run) -> None:
         print("\n".join(summary_lines(json.loads(summary_file.read_text()))))
         print(f"this evaluation has ended. Its result is in {run.directory}. --overwrite repeats it")
         return
-    genotype = find_genotype(run.options.genotype)
+    genotype = find_genotype(run.options.genotype, run.seed)
     problem = build(settings, corpora.load(settings.corpus, run.data_dir), genotype, run.seed)
     if run.dry_run:
         print(describe(problem))
@@ -52,23 +54,32 @@ def run_evaluate(run: config.Run) -> None:
     listeners.on_end(summary)
 
 
-def find_genotype(name: str) -> Genotype:
-    """The genotype in a file.
+def find_genotype(name: str, seed: int) -> Genotype:
+    """The genotype in a file or of a name in `space.known`; a random one is drawn with `seed`.
 
     Raises:
-      UserError: nothing is named, there is no such file (with those that come near), or it holds no cell.
+      UserError: nothing is named, there is no such cell or file (with those that come near), or the file
+        holds no cell.
     """
     if not name:
-        raise UserError("evaluate needs a cell. Add --genotype=FILE, such as runs/ptb-seed0/genotype.json")
+        raise UserError(
+            "evaluate needs a cell. Add --genotype=NAME, such as DARTS_V2, or --genotype=FILE, such as "
+            "runs/ptb-seed0/genotype.json"
+        )
     path = Path(name).expanduser()
     if path.is_file():
         try:
             return Genotype.load(path)
         except (ValueError, OSError) as error:
             raise UserError(f"cannot use --genotype={name}. {error}. Give a genotype.json") from error
-    near = nearby(path)
-    hint = f" (did you mean {' or '.join(map(repr, near))}?)" if near else ". Give a genotype.json"
-    raise UserError(f"no genotype {name!r}. There is no such file in {Path.cwd()}{hint}")
+    if (cell := known.named(name, seed)) is not None:
+        return cell
+    near = difflib.get_close_matches(name.upper(), known.NAMES, n=1) or nearby(path)
+    hint = f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
+    raise UserError(
+        f"no genotype {name!r}. There is no such file in {Path.cwd()}{hint}. "
+        f"Give a genotype.json, or one of {', '.join(known.NAMES)}, random, random-N"
+    )
 
 
 def nearby(path: Path) -> list[str]:
@@ -122,16 +133,24 @@ def summarise(
         "genotype": problem.genotype.to_dict(),
         "parameters": problem.model.count_params(),
         "units": settings.cell.units,
-        "valid_ppl": perplexity(result.valid.mean),
-        "test_ppl": perplexity(result.test.mean),
-        "valid_nats": result.valid.mean,
-        "test_nats": result.test.mean,
+        **measured("valid", result.valid),
+        **measured("test", result.test),
+        **measured("valid_stream", result.valid_stream),
         "unigram_nats": problem.corpus.unigram_nats("valid"),
-        "valid_tokens": result.valid.tokens,
-        "test_tokens": result.test.tokens,
-        "epochs": settings.epochs,
-        "asgd_epoch": None,
+        "epochs": result.epochs,
+        "asgd_epoch": result.asgd_epoch,
+        "rollbacks": result.rollbacks,
         "seed": seed,
         "seconds": {"train": result.train_seconds},
         "tokens_per_second": result.tokens_per_second,
+    }
+
+
+def measured(name: str, nats: StreamNats) -> dict:
+    """Perplexity, mean nats and predicted tokens of a split, and the perplexity as DARTS counts it."""
+    return {
+        f"{name}_ppl": perplexity(nats.mean),
+        f"{name}_darts_ppl": perplexity(nats.darts_mean),
+        f"{name}_nats": nats.mean,
+        f"{name}_tokens": nats.tokens,
     }

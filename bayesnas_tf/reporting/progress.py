@@ -126,6 +126,10 @@ class ProgressCallback(Callbacks):
         if facts.step:
             self._view.line(f"resumed after step {facts.step:,}")
 
+    def on_rollback(self, facts: RunFacts, number: int) -> None:
+        """Where training went back to."""
+        self._view.line(f"training diverged: back to step {facts.step:,}, rollback {number}")
+
     def on_step(self, record: StepRecord) -> None:
         """Loss, rate, speed and time left."""
         details = {
@@ -148,7 +152,7 @@ class ProgressCallback(Callbacks):
         """The losses of the epoch."""
         parts = [f"epoch {record.epoch}/{self._epochs} done train {_loss(record.train_nats)}"]
         if record.valid_nats is not None:
-            parts.append(f"valid {_loss(record.valid_nats)}")
+            parts.append(f"valid {'of the average ' if record.averaged else ''}{_loss(record.valid_nats)}")
         self._view.line(" ".join([*parts, f"time {duration(record.seconds)}"]))
 
     def on_update(self, record: UpdateRecord) -> None:

@@ -33,6 +33,10 @@ class MetricsFile(Callbacks):
             )
         )
 
+    def on_rollback(self, facts: RunFacts, number: int) -> None:
+        """Drop the rows of what is done again."""
+        self.on_start(facts)
+
     def _row(self, record, split: str, nats: float, **more) -> None:
         when = {"step": record.step, "epoch": record.epoch, "split": split}
         self._metrics.append({**when, "nats": nats, "ppl": perplexity(nats), **more})
@@ -45,7 +49,7 @@ class MetricsFile(Callbacks):
         """A row of split `valid`, and the epoch's mean on the training split."""
         self._row(record, "train_epoch", record.train_nats, seconds=record.seconds)
         if record.valid_nats is not None:
-            self._row(record, "valid", record.valid_nats)
+            self._row(record, "valid", record.valid_nats, averaged=record.averaged)
 
 
 class SearchFiles(Callbacks):

@@ -54,6 +54,11 @@ class TensorBoardCallback(Callbacks):
             tf.summary.scalar("training/parameters", facts.parameters)
         self._writer.flush()
 
+    def on_rollback(self, facts: RunFacts, number: int) -> None:
+        """Supersede what is done again."""
+        self._opened().close()
+        self.on_start(facts)
+
     def on_step(self, record: StepRecord) -> None:
         """Training loss, rate and speed."""
         self._scalars(

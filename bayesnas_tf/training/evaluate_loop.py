@@ -3,28 +3,47 @@
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
+import tensorflow as tf
 
+from bayesnas_tf.cells import masks
 from bayesnas_tf.data import batching
+from bayesnas_tf.optim import trigger
 from bayesnas_tf.training import checkpoints
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training.evaluate_settings import EvaluateProblem, EvaluateSettings
 from bayesnas_tf.training.records import Callbacks
-from bayesnas_tf.training.train_loop import TrainLoop
+from bayesnas_tf.training.train_loop import MASK_SEED, Diverged, TrainLoop
 from bayesnas_tf.training.validation import StreamNats, stream_nats, window_nats
 
 
 class EvaluateResult(NamedTuple):
-    """What a finished evaluation hands over; both sums are those of the best weights."""
+    """What a finished evaluation hands over; all sums are those of the best weights."""
 
     valid: StreamNats
+    valid_stream: StreamNats  # the validation split as one row, all of its tokens but the first predicted
     test: StreamNats
+    epochs: int
+    asgd_epoch: int | None  # the first epoch whose iterates were averaged
+    rollbacks: int
     train_seconds: float
     tokens_per_second: float
 
 
+class Course(tf.Module):
+    """What an evaluation remembers of its epochs, as variables so that a checkpoint holds them."""
+
+    def __init__(self, epochs: int):
+        """Nothing validated, nothing averaged."""
+        super().__init__()
+        self.valid_nats = tf.Variable(
+            tf.fill([epochs], tf.constant(float("inf"), tf.float64)), trainable=False
+        )
+        self.asgd_epoch = tf.Variable(0, dtype=tf.int64, trainable=False)  # 0: not averaged
+        self.rollbacks = tf.Variable(0, dtype=tf.int64, trainable=False)
+
+
 class EvaluateLoop(TrainLoop):
-    """One evaluation: SGD for all epochs, then validation and test split under the best weights."""
+    """One evaluation: NT-ASGD for all epochs, then validation and test split under the best weights."""
 
     def __init__(
         self,
@@ -36,40 +55,99 @@ class EvaluateLoop(TrainLoop):
     ):
         """Nothing is read or written until `run`; checkpoints go below `directory`."""
         super().__init__(problem, settings, seed, callbacks)
-        self.directory = directory
+        self.directory, self.course = directory, Course(settings.epochs)
         self.checkpoints = checkpoints.Checkpoints(
-            directory, model=self.model, step=self.step, progress=self.progress
+            directory, model=self.model, step=self.step, progress=self.progress, course=self.course
         )
         self.window_nats = {
             batch: compiling.window_function(window_nats(self.model), batch, False)
-            for batch in {len(problem.valid_rows), len(problem.test_rows)}
+            for batch in {len(problem.valid_rows), len(problem.test_rows), 1}
         }
 
     def run(self) -> EvaluateResult:
         """Train from where the last checkpoint left it, then measure.
 
         Raises:
-          UserError: the loss or a weight is no longer finite.
+          UserError: the loss or a weight is no longer finite, for the last time that is forgiven.
           KeyboardInterrupt: SIGINT or SIGTERM came; the state was saved.
         """
         self.checkpoints.restore()
-        progress, problem, epochs = self.progress, self.problem, self.settings.epochs
-        name = f"{problem.genotype.name} on {problem.corpus.name}"
-        self.callbacks.on_start(self.facts("evaluate", name))
+        problem = self.problem
+        self.callbacks.on_start(self.evaluation_facts())
         with checkpoints.stop_request() as self.stop:
-            while int(progress.epoch) < epochs:
-                self.train_epoch()
+            while not self.ended():
+                try:
+                    self.train_epoch()
+                except Diverged as error:
+                    self.roll_back(error)
+                    continue
                 self.validate()
                 self.end_epoch()
             checkpoints.restore_best(self.directory, self.model)
             valid, test = self.measure("valid", problem.valid_rows), self.measure("test", problem.test_rows)
-        return EvaluateResult(valid, test, float(progress.train_seconds), self.tokens_per_second)
+            stream = self.measure("valid as one row", batching.rows(problem.corpus.valid, 1))
+        return EvaluateResult(
+            valid=valid,
+            valid_stream=stream,
+            test=test,
+            epochs=int(self.progress.epoch),
+            asgd_epoch=int(self.course.asgd_epoch) or None,
+            rollbacks=int(self.course.rollbacks),
+            train_seconds=float(self.progress.train_seconds),
+            tokens_per_second=self.tokens_per_second,
+        )
+
+    def evaluation_facts(self):
+        """What listeners hear when training begins or goes on."""
+        return self.facts("evaluate", f"{self.problem.genotype.name} on {self.problem.corpus.name}")
+
+    def ended(self) -> bool:
+        """Whether all epochs are done, or too many of them without a better validation loss."""
+        epoch, patience = int(self.progress.epoch), self.settings.patience
+        if epoch == self.settings.epochs:
+            return True
+        losses = self.course.valid_nats.numpy()[:epoch]
+        return epoch > 0 and 0 < patience <= trigger.epochs_since_best(list(losses))
+
+    def _train_window(self, x, y, length, step):
+        """A step whose masks also depend on the rollbacks: what led to a NaN is not drawn again."""
+        seed = masks.fold(self.problem.seed, MASK_SEED, self.course.rollbacks, step)
+        self.step(x, y, length, self.lr, seed)
 
     def validate(self) -> None:
-        """Nats of the validation split; the weights are kept if none were better."""
-        self.validated(self.measure("valid", self.problem.valid_rows).mean)
+        """Nats of the validation split under the averaged weights, where there are any; then the trigger."""
+        with self.step.optimizer.averages():
+            nats = self.measure("valid", self.problem.valid_rows).mean
+            self.validated(nats, self.step.optimizer.averaging)
+        done = int(self.progress.epoch)
+        self.course.valid_nats[done].assign(nats)
+        if int(self.course.asgd_epoch) == 0 and self.begins(done + 1):
+            self.step.optimizer.start_averaging()
+            self.course.asgd_epoch.assign(done + 2)
 
-    def measure(self, split: str, rows: np.ndarray) -> StreamNats:
+    def begins(self, epochs: int) -> bool:
+        """Whether averaging begins after `epochs` epochs; after the last one nothing is left to average."""
+        averaging = self.settings.averaging
+        if epochs == self.settings.epochs:
+            return False
+        if averaging.after_epoch:
+            return epochs == averaging.after_epoch
+        return trigger.non_monotone(list(self.course.valid_nats.numpy()[:epochs]), averaging.nonmono)
+
+    def roll_back(self, error: Diverged) -> None:
+        """Go back to the last good state and on from there with other masks.
+
+        Raises:
+          UserError: there is no such state, or it was tried `evaluate.rollbacks` times.
+        """
+        before = int(self.course.rollbacks)
+        if before >= self.settings.rollbacks or not self.checkpoints.restore():
+            raise error
+        self.course.rollbacks.assign(before + 1)
+        self.checkpoints.save()
+        self.callbacks.on_rollback(self.evaluation_facts(), before + 1)
+
+    def measure(self, split: str, rows) -> StreamNats:
         """Total nats of the present weights over rows, the state carried from zero, no dropout."""
         plan = batching.plan(rows.shape[1], self.settings.windows.bptt, 0, jitter=False)
         windows = self.staged(

@@ -14,7 +14,7 @@ from bayesnas_tf.data.corpora import Corpus, CorpusOptions
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.training.evaluate_step import EvaluateStep
-from bayesnas_tf.training.settings import Compile, WeightOptions, WindowOptions
+from bayesnas_tf.training.settings import AveragingOptions, Compile, WeightOptions, WindowOptions
 
 
 @gin.configurable("evaluate")
@@ -27,7 +27,10 @@ class EvaluateSettings:
     model: ModelOptions
     windows: WindowOptions
     weights: WeightOptions
+    averaging: AveragingOptions
     epochs: int = 1
+    patience: int = 0  # epochs without a better validation loss after which training ends; 0: never
+    rollbacks: int = 3  # times that training goes back to its last good state before it gives up
     eval_batch_size: int = 10  # rows of the validation split; fewer where it is short
     test_batch_size: int = 1  # rows of the test split
     compile: Compile = "auto"
@@ -39,6 +42,9 @@ class EvaluateSettings:
         for name in ("epochs", "eval_batch_size", "test_batch_size", "report_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"evaluate.{name}={getattr(self, name)} must be at least 1")
+        for name in ("patience", "rollbacks"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"evaluate.{name}={getattr(self, name)} must be at least 0")
 
 
 class EvaluateProblem(NamedTuple):
@@ -67,7 +73,7 @@ def build(settings: EvaluateSettings, corpus: Corpus, genotype: Genotype, seed: 
     model = build_model(settings, len(corpus.vocabulary), genotype)
     stateless = masks.run_seed(seed)
     model.initialise(masks.fold(stateless, 0), corpus.log_frequencies())
-    step = EvaluateStep(model, windows, settings.weights)
+    step = EvaluateStep(model, windows, settings.weights, settings.averaging.pytorch_compat)
     return EvaluateProblem(corpus, genotype, train, valid, test, model, step, stateless)
 
 

@@ -44,6 +44,7 @@ class EpochRecord(NamedTuple):
     train_nats: float  # mean over the epoch
     valid_nats: float | None  # None where the epoch was not validated
     seconds: float
+    averaged: bool = False  # whether the validated weights are averages of iterates
 
 
 class UpdateRecord(NamedTuple):
@@ -74,6 +75,9 @@ class Callbacks:
 
     def on_start(self, facts: RunFacts) -> None:
         """Training begins or resumes."""
+
+    def on_rollback(self, facts: RunFacts, number: int) -> None:
+        """Training diverged and goes on from the good state in `facts`, for the `number`-th time."""
 
     def on_step(self, record: StepRecord) -> None:
         """A reporting interval ended."""

@@ -41,12 +41,26 @@ class WeightOptions:
 
     lr: float = 10.0
     clip: float = 0.25  # joint norm of all gradients of W; 0: none
-    weight_decay: float = 8e-7  # λ of λ‖W‖²
+    weight_decay: float = 8e-7  # λ: a search adds λ‖W‖² to the loss (M5), `evaluate` λ W to the gradient
     temporal_activation: float = 0.0  # factor of mean (h_t - h_{t-1})²
 
     def __post_init__(self):
         """Refuse negative values."""
         _at_least(self, 0.0, "lr", "clip", "weight_decay", "temporal_activation")
+
+
+@gin.register
+@dataclasses.dataclass(frozen=True)
+class AveragingOptions:
+    """NT-ASGD: when averaging of the iterates begins, and whose form it has (Merity et al. 2018)."""
+
+    nonmono: int = 5  # begins once a validation loss is worse than the best of all but the last so many
+    after_epoch: int = 0  # > 0: begins after this epoch, whatever the losses; for budgets of a few epochs
+    pytorch_compat: bool = False  # the step and the mean of `torch.optim.ASGD`, each one step late
+
+    def __post_init__(self):
+        """Refuse negative values."""
+        _at_least(self, 0, "nonmono", "after_epoch")
 
 
 @gin.register

@@ -17,6 +17,10 @@ from bayesnas_tf.training.records import Callbacks, EpochRecord, RunFacts, StepR
 MASK_SEED = 1  # slot of the run's seed; 0 is initialisation
 
 
+class Diverged(UserError):
+    """Loss or weights are no longer finite; the message tells where, and what helps."""
+
+
 class TrainLoop:
     """One epoch after another of a problem's step; subclasses say what stands between the epochs.
 
@@ -46,7 +50,7 @@ class TrainLoop:
         """The windows of one epoch, from the first that is not done yet.
 
         Raises:
-          UserError: the loss or a weight is no longer finite.
+          Diverged: the loss or a weight is no longer finite.
           KeyboardInterrupt: a stop was asked for; the state was saved.
         """
         settings, progress = self.settings, self.progress
@@ -122,7 +126,7 @@ class TrainLoop:
         progress, parameters = self.progress, self.model.count_params()
         return RunFacts(kind, name, self.settings.epochs, int(progress.step), parameters, int(progress.epoch))
 
-    def validated(self, nats: float) -> None:
+    def validated(self, nats: float, averaged: bool = False) -> None:
         """Tell of an epoch with `nats` per validation token; keep the weights if none were better."""
         progress = self.progress
         self.callbacks.on_epoch(
@@ -132,6 +136,7 @@ class TrainLoop:
                 train_nats=self.train_nats,
                 valid_nats=nats,
                 seconds=float(progress.train_seconds),
+                averaged=averaged,
             )
         )
         if nats < float(progress.best_nats):
@@ -153,7 +158,7 @@ class TrainLoop:
     def diverged(self):
         """Say where it happened and what helps."""
         good = self.checkpoints.last_path or "none yet"
-        raise UserError(
+        raise Diverged(
             f"training diverged: loss or weights are no longer finite at step {int(self.progress.step)}, "
             f"learning rate {self.settings.weights.lr:g}. {self.advice} (last good checkpoint: {good})"
         )

@@ -44,10 +44,13 @@ class TrainStep(tf.Module):
         """Clipped SGD on `variables` at the rate of a window of `length` steps."""
         weights = [tf.convert_to_tensor(v) for v in variables]
         clipped = sgd.clip_by_norm(sgd.dense(gradients, weights), self.options.clip)
-        rate = lr * tf.cast(length, lr.dtype) / self.bptt
-        moved = sgd.sgd(weights, clipped, rate, self.options.weight_decay)
+        moved = sgd.sgd(weights, clipped, self.rate(length, lr), self.options.weight_decay)
         for variable, value in zip(variables, moved, strict=True):
             variable.assign(value)
+
+    def rate(self, length, lr):
+        """The learning rate of a window of `length` steps: in proportion to its length, as DARTS."""
+        return lr * tf.cast(length, lr.dtype) / self.bptt
 
     def add_totals(self, nats, length):
         """Add the mean nats of one window to the running totals."""

@@ -15,7 +15,7 @@ from bayesnas_tf.space.genotype import Genotype, Node
 from bayesnas_tf.training.evaluate_loop import EvaluateLoop
 from bayesnas_tf.training.evaluate_settings import EvaluateSettings, build, evaluation_rows
 from bayesnas_tf.training.records import Callbacks
-from bayesnas_tf.training.settings import WeightOptions, WindowOptions
+from bayesnas_tf.training.settings import AveragingOptions, WeightOptions, WindowOptions
 from tests.references import derived as reference
 
 GENOTYPE = Genotype((Node(0, "tanh"), Node(1, "relu"), Node(0, "identity")), (1, 2, 3), "small")
@@ -58,6 +58,7 @@ def settings(**changes):
         ModelOptions(word_dropout=0.1, embedding_dropout=0.1, output_dropout=0.2, embedding_range=0.5),
         WindowOptions(batch_size=8, bptt=6),
         WeightOptions(lr=5.0, temporal_activation=1e-3),
+        AveragingOptions(),
         **{"epochs": 2, "report_every": 1, "checkpoint_every": 4, **changes},
     )
 
@@ -85,7 +86,7 @@ def test_training_learns_and_tells_its_listeners(unbroken):
     assert [record.epoch for record in listener.epochs] == [1, 2]
     assert result.valid.mean == min(record.valid_nats for record in listener.epochs)
     assert listener.steps[-1].step == int(trained.progress.step)
-    assert {name for name, _, _ in listener.stages} == {"valid", "test"}
+    assert {name for name, _, _ in listener.stages} == {"valid", "valid as one row", "test"}
     assert result.valid.tokens == 10 * (60 // 10 - 1)
     assert result.test.tokens == 30 - 1
 

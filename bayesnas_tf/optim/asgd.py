@@ -1,0 +1,108 @@
+"""Averaged SGD as a Keras optimizer (Polyak & Juditsky 1992), the ASGD half of NT-ASGD."""
+
+import contextlib
+
+import keras
+import tensorflow as tf
+
+NOT_YET = -1
+
+
+def averaging_weight(count, pytorch_compat: bool):
+    """Share of the newest iterate in the mean of `count` iterates, float64; 1 before there is one.
+
+    1 / count; `torch.optim.ASGD` is one step late, 1 / max(1, count - 1): its first iterate is overwritten.
+    """
+    return 1.0 / tf.cast(tf.maximum(count - int(pytorch_compat), 1), tf.float64)
+
+
+def averaged(mean, w, weight):
+    """The mean after w has joined it; `weight` 1 gives w itself, to the bit."""
+    return (1.0 - weight) * mean + weight * w
+
+
+@keras.saving.register_keras_serializable(package="bayesnas_tf")
+class ASGD(keras.optimizers.Optimizer):
+    """SGD without momentum that, from `start_averaging` on, also keeps the mean of its iterates.
+
+    A step is w ← w - η (g + λ w) with λ the weight decay, outside any clip, as in PyTorch. Training goes on
+    from w; the mean is what one validates and keeps, see `averages`.
+
+    Args:
+      learning_rate: η; assign to the attribute of this name to change it from step to step.
+      weight_decay: λ; None is 0.
+      pytorch_compat: do as `torch.optim.ASGD(t0=0, lambd=0)` does, and with it DARTS and AWD-LSTM: from the
+        second averaged step on, η is that of the step before, and the mean leaves out the first iterate.
+      kwargs: clipping and the like, see `keras.optimizers.Optimizer`.
+    """
+
+    def __init__(self, learning_rate=10.0, weight_decay=None, pytorch_compat=False, name="asgd", **kwargs):
+        super().__init__(learning_rate=learning_rate, weight_decay=weight_decay, name=name, **kwargs)
+        self.pytorch_compat = pytorch_compat
+        self._averages: list = []
+
+    def build(self, variables):
+        """Create the means and what tells when they began."""
+        if self.built:
+            return
+        super().build(variables)
+        self._averages = self.add_optimizer_variables(variables, "average")
+        scalar = lambda name, dtype, value: self.add_variable(  # noqa: E731
+            shape=(), initializer=keras.initializers.Constant(value), dtype=dtype, name=name
+        )
+        self._start = scalar("start", "int64", NOT_YET)  # iterations before the first averaged one
+        self._last_rate = scalar("last_rate", self.learning_rate.dtype, 0.0)
+
+    def start_averaging(self) -> None:
+        """Average all iterates from the next step on."""
+        self._start.assign(self.iterations)
+
+    @property
+    def averaging(self) -> bool:
+        """Whether there is a mean of at least one iterate."""
+        return NOT_YET < int(self._start.value) < int(self.iterations.value)
+
+    def apply(self, grads, trainable_variables=None):
+        """One step of all variables; `grads` in their order, dense."""
+        super().apply(grads, trainable_variables)
+        self._last_rate.assign(self.learning_rate)
+
+    def _apply_weight_decay(self, variables):
+        """Part of `update_step`, which knows the rate."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        """The step of one variable, and its mean."""
+        # the number of this step among the averaged ones, from 1; before there are any it is below 1
+        start = tf.convert_to_tensor(self._start)
+        count = tf.convert_to_tensor(self.iterations) - tf.cast(start, self.iterations.dtype) + 1
+        count = tf.where(start == NOT_YET, tf.zeros_like(count), count)
+        rate = tf.convert_to_tensor(learning_rate)
+        if self.pytorch_compat:
+            rate = tf.where(count > 1, tf.convert_to_tensor(self._last_rate), rate)
+        w = tf.convert_to_tensor(variable)
+        if self.weight_decay is not None and self._use_weight_decay(variable):
+            gradient += self.weight_decay * w
+        w -= tf.cast(rate, w.dtype) * gradient
+        self.assign(variable, w)
+        average = self._averages[self._get_variable_index(variable)]
+        weight = tf.cast(averaging_weight(count, self.pytorch_compat), w.dtype)
+        self.assign(average, averaged(tf.convert_to_tensor(average), w, weight))
+
+    @contextlib.contextmanager
+    def averages(self):
+        """Within this context the variables hold their means, where there are any; then their iterates."""
+        if not self.averaging:
+            yield
+            return
+        iterates = [tf.identity(variable) for variable in self._trainable_variables]
+        try:
+            for variable, average in zip(self._trainable_variables, self._averages, strict=True):
+                variable.assign(average)
+            yield
+        finally:
+            for variable, iterate in zip(self._trainable_variables, iterates, strict=True):
+                variable.assign(iterate)
+
+    def get_config(self):
+        """What `from_config` needs."""
+        return {**super().get_config(), "pytorch_compat": self.pytorch_compat}
