@@ -16,9 +16,7 @@ class Sgd:
         self.iterates = []
 
     def step(self, gradients, lr):
-        self.weights = [
-            w - lr * (g + self.decay * w) for w, g in zip(self.weights, gradients, strict=True)
-        ]
+        self.weights = [w - lr * (g + self.decay * w) for w, g in zip(self.weights, gradients, strict=True)]
         if self.iterates is not None:
             self.iterates.append(self.weights)
 

@@ -58,8 +58,13 @@ def settings(**changes):
         ModelOptions(word_dropout=0.1, embedding_dropout=0.1, output_dropout=0.2, embedding_range=0.5),
         WindowOptions(batch_size=8, bptt=6),
         WeightOptions(lr=5.0, temporal_activation=1e-3),
-        AveragingOptions(),
-        **{"epochs": 2, "report_every": 1, "checkpoint_every": 4, **changes},
+        **{
+            "averaging": AveragingOptions(),
+            "epochs": 2,
+            "report_every": 1,
+            "checkpoint_every": 4,
+            **changes,
+        },
     )
 
 
