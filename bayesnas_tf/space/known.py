@@ -85,12 +85,11 @@ def parse(text: str, output: tuple[int, ...], name: str, source: str) -> Genotyp
 def random_cell(seed: int, nodes: int = NODES) -> Genotype:
     """A cell whose every node has a uniform source among the nodes before it and a uniform operation.
 
-    The same seed gives the same cell on every machine.
+    The same seed gives the same cell on every machine and with every NumPy: raw draws stay.
     """
-    generator = np.random.Generator(np.random.PCG64(seed))
+    draw = np.random.PCG64(seed).random_raw
     drawn = tuple(
-        Node(int(generator.integers(number)), OP_NAMES[generator.integers(len(OP_NAMES))])
-        for number in range(1, nodes + 1)
+        Node(int(draw() % number), OP_NAMES[draw() % len(OP_NAMES)]) for number in range(1, nodes + 1)
     )
     output = tuple(range(1, nodes + 1))
     return Genotype(drawn, output, f"{RANDOM}-{seed}", provenance={"source": "uniform", "seed": seed})
