@@ -74,8 +74,8 @@ class DerivedCell(HighwayCell):
         values = {0: self.input_node(projected, h)}
         for source, nodes in self.fed_by.items():
             values[source], projecting, *carried = highway.fan_out(values[source], len(nodes) + 2)
-            kernel = self.value(self.source_kernels[str(source)])
-            pre = highway.project(masks.apply(self._masks.hidden, projecting), kernel)
+            masked = masks.apply(self._masks.hidden, projecting)
+            pre = self.product(masked, self.source_kernels[str(source)])
             for node, s, of_node in zip(nodes, carried, tf.split(pre, len(nodes), axis=-1), strict=True):
                 gate, a = tf.split(of_node, 2, axis=-1)
                 op = primitives.by_name(self.genotype.nodes[node - 1].op)

@@ -10,6 +10,7 @@ import operator
 
 import tensorflow as tf
 
+from bayesnas_tf.cells import products
 from bayesnas_tf.space.primitives import OPS
 
 
@@ -52,15 +53,15 @@ def input_node(h, pre):
     return gated(h, gate, tf.tanh(candidate))
 
 
-def project(x, kernel):
-    """[..., K] x [K, N] as one flat matrix product."""
+def project(x, kernel, rounded_kernel=None):
+    """[..., K] x [K, N] as one flat matrix product; see `products.matmul` for the kernel's rounded copy."""
     kernel = tf.convert_to_tensor(kernel)
     shape = tf.concat([tf.shape(x)[:-1], tf.shape(kernel)[-1:]], axis=0)
-    product = tf.matmul(tf.reshape(x, [-1, kernel.shape[0]]), kernel)
+    product = products.matmul(tf.reshape(x, [-1, kernel.shape[0]]), kernel, rounded_kernel)
     return tf.ensure_shape(tf.reshape(product, shape), x.shape[:-1] + kernel.shape[-1:])
 
 
-def edge_pre_activations(stacked, kernel, operations):
+def edge_pre_activations(stacked, kernel, operations, rounded_kernel=None):
     """[g, a] of every edge into one node, `[j, ..., B, 2U]`, or one per operation `[O, j, ..., B, 2U]`.
 
     Args:
@@ -68,14 +69,15 @@ def edge_pre_activations(stacked, kernel, operations):
       kernel: `[U, 2U]` shared by all (weight sharing `node`), `[j, U, 2U]` (`edge`) or `[O, j, U, 2U]`
         (`edge_op`, equation 3.1 read literally).
       operations: O, used to check the last form.
+      rounded_kernel: see `products.matmul`.
     """
     if kernel.shape.rank == 2:
-        return project(stacked, kernel)
+        return project(stacked, kernel, rounded_kernel)
     j, units = kernel.shape[-3], kernel.shape[-2]
     flat = tf.reshape(stacked, [j, -1, units])
     if kernel.shape.rank == 4:
         flat = tf.repeat(flat[tf.newaxis], operations, axis=0)
-    product = tf.matmul(flat, kernel)
+    product = products.matmul(flat, kernel, rounded_kernel)
     lead = [operations] if kernel.shape.rank == 4 else []
     return tf.reshape(product, tf.concat([lead, tf.shape(stacked)[:-1], [2 * units]], axis=0))
 

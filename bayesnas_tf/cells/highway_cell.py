@@ -5,7 +5,7 @@ import contextlib
 import keras
 import tensorflow as tf
 
-from bayesnas_tf.cells import highway, masks
+from bayesnas_tf.cells import highway, masks, products
 
 
 class HighwayCell(keras.layers.Layer):
@@ -26,6 +26,8 @@ class HighwayCell(keras.layers.Layer):
         self.input_dropout = self.hidden_dropout = 0.0
         self._masks = masks.NO_MASKS
         self._read: dict = {}
+        self._rounded: dict = {}
+        self.matmul_dtype: products.MatmulDtype = "float32"
 
     def _kernel(self, name, shape):
         """A kernel that is an attribute too: `tf.train.Checkpoint` sees no list or dictionary of a layer."""
@@ -52,26 +54,41 @@ class HighwayCell(keras.layers.Layer):
     def read_once(self):
         """Within this context `value` gives tensors read at its start: a time loop saves none per step."""
         self._read = {id(variable): tf.convert_to_tensor(variable) for variable in self.weights}
+        self._rounded = {
+            id(variable): products.rounded(self.value(variable), self.matmul_dtype)
+            for variable in self.weights
+            if "kernel" in variable.name
+        }
         try:
             yield
         finally:
-            self._read = {}
+            self._read, self._rounded = {}, {}
 
     def value(self, variable):
         """A weight of this cell as a tensor."""
         known = self._read.get(id(variable))
         return tf.convert_to_tensor(variable) if known is None else known
 
+    def rounded(self, kernel):
+        """The bfloat16 copy of a kernel of this cell, or None: see `products`."""
+        if (known := self._rounded.get(id(kernel))) is not None:
+            return known
+        return products.rounded(self.value(kernel), self.matmul_dtype)
+
+    def product(self, x, kernel):
+        """x `[..., K]` times a kernel `[K, N]` of this cell."""
+        return highway.project(x, self.value(kernel), self.rounded(kernel))
+
     def project_inputs(self, x):
         """(x ⊙ m_x) times the input rows of W_0: `[..., K]` -> `[..., 2U]`; x is `[B, T, K]` or `[B, K]`."""
         mask = self._masks.inputs
         if mask is not None and x.shape.rank == 3:
             mask = mask[:, tf.newaxis]
-        return highway.project(masks.apply(mask, x), self.kernel)
+        return self.product(masks.apply(mask, x), self.kernel)
 
     def input_node(self, projected, h):
         """(M1) node 0 before any norm, from projected inputs `[..., B, 2U]` and carry `[..., B, U]`."""
-        recurrent = highway.project(masks.apply(self._masks.hidden, h), self.value(self.recurrent_kernel))
+        recurrent = self.product(masks.apply(self._masks.hidden, h), self.recurrent_kernel)
         return highway.input_node(h, projected + recurrent)
 
     def node_values(self, projected, h) -> list:

@@ -94,9 +94,10 @@ class SearchCell(HighwayCell):
 
     def edge_pre_activations(self, stacked, node):
         """[g, a] of every edge into `node` from its stacked predecessors `[j, ..., B, U]` (M2)."""
-        kernel = self.value(self.node_kernels[node - 1])
+        kernel = self.node_kernels[node - 1]
+        masked = masks.apply(self._masks.hidden, stacked)
         return highway.edge_pre_activations(
-            masks.apply(self._masks.hidden, stacked), kernel, len(primitives.OPS)
+            masked, self.value(kernel), len(primitives.OPS), self.rounded(kernel)
         )
 
     def node_values(self, projected, h):

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from bayesnas_tf.cells import masks
+from bayesnas_tf.cells import masks, products
 from bayesnas_tf.cells.highway_cell import HighwayCell, ProjectedRNN
 
 DecoderBias = Literal["zeros", "log_frequencies"]
@@ -26,6 +26,7 @@ class ModelOptions:
     embedding_range: float = 0.1  # uniform
     input_std: float = 0.0  # > 0: input rows of W_0 so large that x W_0 has this standard deviation
     decoder_bias: DecoderBias = "zeros"
+    matmul_dtype: products.MatmulDtype = "float32"  # bfloat16: rounded factors; loss and scalars stay float32
 
     def __post_init__(self):
         """Refuse values that no model can have."""
@@ -40,10 +41,12 @@ class ModelOptions:
                 f"ModelOptions.input_std={self.input_std} cannot be had of embeddings that are all 0. "
                 "Give ModelOptions.embedding_range a value above 0, or input_std 0"
             )
-        if self.decoder_bias not in get_args(DecoderBias):
-            raise ValueError(
-                f"ModelOptions.decoder_bias={self.decoder_bias!r} must be one of {get_args(DecoderBias)}"
-            )
+        choices = {"decoder_bias": DecoderBias, "matmul_dtype": products.MatmulDtype}
+        for name, allowed in choices.items():
+            if getattr(self, name) not in get_args(allowed):
+                raise ValueError(
+                    f"ModelOptions.{name}={getattr(self, name)!r} must be one of {get_args(allowed)}"
+                )
 
 
 class Masks(NamedTuple):
@@ -69,6 +72,7 @@ class LanguageModel(keras.Model):
         super().__init__(**kwargs)
         self.vocabulary, self.options = vocabulary, options
         self.cell = cell
+        cell.matmul_dtype = options.matmul_dtype
         self.rnn = ProjectedRNN(cell, return_sequences=True, return_state=True, dtype=self.dtype_policy)
         self.embedding = self.add_weight(name="embedding", shape=(vocabulary, cell.units))
         self.decoder_bias = self.add_weight(name="decoder_bias", shape=(vocabulary,), initializer="zeros")
@@ -131,7 +135,9 @@ class LanguageModel(keras.Model):
     def decode(self, hidden, model_masks: Masks = NO_MASKS):
         """Logits `[B, T, V]` of hidden states `[B, T, U]`."""
         flat = tf.reshape(masks.apply(model_masks.outputs, hidden), [-1, self.cell.units])
-        logits = tf.matmul(flat, tf.convert_to_tensor(self.embedding), transpose_b=True)
+        embedding = tf.convert_to_tensor(self.embedding)
+        rounded = products.rounded(embedding, self.options.matmul_dtype)
+        logits = products.matmul(flat, embedding, rounded, transpose_b=True)
         logits = tf.nn.bias_add(logits, tf.convert_to_tensor(self.decoder_bias))
         return tf.reshape(logits, tf.concat([tf.shape(hidden)[:-1], [self.vocabulary]], axis=0))
 
