@@ -23,7 +23,7 @@ SUMMARIES = {
 
 _EXAMPLES = {
     "search": "--gin_file=ptb.gin",
-    "evaluate": "--gin_file=ptb_eval.gin --genotype=runs/ptb-seed0/genotype.json",
+    "evaluate": "--gin_file=ptb_eval.gin --genotype=DARTS_V2",
     "export": "--run=runs/ptb_eval-seed0",
     "score": "--model=runs/ptb_eval-seed0/saved_model --text=my.txt",
 }
@@ -86,7 +86,15 @@ def _search(values: absl_flags.FlagValues) -> None:
 
 def _evaluate(values: absl_flags.FlagValues) -> None:
     """Flags of `evaluate` alone."""
-    absl_flags.DEFINE_string("genotype", "", "Cell to train: a genotype.json.", flag_values=values)
+    absl_flags.DEFINE_string(
+        "genotype",
+        "",
+        "Cell to train: a genotype.json, a name such as DARTS_V2, or random-N.",
+        flag_values=values,
+    )
+    absl_flags.DEFINE_boolean(
+        "dynamic", False, "Also measure with weights that adapt to the text they read.", flag_values=values
+    )
 
 
 def _export(values: absl_flags.FlagValues) -> None:

@@ -49,7 +49,8 @@ class MetricsFile(Callbacks):
         """A row of split `valid`, and the epoch's mean on the training split."""
         self._row(record, "train_epoch", record.train_nats, seconds=record.seconds)
         if record.valid_nats is not None:
-            self._row(record, "valid", record.valid_nats, averaged=record.averaged)
+            more = {"averaged": True} if record.averaged else {}
+            self._row(record, "valid", record.valid_nats, **more)
 
 
 class SearchFiles(Callbacks):

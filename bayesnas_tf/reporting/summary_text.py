@@ -23,7 +23,7 @@ def duration(seconds: float) -> str:
 
 def summary_lines(summary: dict[str, Any]) -> list[str]:
     """Result, then health, then its warnings; what a summary does not hold is left out."""
-    rows = [_cell(summary), _size(summary), _perplexity(summary), _time(summary)]
+    rows = [_cell(summary), _size(summary), _perplexity(summary), _training(summary), _time(summary)]
     health = summary.get("health", {})
     rows += [_losses(health), _numbers(health)]
     rows += [("warning", sentence) for sentence in health.get("warnings", [])]
@@ -63,6 +63,18 @@ def _perplexity(summary: dict[str, Any]) -> tuple[str, str]:
     ]
     owner = " (of the supernet)" if parts and summary.get("kind") == "search" else ""
     return "perplexity", ", ".join(parts) + owner
+
+
+def _training(summary: dict[str, Any]) -> tuple[str, str]:
+    """What became of a training's epochs; a search has no such row."""
+    if summary.get("kind") != "evaluate":
+        return "training", ""
+    parts = ["1 epoch" if summary.get("epochs") == 1 else f"{summary.get('epochs')} epochs"]
+    if summary.get("asgd_epoch"):
+        parts.append(f"averaged from epoch {summary['asgd_epoch']} on")
+    if summary.get("rollbacks"):
+        parts.append(f"went back to an earlier state {summary['rollbacks']} times")
+    return "training", ", ".join(parts)
 
 
 def _time(summary: dict[str, Any]) -> tuple[str, str]:

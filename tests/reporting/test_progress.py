@@ -168,11 +168,31 @@ def test_summary_lines_of_an_evaluation():
         "parameters": 24_000_000,
         "valid_ppl": 60.0,
         "test_ppl": 58.25,
+        "epochs": 7,
     }
     assert summary_lines(summary) == [
         "cell       lstm",
         "size       24,000,000 parameters",
         "perplexity valid 60.00, test 58.25",
+        "training   7 epochs",
+    ]
+
+
+def test_a_training_that_was_averaged_or_went_back_says_so():
+    summary = {"kind": "evaluate", "baseline": "lstm", "epochs": 1, "asgd_epoch": 5, "rollbacks": 2}
+    assert summary_lines(summary)[-1] == (
+        "training   1 epoch, averaged from epoch 5 on, went back to an earlier state 2 times"
+    )
+
+
+def test_averages_and_rollbacks_have_their_words():
+    stream = io.StringIO()
+    callback = ProgressCallback(stream)
+    callback.on_epoch(EpochRecord(3, 415, 6.1, 6.0, 65.0, averaged=True))
+    callback.on_rollback(facts(400), 2)
+    assert stream.getvalue().splitlines() == [
+        "epoch 3/0 done train nats 6.100 ppl 445.9 valid of the average nats 6.000 ppl 403.4 time 1:05",
+        "training diverged: back to step 400, rollback 2",
     ]
 
 

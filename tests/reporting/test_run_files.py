@@ -95,6 +95,26 @@ def rows(folder):
     return [(row["step"], row["epoch"], row["split"]) for row in map(json.loads, lines)]
 
 
+def test_a_rollback_drops_the_rows_of_what_is_done_again(tmp_path):
+    metrics = run_files.MetricsFile(tmp_path)
+    report(metrics, 1, 2)
+    end(metrics, 1, 2)
+    report(metrics, 2, 3)
+    report(metrics, 2, 4)
+    metrics.on_rollback(RunFacts("evaluate", "cell", 2, step=3, parameters=1, epochs_done=1), 1)
+    report(metrics, 2, 4)
+    splits = [(2, 1, "train"), (2, 1, "train_epoch"), (2, 1, "valid"), (3, 2, "train"), (4, 2, "train")]
+    assert rows(tmp_path) == splits
+
+
+def test_a_validated_average_is_marked(tmp_path):
+    metrics = run_files.MetricsFile(tmp_path)
+    metrics.on_epoch(EpochRecord(1, 2, 1.5, 2.0, 9.0))
+    metrics.on_epoch(EpochRecord(2, 4, 1.5, 2.0, 9.0, averaged=True))
+    written = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
+    assert [row.get("averaged") for row in written if row["split"] == "valid"] == [None, True]
+
+
 def test_rows_say_split_loss_and_speed(tmp_path):
     metrics = run_files.MetricsFile(tmp_path)
     report(metrics, 1, 2)

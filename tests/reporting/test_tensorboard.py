@@ -122,6 +122,15 @@ def test_a_resumed_run_supersedes_what_came_after_its_checkpoint(tmp_path):
     assert value(events, "nats/train") == [(10, 6.0), (20, 6.0), (30, 5.0), (40, 5.0), (50, 5.0)]
 
 
+def test_a_rollback_supersedes_what_is_done_again(tmp_path):
+    callback = log_run(tmp_path, last=40, nats=6.0)
+    callback.on_rollback(RunFacts("evaluate", "cell", 1, step=20, parameters=1), 1)
+    callback.on_step(step_record(30, 5.0))
+    callback.on_end({})
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert value(events, "nats/train") == [(10, 6.0), (20, 6.0), (30, 5.0)]
+
+
 def test_event_files_of_this_second_or_the_future_are_read_in_order_and_waited_for_never(
     tmp_path, monkeypatch
 ):
