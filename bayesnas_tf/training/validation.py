@@ -12,11 +12,17 @@ class StreamNats(NamedTuple):
 
     nats: float
     tokens: int
+    rows: int
 
     @property
     def mean(self) -> float:
         """Nats per token."""
         return self.nats / self.tokens
+
+    @property
+    def darts_mean(self) -> float:
+        """What DARTS and AWD-LSTM take for it: they also divide by the first token of each row."""
+        return self.nats / (self.tokens + self.rows)
 
 
 def window_nats(model):
@@ -38,4 +44,4 @@ def stream_nats(run, model, windows, batch: int) -> StreamNats:
         window_total, state = run(window.x, window.y, window.length, state)
         nats += window_total
         tokens += batch * int(window.length)
-    return StreamNats(float(nats), tokens)
+    return StreamNats(float(nats), tokens, batch)

@@ -39,7 +39,10 @@ def test_the_summary_holds_the_result(exported):
     assert summary["parameters"] == parameter_count(vocabulary, 8, 3)
     assert 1.0 < summary["valid_ppl"] == summary["test_ppl"] < 10.0
     assert (summary["asgd_epoch"], summary["epochs"], summary["seed"]) == (None, 1, 0)
-    assert summary["valid_tokens"] == summary["test_tokens"]
+    assert summary["valid_tokens"] == summary["test_tokens"] == summary["valid_stream_tokens"]
+    assert summary["valid_stream_nats"] == pytest.approx(summary["valid_nats"], rel=1e-12)  # one row both
+    share = summary["valid_tokens"] / (summary["valid_tokens"] + 1)
+    assert summary["valid_darts_ppl"] == pytest.approx(summary["valid_ppl"] ** share)
     rows = [json.loads(line) for line in (exported / "run" / "metrics.jsonl").read_text().splitlines()]
     (valid,) = (row for row in rows if row["split"] == "valid")
     assert valid["nats"] == pytest.approx(summary["valid_nats"])
