@@ -20,13 +20,19 @@ EVALUATION_UNITS = 850  # the size at which the thesis trains a cell (5.3)
 
 
 def run_search(run: config.Run) -> None:
-    """Search a cell as the run says; a run that ended already only shows its result again."""
+    """Search a cell as the run says.
+
+    A run that ended already shows its result again; with `--diagnose` it decides once more from its last
+    checkpoint, if it was not diagnosed before.
+    """
     settings: SearchSettings = gin.get_configurable("search")()
     summary_file = run.directory / "summary.json"
     if run.resumed and summary_file.exists():
-        print("\n".join(summary_lines(json.loads(summary_file.read_text()))))
-        print(f"this search has ended. Its result is in {run.directory}. --overwrite repeats it")
-        return
+        result = json.loads(summary_file.read_text())
+        if not run.options.diagnose or result["health"].get("oracle_correlations"):
+            print("\n".join(summary_lines(result)))
+            print(f"this search has ended. Its result is in {run.directory}. --overwrite repeats it")
+            return
     problem = build(settings, corpora.load(settings.corpus, run.data_dir), run.seed)
     if run.dry_run:
         print(describe(problem, settings))

@@ -27,3 +27,20 @@ def test_a_dry_run_tells_corpus_supernet_and_cell_and_writes_nothing(folder, cap
 def test_a_loop_that_never_ends_is_refused(folder, capsys, name):
     assert tiny.run(folder, "never", "--dry_run", f"--gin_param=search.{name}=0") == 1
     assert f"search.{name}=0 must be at least 1" in capsys.readouterr().err
+
+
+def test_an_ended_search_can_be_diagnosed_afterwards_and_then_only_shows_it(folder, capsys):
+    assert tiny.run(folder, "late") == 0
+    before = tiny.summary(folder / "late")
+    assert not before["health"]["oracle_correlations"]
+    assert tiny.run(folder, "late", "--diagnose") == 0
+    after = tiny.summary(folder / "late")
+    assert set(after["health"].pop("oracle_correlations")) >= {"gamma", "taylor"}
+    before["health"].pop("oracle_correlations")
+    assert [w for w in after["health"].pop("warnings") if "removal" not in w] == before["health"].pop(
+        "warnings"
+    )
+    assert after == before
+    capsys.readouterr()
+    assert tiny.run(folder, "late", "--diagnose") == 0
+    assert "has ended" in capsys.readouterr().out
