@@ -1,5 +1,6 @@
 """`evaluate` as a user meets it: the cell, the loop, its listeners, and what it leaves behind."""
 
+import dataclasses
 import difflib
 import json
 from pathlib import Path
@@ -17,7 +18,7 @@ from bayesnas_tf.reporting.summary_text import summary_lines
 from bayesnas_tf.reporting.tensorboard import TensorBoardCallback
 from bayesnas_tf.space import known
 from bayesnas_tf.space.genotype import Genotype
-from bayesnas_tf.training.evaluate_loop import EvaluateLoop, EvaluateResult
+from bayesnas_tf.training.evaluate_loop import DynamicResult, EvaluateLoop, EvaluateResult
 from bayesnas_tf.training.evaluate_settings import EvaluateProblem, EvaluateSettings, build
 from bayesnas_tf.training.validation import StreamNats
 
@@ -26,11 +27,15 @@ VOCABULARY = "vocabulary.txt"
 
 
 def run_evaluate(run: config.Run) -> None:
-    """Train a cell as the run says; a run that ended already only shows its result again."""
+    """Train a cell as the run says.
+
+    A run that ended already shows its result again; with `--dynamic` it also measures what is missing.
+    """
     settings: EvaluateSettings = gin.get_configurable("evaluate")()
     summary_file = run.directory / "summary.json"
-    if run.resumed and summary_file.exists():
-        print("\n".join(summary_lines(json.loads(summary_file.read_text()))))
+    summary = json.loads(summary_file.read_text()) if run.resumed and summary_file.exists() else {}
+    if summary and ("dynamic" in summary or not run.options.dynamic):
+        print("\n".join(summary_lines(summary)))
         print(f"this evaluation has ended. Its result is in {run.directory}. --overwrite repeats it")
         return
     genotype = find_genotype(run.options.genotype, run.seed)
@@ -49,8 +54,12 @@ def run_evaluate(run: config.Run) -> None:
         ProgressCallback(),
     )
     loop = EvaluateLoop(problem, settings, run.seed, run.directory / "checkpoints", listeners)
-    summary = summarise(loop.run(), problem, settings, run.seed)
-    config.write_json(summary_file, summary)
+    if not summary:
+        summary = summarise(loop.run(), problem, settings, run.seed)
+        config.write_json(summary_file, summary)
+    if run.options.dynamic:
+        summary["dynamic"] = summarise_dynamic(loop.adapt(), settings)
+        config.write_json(summary_file, summary)
     listeners.on_end(summary)
 
 
@@ -144,6 +153,12 @@ def summarise(
         "seconds": {"train": result.train_seconds},
         "tokens_per_second": result.tokens_per_second,
     }
+
+
+def summarise_dynamic(result: DynamicResult, settings: EvaluateSettings) -> dict:
+    """Dynamic evaluation, with its settings: no other figure of a summary has it."""
+    options = dataclasses.asdict(settings.dynamic)
+    return {**measured("valid", result.valid), **measured("test", result.test), "options": options}
 
 
 def measured(name: str, nats: StreamNats) -> dict:

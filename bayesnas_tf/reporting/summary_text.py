@@ -61,6 +61,8 @@ def _perplexity(summary: dict[str, Any]) -> tuple[str, str]:
     parts = [
         f"{split} {summary[f'{split}_ppl']:.2f}" for split in ("valid", "test") if f"{split}_ppl" in summary
     ]
+    dynamic = summary.get("dynamic", {})
+    parts += [f"{split} {dynamic[f'{split}_ppl']:.2f} dynamic" for split in ("valid", "test") if dynamic]
     owner = " (of the supernet)" if parts and summary.get("kind") == "search" else ""
     return "perplexity", ", ".join(parts) + owner
 

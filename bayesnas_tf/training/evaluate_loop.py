@@ -1,5 +1,6 @@
 """Train a finished cell epoch by epoch, keep the best weights, measure their perplexity."""
 
+import functools
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from bayesnas_tf.data import batching
 from bayesnas_tf.optim import trigger
 from bayesnas_tf.training import checkpoints
 from bayesnas_tf.training import compile as compiling
+from bayesnas_tf.training.dynamic import DynamicEvaluation
 from bayesnas_tf.training.evaluate_settings import EvaluateProblem, EvaluateSettings
 from bayesnas_tf.training.records import Callbacks
 from bayesnas_tf.training.train_loop import MASK_SEED, Diverged, TrainLoop
@@ -27,6 +29,13 @@ class EvaluateResult(NamedTuple):
     rollbacks: int
     train_seconds: float
     tokens_per_second: float
+
+
+class DynamicResult(NamedTuple):
+    """Both splits as one row each, under the best weights that adapt while they read."""
+
+    valid: StreamNats
+    test: StreamNats
 
 
 class Course(tf.Module):
@@ -56,6 +65,7 @@ class EvaluateLoop(TrainLoop):
         """Nothing is read or written until `run`; checkpoints go below `directory`."""
         super().__init__(problem, settings, seed, callbacks)
         self.directory, self.course = directory, Course(settings.epochs)
+        self.begun = False
         self.checkpoints = checkpoints.Checkpoints(
             directory, model=self.model, step=self.step, progress=self.progress, course=self.course
         )
@@ -71,9 +81,8 @@ class EvaluateLoop(TrainLoop):
           UserError: the loss or a weight is no longer finite, for the last time that is forgiven.
           KeyboardInterrupt: SIGINT or SIGTERM came; the state was saved.
         """
-        self.checkpoints.restore()
+        self.begin()
         problem = self.problem
-        self.callbacks.on_start(self.evaluation_facts())
         with checkpoints.stop_request() as self.stop:
             while not self.ended():
                 try:
@@ -96,6 +105,31 @@ class EvaluateLoop(TrainLoop):
             train_seconds=float(self.progress.train_seconds),
             tokens_per_second=self.tokens_per_second,
         )
+
+    def adapt(self) -> DynamicResult:
+        """Measure with weights that adapt, from the best ones on; each split begins with those.
+
+        Raises:
+          UserError: no epoch has ended yet.
+          KeyboardInterrupt: SIGINT or SIGTERM came.
+        """
+        self.begin()
+        corpus = self.problem.corpus
+        watched = functools.partial(self.staged, every=self.settings.report_every)
+        with checkpoints.stop_request() as self.stop:
+            checkpoints.restore_best(self.directory, self.model)
+            dynamic = DynamicEvaluation(self.model, self.settings.dynamic, watched)
+            dynamic.gather(corpus.train)
+            return DynamicResult(
+                dynamic.nats(corpus.valid, "dynamic valid"), dynamic.nats(corpus.test, "dynamic test")
+            )
+
+    def begin(self) -> None:
+        """Go to the last checkpoint and tell the listeners, once per process."""
+        if not self.begun:
+            self.checkpoints.restore()
+            self.callbacks.on_start(self.evaluation_facts())
+            self.begun = True
 
     def evaluation_facts(self):
         """What listeners hear when training begins or goes on."""

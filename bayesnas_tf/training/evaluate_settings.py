@@ -13,6 +13,7 @@ from bayesnas_tf.data import batching
 from bayesnas_tf.data.corpora import Corpus, CorpusOptions
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.space.genotype import Genotype
+from bayesnas_tf.training.dynamic import DynamicOptions
 from bayesnas_tf.training.evaluate_step import EvaluateStep
 from bayesnas_tf.training.settings import AveragingOptions, Compile, WeightOptions, WindowOptions
 
@@ -28,6 +29,7 @@ class EvaluateSettings:
     windows: WindowOptions
     weights: WeightOptions
     averaging: AveragingOptions
+    dynamic: DynamicOptions
     epochs: int = 1
     patience: int = 0  # epochs without a better validation loss after which training ends; 0: never
     rollbacks: int = 3  # times that training goes back to its last good state before it gives up

@@ -57,6 +57,22 @@ def test_the_same_command_again_shows_the_result_and_trains_no_more(exported, ca
     assert (exported / "run" / "metrics.jsonl").read_text() == before
 
 
+def test_an_ended_run_can_be_measured_dynamically_and_nothing_else_changes(folder, capfd):
+    assert trained.evaluate(folder) == 0
+    before = trained.summary(folder)
+    assert trained.evaluate(folder, "--dynamic") == 0
+    after = trained.summary(folder)
+    dynamic = after.pop("dynamic")
+    assert after == before
+    assert dynamic["valid_tokens"] == before["valid_stream_tokens"]
+    assert dynamic["valid_ppl"] == pytest.approx(before["valid_stream_ppl"], rel=0.1)
+    assert dynamic["valid_ppl"] != before["valid_stream_ppl"]
+    assert dynamic["options"]["bptt"] == 5
+    assert "dynamic" in capfd.readouterr().err
+    assert trained.evaluate(folder, "--dynamic") == 0
+    assert "has ended" in capfd.readouterr().out
+
+
 def test_a_dry_run_prints_cell_and_parameters_and_writes_nothing(folder, capfd):
     assert trained.evaluate(folder, "--dry_run") == 0
     out = capfd.readouterr().out

@@ -12,6 +12,7 @@ from bayesnas_tf.data.vocabulary import Vocabulary
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.models.language_model import ModelOptions
 from bayesnas_tf.space.genotype import Genotype, Node
+from bayesnas_tf.training.dynamic import DynamicOptions
 from bayesnas_tf.training.evaluate_loop import EvaluateLoop
 from bayesnas_tf.training.evaluate_settings import EvaluateSettings, build, evaluation_rows
 from bayesnas_tf.training.records import Callbacks
@@ -60,6 +61,7 @@ def settings(**changes):
         WeightOptions(lr=5.0, temporal_activation=1e-3),
         **{
             "averaging": AveragingOptions(),
+            "dynamic": DynamicOptions(bptt=5, batch_size=4),
             "epochs": 2,
             "report_every": 1,
             "checkpoint_every": 4,
@@ -161,7 +163,7 @@ def test_a_killed_run_repeats_what_was_not_saved_and_an_ended_one_trains_no_more
 
 
 def test_divergence_names_the_rate_and_leaves_the_last_good_state(tmp_path):
-    stopped, trained = loop(tmp_path, Listener(stop_at=2)), loop(tmp_path)
+    stopped, trained = loop(tmp_path, Listener(stop_at=2)), loop(tmp_path, rollbacks=0)
     with pytest.raises(KeyboardInterrupt):
         stopped.run()
     good = stopped.checkpoints.last_path
