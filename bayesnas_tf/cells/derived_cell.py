@@ -38,13 +38,18 @@ class DerivedOptions:
 class DerivedCell(HighwayCell):
     """x_j = s + σ(g) (op(a) - s) with [g, a] = (s ⊙ m_h) W_j and s the value of node j's source; no norm.
 
+    A Keras RNN cell for `keras.layers.RNN` in any model: inputs `[B, K]` of any size K, one state `[B, U]`,
+    and the new state as output. Dropout masks come from `models.LanguageModel`, which draws them once per
+    window; in a model of your own leave both rates at 0 and put `keras.layers.Dropout` around the RNN.
+
     The kernels W_j of the nodes with one source are one weight, `source_kernel_i` of shape `[U, k 2U]`: side
     by side in the order of the nodes, so that each source costs one matrix product per time step and nothing
     is put together inside the time loop.
     """
 
-    def __init__(self, genotype: Genotype, options: DerivedOptions, **kwargs):
-        """`kwargs` go to `keras.layers.Layer`."""
+    def __init__(self, genotype: Genotype, options: DerivedOptions | None = None, **kwargs):
+        """`options` None means `DerivedOptions()`; `kwargs` go to `keras.layers.Layer`."""
+        options = options or DerivedOptions()
         super().__init__(options.units, options.init_range, **kwargs)
         self.genotype, self.options = genotype, options
         self.input_dropout, self.hidden_dropout = options.input_dropout, options.hidden_dropout

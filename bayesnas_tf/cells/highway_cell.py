@@ -106,7 +106,17 @@ class HighwayCell(keras.layers.Layer):
         return tf.reduce_mean(tf.stack([values[k] for k in self.output_nodes()]), axis=0)
 
     def call(self, inputs, states, training=False):
-        """One time step; dropout depends on `masked`, not on `training`."""
+        """One time step; dropout depends on `masked`, not on `training`.
+
+        Raises:
+          ValueError: a model other than `LanguageModel` trains a cell that has dropout rates, without masks.
+        """
+        rates, drawn = (self.input_dropout, self.hidden_dropout), self._masks
+        if training and any(r and mask is None for r, mask in zip(rates, drawn, strict=True)):
+            raise ValueError(
+                f"{self.name} has dropout rates, and nobody draws its masks in this model. Set its "
+                "input_dropout and hidden_dropout to 0, and use keras.layers.Dropout around the RNN"
+            )
         projected = inputs if self.inputs_projected else self.project_inputs(inputs)
         h = self.step(projected, states[0])
         return h, [h]

@@ -113,6 +113,16 @@ def _score(values: absl_flags.FlagValues) -> None:
     absl_flags.DEFINE_string("text", "", "Text file whose perplexity to report.", flag_values=values)
     absl_flags.DEFINE_integer("generate", 0, "Tokens to generate.", lower_bound=0, flag_values=values)
     absl_flags.DEFINE_string("prompt", "", "Words that --generate continues.", flag_values=values)
+    absl_flags.DEFINE_float(
+        "temperature",
+        1.0,
+        "Of --generate: 0 takes the likeliest word, 1 draws as the model says.",
+        lower_bound=0.0,
+        flag_values=values,
+    )
+    absl_flags.DEFINE_integer(
+        "top_k", 0, "Of --generate: words to draw from, 0 for all.", lower_bound=0, flag_values=values
+    )
 
 
 _OWN: dict[str, Callable[[absl_flags.FlagValues], None]] = {
@@ -134,8 +144,9 @@ def help_text(command: str, values: absl_flags.FlagValues) -> str:
     ]
     for name in dict.fromkeys(flag.name for flag in (values[name] for name in values)):
         flag = values[name]
-        value = "" if flag.boolean else "=" + ("N" if flag.flag_type() == "int" else "...")
-        default = f" (default: {flag.default})" if flag.flag_type() == "int" else ""
+        number = flag.flag_type() in ("int", "float")
+        value = "" if flag.boolean else "=" + ("N" if number else "...")
+        default = f" (default: {flag.default})" if number else ""
         lines.append(f"  {'--' + name + value:<18} {flag.help.split(';')[0]}{default}")
     return "\n".join(lines)
 

@@ -1,5 +1,6 @@
 """`score`: perplexity of a text file under a SavedModel, or the continuation of a prompt."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +10,7 @@ import tensorflow as tf
 from bayesnas_tf import config
 from bayesnas_tf.data.vocabulary import UNK
 from bayesnas_tf.errors import UserError
+from bayesnas_tf.reporting import generation
 from bayesnas_tf.reporting.run_files import perplexity
 
 CHUNK = 1 << 16  # bytes of text that are in memory at once, or one line if it is longer
@@ -35,9 +37,24 @@ def run_score(run: config.Run) -> None:
         return
     if options.generate:
         prompt = options.prompt or (last_line(Path(options.text)) if options.text else "")
-        print(" ".join(continued(signatures, prompt.encode(), options.generate, run.seed)))
+        drawing = generation.Drawing(options.temperature, options.top_k, run.seed)
+        print(" ".join(generate(signatures, prompt, options.generate, drawing)))
         return
     print(describe(score_file(signatures, Path(options.text))))
+
+
+def generate(signatures, prompt: str, count: int, drawing: generation.Drawing) -> list[str]:
+    """The prompt and what the model writes after it; words that it does not know are named on stderr.
+
+    Raises:
+      UserError: the prompt has a word for which the model has no token.
+    """
+    try:
+        if strangers := generation.unknown_words(signatures, prompt):
+            print(f"note: the model reads as {UNK}: {', '.join(map(repr, strangers))}", file=sys.stderr)
+        return generation.continued(signatures, prompt.encode(), count, drawing)
+    except tf.errors.InvalidArgumentError as error:
+        raise UserError(f"cannot continue the prompt: {unknown_word(error)}. Use other words") from error
 
 
 def load(path: Path):
@@ -81,8 +98,7 @@ def score_file(signatures, path: Path) -> TextScore:
       UserError: nothing in the file can be predicted, or it has a word for which the model has no token.
     """
     total = TextScore(0, 0, 0, 0, 0.0)
-    units = signatures["score_next"].structured_input_signature[1]["state"].shape[1]
-    carried = {"state": tf.zeros([1, units]), "previous": tf.constant([-1])}
+    carried = generation.start_of_text(signatures)
     for lines in line_chunks(path):
         try:
             result = signatures["score_next"](lines=tf.constant(lines), **carried)
@@ -128,45 +144,3 @@ def last_line(path: Path) -> str:
     for lines in line_chunks(path):
         last = next((line for line in reversed(lines) if line.strip()), last)
     return last.decode("utf-8", errors="replace")
-
-
-def continued(signatures, prompt: bytes, count: int, seed: int) -> list[str]:
-    """The words of a prompt, and up to `count` that the model draws after them, to the end of the sentence.
-
-    The text begins behind an `<eos>`. Words are drawn from the model's own distribution without `<unk>`; the
-    first one that follows the prompt is no `<eos>`. The same seed gives the same sentence.
-    """
-    encode, decode, step = (signatures[name] for name in ("encode", "decode", "step"))
-    given = encode(lines=tf.constant([prompt]))["ids"]
-    end, unknown = given[-1:], word_id(signatures, UNK)
-    units = step.structured_input_signature[1]["state"].shape[1]
-    state = tf.zeros([1, units])
-    for token in tf.concat([end, given[:-1]], axis=0):
-        result = step(ids=token[tf.newaxis], state=state)
-        state = result["state"]
-    drawn: list[tf.Tensor] = []
-    for number in range(count):
-        barred = [unknown, *([end] if number == 0 else [])]
-        token = sample(result["log_probabilities"], barred, seed, number)
-        if int(token[0]) == int(end[0]):
-            break
-        drawn.append(token)
-        result = step(ids=token, state=state)
-        state = result["state"]
-    words = decode(ids=tf.concat([given[:-1], *drawn], axis=0))["words"]
-    return [word.decode("utf-8", errors="replace") for word in words.numpy()]
-
-
-def word_id(signatures, word: str) -> tf.Tensor:
-    """The id of a special token, int32 [1], or [0] where the vocabulary lacks it."""
-    vocabulary = signatures["step"].structured_outputs["log_probabilities"].shape[1]
-    words = signatures["decode"](ids=tf.range(vocabulary))["words"]
-    return tf.cast(tf.where(words == word)[:1, 0], tf.int32)
-
-
-def sample(log_probabilities, barred: list, seed: int, number: int):
-    """A token, int32 [1], drawn from log-probabilities [1, V] without the barred ids."""
-    ids = tf.concat(barred, axis=0)
-    low = tf.fill([tf.size(ids)], log_probabilities.dtype.min)
-    logits = tf.tensor_scatter_nd_update(log_probabilities[0], ids[:, tf.newaxis], low)[tf.newaxis]
-    return tf.random.stateless_categorical(logits, 1, [seed, number], dtype=tf.int32)[0]

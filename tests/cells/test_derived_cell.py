@@ -8,7 +8,7 @@ from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions, fed_by
 from bayesnas_tf.cells.highway_cell import ProjectedRNN
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
-from bayesnas_tf.space import primitives, topology
+from bayesnas_tf.space import known, primitives, topology
 from bayesnas_tf.space.genotype import Genotype, Node, parameter_count
 from tests.references import derived as reference
 
@@ -144,3 +144,26 @@ def test_every_kernel_is_initialised_from_the_seed():
 def test_impossible_options_are_refused_by_name(name, value):
     with pytest.raises(ValueError, match=rf"DerivedOptions\.{name}="):
         DerivedOptions(**{name: value})
+
+
+def test_in_a_model_of_ones_own_the_cell_has_defaults_and_compiles():
+    model = keras.Sequential(
+        [keras.layers.Input((T, 3)), keras.layers.RNN(DerivedCell(known.named("DARTS_V2")))]
+    )
+    assert model.output_shape == (None, 850)
+    cell = DerivedCell(known.named("DARTS_V2"), DerivedOptions(units=U))
+    small = keras.Sequential([keras.layers.Input((T, 3)), keras.layers.RNN(cell), keras.layers.Dense(1)])
+    small.compile("sgd", "mse", jit_compile=True)
+    x = np.random.default_rng(6).normal(size=(16, T, 3)).astype(np.float32)
+    before = cell.kernel.numpy()
+    small.fit(x, x[:, 0, :1], epochs=2, verbose=0)
+    assert not np.array_equal(before, cell.kernel.numpy())
+
+
+def test_dropout_that_nobody_draws_is_refused_in_training_alone():
+    cell = DerivedCell(known.named("DARTS_V2"), DerivedOptions(units=U, hidden_dropout=0.5))
+    model = keras.Sequential([keras.layers.Input((T, 3)), keras.layers.RNN(cell)])
+    x = tf.zeros([2, T, 3])
+    assert model(x).shape == (2, U)
+    with pytest.raises(ValueError, match=r"dropout rates.*keras\.layers\.Dropout"):
+        model(x, training=True)

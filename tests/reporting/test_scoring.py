@@ -78,25 +78,6 @@ def test_what_is_no_model_is_one_line(tmp_path):
         scoring.load(tmp_path / "other")
 
 
-def test_a_continuation_is_a_sentence_of_known_words_and_repeats_with_its_seed(signatures):
-    sentences = {seed: scoring.continued(signatures, b"one zebra", 12, seed) for seed in range(6)}
-    for seed, words in sentences.items():
-        assert words[:2] == ["one", "<unk>"]
-        assert 3 <= len(words) <= 14
-        assert set(words[2:]) <= set(trained.WORDS)
-        assert scoring.continued(signatures, b"one zebra", 12, seed) == words
-    assert len({" ".join(words) for words in sentences.values()}) > 1
-
-
-def test_drawn_words_follow_the_log_probabilities():
-    log_probabilities = tf.math.log([[0.5, 0.3, 0.2]])
-    drawn = [
-        int(scoring.sample(log_probabilities, [tf.constant([1])], 0, number)[0]) for number in range(300)
-    ]
-    assert set(drawn) == {0, 2}
-    assert drawn.count(0) / 300 == pytest.approx(5 / 7, abs=4 * (5 / 7 * 2 / 7 / 300) ** 0.5)
-
-
 def test_a_prompt_is_the_flag_or_the_last_line_of_the_text_or_nothing(exported, tmp_path, capfd):
     (tmp_path / "text").write_text("one two\nthree four\n\n")
     starts = {

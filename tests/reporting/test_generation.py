@@ -1,0 +1,84 @@
+import collections
+
+import pytest
+import tensorflow as tf
+
+from bayesnas_tf import config
+from bayesnas_tf.reporting import scoring
+from bayesnas_tf.reporting.generation import Drawing, continued, sample, unknown_words
+from tests.reporting import trained
+
+PLAIN = Drawing(1.0, 0, 0)
+LOG = tf.math.log([[0.4, 0.3, 0.2, 0.1]])
+
+
+@pytest.fixture(scope="module")
+def model(exported):
+    return scoring.load(exported / "run" / "saved_model")
+
+
+@pytest.fixture
+def signatures(model):
+    return model.signatures
+
+
+def drawn(drawing, barred=(), count=2000):
+    ids = tf.constant(list(barred), tf.int32)
+    return collections.Counter(int(sample(LOG, [ids], drawing, number)[0]) for number in range(count))
+
+
+def assert_shares(counts, shares, count=2000):
+    assert set(counts) == set(shares)
+    for token, share in shares.items():
+        assert counts[token] / count == pytest.approx(share, abs=5 * (share * (1 - share) / count) ** 0.5)
+
+
+def test_a_continuation_is_a_sentence_of_known_words_and_repeats_with_its_seed(signatures):
+    write = lambda seed: continued(signatures, b"one zebra", 12, Drawing(1.0, 0, seed))  # noqa: E731
+    sentences = {seed: write(seed) for seed in range(6)}
+    for seed, words in sentences.items():
+        assert words[:2] == ["one", "<unk>"]
+        assert 3 <= len(words) <= 14
+        assert set(words[2:]) <= set(trained.WORDS)
+        assert write(seed) == words
+    assert len({" ".join(words) for words in sentences.values()}) > 1
+
+
+def test_drawn_words_follow_the_log_probabilities():
+    assert_shares(drawn(PLAIN), {0: 0.4, 1: 0.3, 2: 0.2, 3: 0.1})
+    assert_shares(drawn(PLAIN, barred=[1]), {0: 4 / 7, 2: 2 / 7, 3: 1 / 7})
+
+
+def test_a_low_temperature_sharpens_and_zero_takes_the_likeliest():
+    squares = {0: 16 / 30, 1: 9 / 30, 2: 4 / 30, 3: 1 / 30}
+    assert_shares(drawn(Drawing(0.5, 0, 0)), squares)
+    assert drawn(Drawing(0.0, 0, 0), count=20) == {0: 20}
+    assert drawn(Drawing(0.0, 3, 0), barred=[0], count=20) == {1: 20}
+
+
+def test_top_k_leaves_the_likeliest_words_that_are_not_barred():
+    assert_shares(drawn(Drawing(1.0, 2, 0)), {0: 4 / 7, 1: 3 / 7})
+    assert_shares(drawn(Drawing(1.0, 2, 0), barred=[0]), {1: 3 / 5, 2: 2 / 5})
+    assert_shares(drawn(Drawing(1.0, 99, 0)), {0: 0.4, 1: 0.3, 2: 0.2, 3: 0.1})
+
+
+def test_unknown_words_are_named_once_in_their_order(signatures):
+    assert unknown_words(signatures, "zebra one yak zebra <unk> two") == ["zebra", "yak"]
+    assert unknown_words(signatures, "one two") == unknown_words(signatures, "") == []
+
+
+def test_the_command_tells_of_unknown_words_and_takes_the_flags(exported, capfd):
+    arguments = ["--generate=5", "--prompt=one zebra", "--temperature=0", "--top_k=2"]
+    command = ["score", [f"--model={exported}/run/saved_model", *arguments]]
+    assert config.run_command(scoring.run_score, *command) == 0
+    first = capfd.readouterr()
+    assert "note: the model reads as <unk>: 'zebra'" in first.err
+    assert config.run_command(scoring.run_score, command[0], [*command[1], "--seed=9"]) == 0
+    assert capfd.readouterr().out == first.out  # the likeliest words need no seed
+
+
+@pytest.mark.parametrize("flag", ["--temperature=-1", "--top_k=-1", "--temperature=hot"])
+def test_flags_without_meaning_are_usage_errors(exported, capfd, flag):
+    arguments = [f"--model={exported}/run/saved_model", "--generate=2", flag]
+    assert config.run_command(scoring.run_score, "score", arguments) == 2
+    assert flag.split("=")[0].lstrip("-") in capfd.readouterr().err
