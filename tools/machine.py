@@ -1,29 +1,19 @@
 """What a measurement must say about the machine, and the memory of this process."""
 
 import os
-import platform
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
-
-def device() -> str:
-    """The name of the first GPU, or of the processor."""
-    if gpus := tf.config.list_physical_devices("GPU"):
-        return tf.config.experimental.get_device_details(gpus[0]).get("device_name", gpus[0].name)
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+from bayesnas_tf.config import provenance
 
 
 def facts() -> dict[str, Any]:
     """Device, usable cores and the load average of the last minute."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"device": device(), "cores": cores, "load_average": os.getloadavg()[0]}
+    return {
+        "device": provenance.device(),
+        "cores": provenance.usable_cores(),
+        "load_average": os.getloadavg()[0],
+    }
 
 
 def reset_peak() -> None:

@@ -152,6 +152,7 @@ def summarise(
         "seed": seed,
         "seconds": {"train": result.train_seconds},
         "tokens_per_second": result.tokens_per_second,
+        "made_by": config.made_by(),
     }
 
 

@@ -1,5 +1,6 @@
 """`export`: a trained run becomes a SavedModel that loads with TensorFlow alone."""
 
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,6 +14,7 @@ from bayesnas_tf.data.vocabulary import EOS, Vocabulary
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.models import losses
 from bayesnas_tf.models.language_model import LanguageModel
+from bayesnas_tf.reporting import model_card
 from bayesnas_tf.reporting.evaluate_command import GENOTYPE, VOCABULARY
 from bayesnas_tf.reporting.graph_text import RULES, Rule
 from bayesnas_tf.reporting.serving import ServedModel
@@ -39,18 +41,35 @@ def run_export(run: config.Run) -> None:
     if run.dry_run:
         print(f"would write {genotype.name} with {model.count_params():,} parameters to {out}")
         return
-    rule = RULES[settings.corpus.name]
-    about = {
-        "genotype": genotype.to_dict(),
-        "corpus": settings.corpus.name,
-        "vocabulary": len(vocabulary),
-        "units": settings.cell.units,
-        "parameters": model.count_params(),
-        "tokenisation": rule.note,
-        "bayesnas_tf": __version__,
-    }
-    export(model, vocabulary, rule, about, out)
+    facts = facts_of(directory, settings, model, genotype)
+    texts = {ABOUT: about(facts), Path(model_card.FILE): model_card.card(facts)}
+    export(model, vocabulary, RULES[settings.corpus.name], texts, out)
     print(f"wrote {out}: {genotype.name}, {model.count_params():,} parameters; it computes what the run did")
+
+
+def facts_of(
+    directory: Path, settings: EvaluateSettings, model: LanguageModel, genotype: Genotype
+) -> model_card.Facts:
+    """What a run's directory tells of its model."""
+    summary = directory / "summary.json"
+    return model_card.Facts(
+        genotype=genotype,
+        corpus=settings.corpus.name,
+        tokenisation=RULES[settings.corpus.name].note,
+        vocabulary=model.vocabulary,
+        units=settings.cell.units,
+        parameters=model.count_params(),
+        configuration=(directory / "config.gin").read_text(encoding="utf-8"),
+        summary=json.loads(summary.read_text(encoding="utf-8")) if summary.is_file() else None,
+        seeds=model_card.siblings(directory),
+    )
+
+
+def about(facts: model_card.Facts) -> str:
+    """The facts that a program may want, as JSON."""
+    names = ("corpus", "vocabulary", "units", "parameters", "tokenisation")
+    told = {"genotype": facts.genotype.to_dict(), **{name: getattr(facts, name) for name in names}}
+    return json.dumps({**told, "bayesnas_tf": __version__}, indent=1) + "\n"
 
 
 def read_vocabulary(path: Path) -> Vocabulary:
@@ -58,8 +77,12 @@ def read_vocabulary(path: Path) -> Vocabulary:
     return Vocabulary(tuple(path.read_bytes().decode().removesuffix("\n").split("\n")))
 
 
-def export(model: LanguageModel, vocabulary: Vocabulary, rule: Rule, about: dict, out: Path) -> None:
+def export(
+    model: LanguageModel, vocabulary: Vocabulary, rule: Rule, texts: dict[Path, str], out: Path
+) -> None:
     """Write the SavedModel beside `out`, compare it with the model, and only then put it in its place.
+
+    `texts` are files that go with it, by their paths inside.
 
     Raises:
       UserError: `out` holds something else, cannot be written, or what was written computes other numbers.
@@ -72,8 +95,9 @@ def export(model: LanguageModel, vocabulary: Vocabulary, rule: Rule, about: dict
             written = Path(folder) / "model"
             served = ServedModel(model, vocabulary, rule.graph)
             tf.saved_model.save(served, str(written), signatures=served.signatures())
-            (written / ABOUT).parent.mkdir()
-            config.write_json(written / ABOUT, about)
+            for path, text in texts.items():
+                (written / path).parent.mkdir(exist_ok=True)
+                config.write_text(written / path, text)
             compare(tf.saved_model.load(str(written)), model, vocabulary, rule)
             if out.exists():
                 shutil.rmtree(out)

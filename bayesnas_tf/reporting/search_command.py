@@ -111,4 +111,5 @@ def summarise(result: SearchResult, problem: SearchProblem, settings: SearchSett
         "epochs": settings.epochs,
         "seed": seed,
         "health": update.health,
+        "made_by": config.made_by(),
     }

@@ -1,0 +1,174 @@
+"""MODEL_CARD.md beside a SavedModel: what the model is, what it was made of, and what it cannot do."""
+
+import json
+import statistics
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bayesnas_tf import config
+from bayesnas_tf.space.genotype import Genotype
+
+FILE = "MODEL_CARD.md"
+
+# corpus -> what it is, under which terms it comes
+CORPORA = {
+    "ptb": (
+        "Penn Treebank, Wall Street Journal text as preprocessed by Mikolov et al.: 10,000 words, lower "
+        "case, numbers as N",
+        "licensed by the Linguistic Data Consortium (LDC99T42); the text may not be passed on",
+    ),
+    "wikitext2": ("WikiText-2, verified articles of the English Wikipedia", "CC BY-SA 3.0"),
+    "sotu": (
+        "Addresses of presidents of the United States of America, lower case, numbers as N",
+        "public domain",
+    ),
+    "text": ("A text of whoever trained this model", "not known to this program: ask whoever trained it"),
+}
+
+LIMITS = (
+    "It knows the words of its vocabulary alone. Every other word is `<unk>`, where the vocabulary has it, "
+    "and perplexities of texts with many of them are low for that reason.",
+    "It repeats what its corpus says, with the corpus' opinions and errors, and it has no notion of truth.",
+    "Perplexities compare only within one corpus, vocabulary and tokenisation. Those above are static: no "
+    "dynamic evaluation, no cache, no softmax temperature.",
+    "That its cell is better than a random one is not shown by one number: train random cells with the same "
+    "configuration beside it.",
+)
+
+
+class Facts(NamedTuple):
+    """What a card tells."""
+
+    genotype: Genotype
+    corpus: str
+    tokenisation: str
+    vocabulary: int
+    units: int
+    parameters: int
+    configuration: str  # as one gin text
+    summary: dict[str, Any] | None  # of the run; None where its training has not ended
+    seeds: list[dict[str, Any]]  # summaries of runs that differ from it in the seed alone, its own among them
+
+
+def siblings(run: Path) -> list[dict[str, Any]]:
+    """Summaries of the ended runs beside `run` that differ from it in the seed alone; its own too."""
+    own = _identity(run)
+    found = []
+    for folder in sorted(path for path in run.resolve().parent.iterdir() if path.is_dir()):
+        try:
+            summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+            if _identity(folder) == own:
+                found.append(summary)
+        except (OSError, ValueError, IndexError):
+            continue  # no ended run
+    return sorted(found, key=lambda summary: summary.get("seed", 0))
+
+
+def _identity(run: Path) -> tuple:
+    """Configuration and cell of a run, its seed left out."""
+    text = (run / "config.gin").read_text(encoding="utf-8")
+    genotype = Genotype.load(run / "genotype.json")
+    return text.partition("\n")[2], genotype.nodes, genotype.output
+
+
+def card(facts: Facts) -> str:
+    """The card as Markdown."""
+    what, terms = CORPORA[facts.corpus]
+    sections = {
+        "Results": _results(facts),
+        "Data": f"{what}. Terms: {terms}. Vocabulary: {facts.vocabulary:,} tokens. {facts.tokenisation}",
+        "Model": (
+            f"One recurrent cell of {facts.units} units between a tied embedding and softmax, "
+            f"{facts.parameters:,} parameters. Cell: `{facts.genotype}` ({_origin(facts.genotype)})."
+        ),
+        "Use": _use(),
+        "Limits": "\n".join(f"- {limit}" for limit in LIMITS),
+        "How it was made": _made(facts),
+        "Configuration": f"```\n{facts.configuration.strip()}\n```",
+    }
+    body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items())
+    return f"{_header(facts)}\n# {facts.genotype.name} on {facts.corpus}\n\n{body}\n"
+
+
+def _header(facts: Facts) -> str:
+    """Metadata for model hubs."""
+    tags = ["language-model", "neural-architecture-search", "recurrent", "bayesnas"]
+    lines = ["library_name: tensorflow", f"tags: [{', '.join(tags)}]", f"datasets: [{facts.corpus}]"]
+    return "\n".join(["---", *lines, "metrics: [perplexity]", "---", ""])
+
+
+def _results(facts: Facts) -> str:
+    """Perplexities of this run and over seeds."""
+    summary = facts.summary
+    if summary is None:
+        return "Training had not ended when it was exported: these are the best weights so far, not measured."
+    rows = ["| Split | Perplexity | Nats per token | Tokens predicted |", "|---|---|---|---|"]
+    for split in ("valid", "test"):
+        numbers = (_shown(summary[f"{split}_{name}"], form) for name, form in _NUMBERS.items())
+        rows.append(f"| {split} | {' | '.join(numbers)} |")
+    unigram = f"Word frequencies alone: {summary['unigram_nats']:.4f} nats per token of the validation split."
+    return "\n".join([*rows, "", unigram, "", over_seeds(facts.seeds)])
+
+
+_NUMBERS = {"ppl": ".2f", "nats": ".4f", "tokens": ",d"}
+
+
+def _shown(value: float | None, form: str) -> str:
+    """A number of summary.json, which has null for what is not finite."""
+    return "not finite" if value is None else f"{value:{form}}"
+
+
+def over_seeds(summaries: list[dict[str, Any]]) -> str:
+    """Mean and standard deviation (of a sample) over seeds, in a sentence."""
+    if len(summaries) < 2:
+        return "One seed: how much another one would change is not known."
+    parts = []
+    for split in ("valid", "test"):
+        values = [summary[f"{split}_ppl"] for summary in summaries]
+        if None in values:
+            parts.append(f"{split} not finite for {values.count(None)} of them")
+            continue
+        listed = ", ".join(f"{value:.2f}" for value in values)
+        parts.append(f"{split} {statistics.mean(values):.2f} ± {statistics.stdev(values):.2f} ({listed})")
+    seeds = ", ".join(str(summary["seed"]) for summary in summaries)
+    return f"Over {len(summaries)} seeds ({seeds}), same configuration: {'; '.join(parts)}."
+
+
+def _origin(genotype: Genotype) -> str:
+    """Where the cell comes from."""
+    known = {name: value for name, value in genotype.provenance.items() if value is not None}
+    origin = ", ".join(f"{name} {value}" for name, value in known.items())
+    return origin or "origin not recorded"
+
+
+def _made(facts: Facts) -> str:
+    """Epochs, seed, versions, machine."""
+    summary = facts.summary or {}
+    makers = summary.get("made_by") or config.made_by()
+    told = {
+        "Epochs": summary.get("epochs"),
+        "Averaged from epoch": summary.get("asgd_epoch"),
+        "Seed": summary.get("seed"),
+        "Training seconds": round(summary["seconds"]["train"]) if "seconds" in summary else None,
+        **{name.replace("_", " "): value for name, value in makers.items()},
+    }
+    return "\n".join(f"- {name}: {value}" for name, value in told.items() if value is not None)
+
+
+def _use() -> str:
+    """How to load it."""
+    return """```python
+import tensorflow as tf
+
+loaded = tf.saved_model.load("saved_model")
+result = loaded.signatures["score"](lines=tf.constant(["a line of text", "and the next one"]))
+```
+
+```
+saved_model_cli run --dir saved_model --tag_set serve --signature_def score \\
+  --input_exprs 'lines=["a line of text"]'
+```
+
+Signatures: `score` (lines of one text to nats and predicted tokens of each), `step` (token ids and state to
+log-probabilities and state), `cell` (the learned cell alone), `encode`, `decode`, `score_next` (a text in
+pieces). Lines are UTF-8; other bytes are read as U+FFFD. TensorFlow alone is needed."""
