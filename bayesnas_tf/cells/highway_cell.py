@@ -71,9 +71,8 @@ class HighwayCell(keras.layers.Layer):
 
     def rounded(self, kernel):
         """The bfloat16 copy of a kernel of this cell, or None: see `products`."""
-        if (known := self._rounded.get(id(kernel))) is not None:
-            return known
-        return products.rounded(self.value(kernel), self.matmul_dtype)
+        known = self._rounded.get(id(kernel))
+        return products.rounded(self.value(kernel), self.matmul_dtype) if known is None else known
 
     def product(self, x, kernel):
         """x `[..., K]` times a kernel `[K, N]` of this cell."""

@@ -84,7 +84,7 @@ def card(facts: Facts) -> str:
         "Use": _use(),
         "Limits": "\n".join(f"- {limit}" for limit in LIMITS),
         "How it was made": _made(facts),
-        "Configuration": f"```\n{facts.configuration.strip()}\n```",
+        "Configuration": f"```\n{_settings(facts.configuration)}\n```",
     }
     body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items())
     return f"{_header(facts)}\n# {facts.genotype.name} on {facts.corpus}\n\n{body}\n"
@@ -143,16 +143,22 @@ def _origin(genotype: Genotype) -> str:
 
 def _made(facts: Facts) -> str:
     """Epochs, seed, versions, machine."""
-    summary = facts.summary or {}
-    makers = summary.get("made_by") or config.made_by()
+    summary, exporter = facts.summary or {}, config.made_by()
     told = {
         "Epochs": summary.get("epochs"),
         "Averaged from epoch": summary.get("asgd_epoch"),
         "Seed": summary.get("seed"),
         "Training seconds": round(summary["seconds"]["train"]) if "seconds" in summary else None,
-        **{name.replace("_", " "): value for name, value in makers.items()},
+        **{name.replace("_", " "): value for name, value in summary.get("made_by", {}).items()},
+        "exported with": ", ".join(f"{name} {exporter[name]}" for name in ("bayesnas_tf", "tensorflow")),
     }
     return "\n".join(f"- {name}: {value}" for name, value in told.items() if value is not None)
+
+
+def _settings(configuration: str) -> str:
+    """What a configuration sets, without gin's headings."""
+    lines = configuration.splitlines()
+    return "\n".join(line for line in lines if line.strip() and not line.startswith("#"))
 
 
 def _use() -> str:

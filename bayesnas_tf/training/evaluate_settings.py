@@ -28,8 +28,9 @@ class EvaluateSettings:
     model: ModelOptions
     windows: WindowOptions
     weights: WeightOptions
-    averaging: AveragingOptions
-    dynamic: DynamicOptions
+    # with defaults: a run of an earlier version is exported without them
+    averaging: AveragingOptions = dataclasses.field(default_factory=AveragingOptions)
+    dynamic: DynamicOptions = dataclasses.field(default_factory=DynamicOptions)
     epochs: int = 1
     patience: int = 0  # epochs without a better validation loss after which training ends; 0: never
     rollbacks: int = 3  # times that training goes back to its last good state before it gives up

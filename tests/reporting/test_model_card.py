@@ -74,7 +74,8 @@ def test_a_training_that_has_not_ended_is_not_given_numbers():
     card = model_card.card(FACTS._replace(summary=None, seeds=[]))
     assert "had not ended" in card
     assert "| valid |" not in card
-    assert "- tensorflow: " in card
+    assert "- exported with: bayesnas_tf " in card
+    assert "header" not in card
 
 
 def test_a_perplexity_that_is_not_finite_has_its_words():
