@@ -24,10 +24,19 @@ def root_mean_squares(weights, genotype, rows, bptt):
     return [np.sqrt(s / count) for s in squares]
 
 
+def update(weight, gradient, rms, start, mean, options):
+    """θ after one window, entry by entry; `mean` is that of √MS, by which the decay is scaled."""
+    moved = np.zeros(weight.shape)
+    for k in np.ndindex(weight.shape):
+        back = min(options.decay * rms[k] / mean, 1.0) * (start[k] - weight[k])
+        moved[k] = weight[k] + back - options.lr * gradient[k] / (rms[k] + options.epsilon)
+    return moved
+
+
 def total_nats(weights, genotype, rows, rms, mean, options):
     """Total nats of one row under weights that learn each window after they have predicted it.
 
-    `mean` is that of √MS, by which the decay is scaled.
+    `mean` as in `update`.
     """
     start, state, total = weights, np.zeros((1, weights[0].shape[1])), 0.0
     for x, y in windows(rows, options.bptt):
@@ -35,9 +44,8 @@ def total_nats(weights, genotype, rows, rms, mean, options):
         total += nats * x.shape[1]
         gradients = averaging.gradients(weights, genotype, x, y, state)
         state = after
-        moved = []
-        for w, g, r, w_0 in zip(weights, gradients, rms, start, strict=True):
-            back = np.minimum(options.decay * r / mean, 1.0) * (w_0 - w)
-            moved.append(w + back - options.lr * g / (r + options.epsilon))
-        weights = moved
+        weights = [
+            update(*of_weight, mean, options)
+            for of_weight in zip(weights, gradients, rms, start, strict=True)
+        ]
     return total
