@@ -4,6 +4,7 @@ Each command parses into a `FlagValues` of its own: `--help` then lists what the
 that a library registered, and nothing heavy is imported before the command line is known to be right.
 """
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -207,4 +208,6 @@ def _checked(command: str, values: absl_flags.FlagValues, options: SimpleNamespa
             raise UsageError(f"score needs a model. Add --model=..., for example {_EXAMPLES[command]}")
         if options.text is None and not options.generate:
             raise UsageError("score has nothing to do. Add --text=FILE or --generate=N")
+        if not math.isfinite(options.temperature):
+            raise UsageError(f"--temperature={options.temperature} is not finite. Give one such as 0.8")
     return line

@@ -1,16 +1,19 @@
 """What a SavedModel writes: words drawn one after the other, behind a prompt."""
 
+import math
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from bayesnas_tf.data.vocabulary import UNK
 
+COLDEST = 1e-30  # below it float64 has no quotients left
+
 
 class Drawing(NamedTuple):
     """How words are drawn; the same gives the same sentence."""
 
-    temperature: float  # divides the log-probabilities; 0: the likeliest word
+    temperature: float  # divides the log-probabilities; 0 (below COLDEST): the likeliest word
     top_k: int  # only the likeliest so many words; 0: all
     seed: int
 
@@ -67,11 +70,13 @@ def word_id(signatures, word: str) -> tf.Tensor:
 def sample(log_probabilities, barred: list, drawing: Drawing, number: int):
     """The `number`-th token, int32 [1], drawn from log-probabilities [1, V] without the barred ids."""
     ids = tf.concat(barred, axis=0)
-    low = tf.fill([tf.size(ids)], log_probabilities.dtype.min)
-    logits = tf.tensor_scatter_nd_update(log_probabilities[0], ids[:, tf.newaxis], low)
-    if drawing.temperature == 0.0:
+    logits = tf.cast(log_probabilities[0], tf.float64)
+    never = tf.fill([tf.size(ids)], tf.constant(-math.inf, logits.dtype))
+    logits = tf.tensor_scatter_nd_update(logits, ids[:, tf.newaxis], never)
+    if drawing.temperature < COLDEST:
         return tf.argmax(logits, output_type=tf.int32)[tf.newaxis]
     likeliest = tf.math.top_k(logits, min(drawing.top_k or len(logits), len(logits)))
-    scaled = likeliest.values[tf.newaxis] / drawing.temperature
+    # the largest becomes 0, which no temperature turns into an infinity
+    scaled = (likeliest.values - likeliest.values[0])[tf.newaxis] / drawing.temperature
     place = tf.random.stateless_categorical(scaled, 1, [drawing.seed, number], dtype=tf.int32)[0]
     return tf.gather(likeliest.indices, place)

@@ -38,7 +38,7 @@ def run_score(run: config.Run) -> None:
     if options.generate:
         prompt = options.prompt or (last_line(Path(options.text)) if options.text else "")
         drawing = generation.Drawing(options.temperature, options.top_k, run.seed)
-        print(" ".join(generate(signatures, prompt, options.generate, drawing)))
+        print(" ".join(generate(signatures, readable(prompt), options.generate, drawing)))
         return
     print(describe(score_file(signatures, Path(options.text))))
 
@@ -136,6 +136,11 @@ def describe(score: TextScore) -> str:
             f"unknown     {share:.2%} of {score.words:,} words",
         ]
     )
+
+
+def readable(argument: str) -> str:
+    """A text of the command line, with U+FFFD for bytes that are not UTF-8, as everywhere else."""
+    return argument.encode("utf-8", errors="surrogateescape").decode("utf-8", errors="replace")
 
 
 def last_line(path: Path) -> str:

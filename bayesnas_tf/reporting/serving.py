@@ -83,6 +83,14 @@ class _Functions:
                 ids = tf.identity(ids)
         return tokens.with_flat_values(ids)
 
+    def checked(self, ids):
+        """`ids`, if all lie in the vocabulary: some devices would read zeros for others."""
+        size = len(self.served.words)
+        inside = tf.reduce_all((ids >= 0) & (ids < size))
+        told = [f"ids must lie from 0 to {size - 1}, and these do not", ids]
+        with tf.control_dependencies([tf.debugging.Assert(inside, told)]):
+            return tf.identity(ids)
+
     def score(self, lines):
         """Nats, float64 [N], and predicted tokens, int32 [N], of the lines of one text."""
         state = tf.zeros([1, self.units], self.dtype)
@@ -96,7 +104,7 @@ class _Functions:
         """
         ids = self.ids(lines)
         count = tf.size(lines)
-        context = tf.boolean_mask(previous, previous >= 0)
+        context = self.checked(tf.boolean_mask(previous, previous >= 0))
         stream = tf.concat([context, ids.flat_values], axis=0)
         line_of = tf.concat([tf.zeros_like(context), tf.cast(ids.value_rowids(), tf.int32)], axis=0)[1:]
         nats, state = self._stream_nats(stream, line_of, count, state)
@@ -127,8 +135,8 @@ class _Functions:
         return nats, state
 
     def step(self, ids, state):
-        """Log-probabilities [B, V] of the token after ids [B], and the new state [B, U]."""
-        logits, state = self.model(ids[:, tf.newaxis], state)
+        """Log-probabilities [B, V] of the token after ids [B], each in 0..V-1, and the new state [B, U]."""
+        logits, state = self.model(self.checked(ids)[:, tf.newaxis], state)
         return {"log_probabilities": tf.nn.log_softmax(logits[:, 0]), "state": state}
 
     def cell(self, x, h):
@@ -143,4 +151,4 @@ class _Functions:
 
     def decode(self, ids):
         """The words of ids."""
-        return {"words": tf.gather(self.served.words, ids)}
+        return {"words": tf.gather(self.served.words, self.checked(ids))}

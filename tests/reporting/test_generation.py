@@ -24,7 +24,8 @@ def signatures(model):
 
 def drawn(drawing, barred=(), count=2000):
     ids = tf.constant(list(barred), tf.int32)
-    return collections.Counter(int(sample(LOG, [ids], drawing, number)[0]) for number in range(count))
+    draw = tf.function(lambda number: sample(LOG, [ids], drawing, number)[0])
+    return collections.Counter(int(draw(number)) for number in tf.range(count))
 
 
 def assert_shares(counts, shares, count=2000):
@@ -56,6 +57,13 @@ def test_a_low_temperature_sharpens_and_zero_takes_the_likeliest():
     assert drawn(Drawing(0.0, 3, 0), barred=[0], count=20) == {1: 20}
 
 
+def test_no_temperature_draws_what_is_barred_or_nothing():
+    rest = {1: 1 / 3, 2: 1 / 3, 3: 1 / 3}
+    assert_shares(drawn(Drawing(1e300, 0, 0), barred=[0]), rest)
+    for temperature in (1e-29, 1e-31, 5e-324):
+        assert drawn(Drawing(temperature, 0, 0), barred=[0], count=20) == {1: 20}
+
+
 def test_top_k_leaves_the_likeliest_words_that_are_not_barred():
     assert_shares(drawn(Drawing(1.0, 2, 0)), {0: 4 / 7, 1: 3 / 7})
     assert_shares(drawn(Drawing(1.0, 2, 0), barred=[0]), {1: 3 / 5, 2: 2 / 5})
@@ -77,7 +85,9 @@ def test_the_command_tells_of_unknown_words_and_takes_the_flags(exported, capfd)
     assert capfd.readouterr().out == first.out  # the likeliest words need no seed
 
 
-@pytest.mark.parametrize("flag", ["--temperature=-1", "--top_k=-1", "--temperature=hot"])
+@pytest.mark.parametrize(
+    "flag", ["--temperature=-1", "--top_k=-1", "--temperature=hot", "--temperature=nan", "--temperature=inf"]
+)
 def test_flags_without_meaning_are_usage_errors(exported, capfd, flag):
     arguments = [f"--model={exported}/run/saved_model", "--generate=2", flag]
     assert config.run_command(scoring.run_score, "score", arguments) == 2

@@ -3,7 +3,6 @@ import shutil
 import subprocess
 import sys
 import typing
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -174,44 +173,6 @@ def test_it_loads_where_this_package_cannot_be_imported(exported, score, tmp_pat
     nats, tokens = score(["one two three", "", "six"])
     assert out.split("]")[1].split()[0][:6] == str(float(nats.sum()))[:6]
     assert str(tokens.tolist()) in out
-
-
-def test_saved_model_cli_scores_raw_text(exported, score, tmp_path):
-    cli = Path(sys.executable).with_name("saved_model_cli")
-    lines = ["one two three", "", "six zebra"]
-    command = [cli, "run", "--dir", exported / "run" / "saved_model", "--tag_set", "serve"]
-    command += [
-        "--signature_def",
-        "serving_default",
-        "--input_exprs",
-        f"lines={lines!r}",
-        "--outdir",
-        tmp_path,
-    ]
-    subprocess.run(command, capture_output=True, check=True, cwd=tmp_path)
-    nats, tokens = score(lines)
-    np.testing.assert_allclose(np.load(tmp_path / "nats.npy"), nats, rtol=1e-6)
-    np.testing.assert_array_equal(np.load(tmp_path / "tokens.npy"), tokens)
-
-
-def test_no_lines_at_all_have_an_empty_score(score):
-    nats, tokens = score([])
-    assert nats.shape == tokens.shape == (0,)
-
-
-def test_bytes_that_are_no_text_and_nul_score_as_unknown_words(score):
-    odd = score([b"one \xff\xfe two", b"one a\x00b two"])
-    plain = score(["one zebra two", "one zebra two"])
-    for found, wanted in zip(odd, plain, strict=True):
-        np.testing.assert_allclose(found, wanted)
-
-
-def test_step_and_cell_take_no_rows_at_all(loaded):
-    units = loaded.signatures["step"].structured_input_signature[1]["state"].shape[1]
-    empty = tf.zeros([0, units])
-    after = loaded.signatures["step"](ids=tf.zeros([0], tf.int32), state=empty)
-    assert after["log_probabilities"].shape[0] == after["state"].shape[0] == 0
-    assert loaded.signatures["cell"](x=empty, h=empty)["h"].shape == (0, units)
 
 
 def test_the_notes_beside_the_graph_say_how_a_line_is_cut(exported):

@@ -1,0 +1,116 @@
+"""What is no ordinary text has a defined result, in the signatures and on the command line."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bayesnas_tf import config
+from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
+from bayesnas_tf.data.vocabulary import Vocabulary
+from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
+from bayesnas_tf.reporting import scoring, serving
+from bayesnas_tf.reporting.graph_text import RULES
+from tests.reporting import trained
+from tools import machine
+
+LONG = 20_000  # words in one line
+
+
+@pytest.fixture(scope="module")
+def loaded(exported):
+    return tf.saved_model.load(str(exported / "run" / "saved_model"))
+
+
+@pytest.fixture(scope="module")
+def score(loaded):
+    def of(lines):
+        result = loaded.signatures["score"](lines=tf.constant(lines, tf.string))
+        return result["nats"].numpy(), result["tokens"].numpy()
+
+    return of
+
+
+def command(exported, *arguments):
+    return config.run_command(scoring.run_score, "score", [f"--model={exported}/run/saved_model", *arguments])
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["one two three", "", "six zebra"],
+        [b"one \xff\xfe two", b"", b"one a\x00b", b"three " * 5000],  # bytes, as a file has them
+    ],
+    ids=["text", "bytes"],
+)
+def test_saved_model_cli_scores_raw_text(exported, score, tmp_path, lines):
+    command = [Path(sys.executable).with_name("saved_model_cli"), "run", "--tag_set", "serve"]
+    command += ["--dir", exported / "run" / "saved_model", "--signature_def", "serving_default"]
+    command += ["--input_exprs", f"lines={lines!r}", "--outdir", tmp_path]
+    subprocess.run(command, capture_output=True, check=True, cwd=tmp_path)
+    nats, tokens = score(lines)
+    np.testing.assert_allclose(np.load(tmp_path / "nats.npy"), nats, rtol=1e-6)
+    np.testing.assert_array_equal(np.load(tmp_path / "tokens.npy"), tokens)
+
+
+def test_bytes_that_are_no_text_and_nul_score_as_unknown_words(score):
+    odd = score([b"one \xff\xfe two", b"one a\x00b two", b"one\x00 two"])
+    plain = score(["one zebra two", "one zebra two", "zebra two"])
+    for found, wanted in zip(odd, plain, strict=True):
+        np.testing.assert_allclose(found, wanted)
+
+
+def test_a_file_that_is_no_text_scores_all_the_same(exported, tmp_path, capfd):
+    (tmp_path / "text").write_bytes(b"one \xff\xfe two\r\n\n\x00\x01\x02\none two")
+    assert command(exported, f"--text={tmp_path}/text") == 0
+    out = capfd.readouterr().out.splitlines()
+    assert out[0].split()[1] == "4"
+    assert out[-1].split()[1:] == ["33.33%", "of", "6", "words"]
+
+
+def test_a_prompt_that_is_no_text_is_read_as_unknown_words(exported, capfd):
+    from_the_shell = b"one \xff".decode("utf-8", errors="surrogateescape")
+    assert command(exported, "--generate=2", f"--prompt={from_the_shell}") == 0
+    told = capfd.readouterr()
+    assert told.out.startswith("one <unk> ")
+    assert "note: the model reads as <unk>: '\ufffd'" in told.err
+
+
+def test_step_and_cell_take_no_rows_at_all(loaded):
+    units = loaded.signatures["step"].structured_input_signature[1]["state"].shape[1]
+    empty = tf.zeros([0, units])
+    after = loaded.signatures["step"](ids=tf.zeros([0], tf.int32), state=empty)
+    assert after["log_probabilities"].shape[0] == after["state"].shape[0] == 0
+    assert loaded.signatures["cell"](x=empty, h=empty)["h"].shape == (0, units)
+
+
+@pytest.mark.parametrize("wrong", [-1, 7])
+def test_ids_outside_the_vocabulary_are_refused(loaded, wrong):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="from 0 to 6"):
+        loaded.signatures["step"](ids=tf.constant([0, wrong]), state=tf.zeros([2, 8]))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="from 0 to 6"):
+        loaded.signatures["decode"](ids=tf.constant([0, wrong]))
+
+
+def test_a_very_long_line_needs_no_memory_for_all_its_logits():
+    words = [f"w{number}" for number in range(10_000)]
+    model = LanguageModel(
+        len(words) + 2, DerivedCell(trained.GENOTYPE, DerivedOptions(units=4)), ModelOptions()
+    )
+    model.initialise(tf.constant([1, 2]))
+    vocabulary = Vocabulary((*words, "<unk>", "<eos>"))
+    signatures = serving.ServedModel(model, vocabulary, RULES["text"].graph).signatures()
+    signatures["score"](lines=tf.constant([" ".join(words[: 2 * serving.WINDOW])]))  # what any line needs
+    machine.reset_peak()
+    before = machine.peak_mb()
+    if before is None:
+        pytest.skip("this system does not say how much memory a process has had")
+    line = " ".join(words[k * 7 % len(words)] for k in range(LONG))
+    (nats,), (tokens,) = (signatures["score"](lines=tf.constant([line]))[name] for name in ("nats", "tokens"))
+    all_logits = LONG * len(words) * 4 / 1e6  # 800 MB
+    assert machine.peak_mb() - before < all_logits / 4
+    assert tokens == LONG
+    assert float(nats) / LONG == pytest.approx(np.log(len(words)), rel=0.05)
