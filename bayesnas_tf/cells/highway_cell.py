@@ -27,6 +27,7 @@ class HighwayCell(keras.layers.Layer):
         self._masks = masks.NO_MASKS
         self._read: dict = {}
         self._rounded: dict = {}
+        self._fixed = False
         self.matmul_dtype: products.MatmulDtype = "float32"
 
     def _kernel(self, name, shape):
@@ -50,6 +51,11 @@ class HighwayCell(keras.layers.Layer):
         finally:
             self._masks = masks.NO_MASKS
 
+    @property
+    def drawn(self) -> masks.CellMasks:
+        """The masks of the window under way."""
+        return self._masks
+
     @contextlib.contextmanager
     def read_once(self):
         """Within this context `value` gives tensors read at its start: a time loop saves none per step."""
@@ -64,10 +70,23 @@ class HighwayCell(keras.layers.Layer):
         finally:
             self._read, self._rounded = {}, {}
 
+    @contextlib.contextmanager
+    def fixed_kernels(self):
+        """Within this context kernels are constants: a backward pass for others does not pay for theirs.
+
+        A while loop computes the gradient of everything that its body reads, whoever wants it.
+        """
+        self._fixed = True
+        try:
+            yield
+        finally:
+            self._fixed = False
+
     def value(self, variable):
         """A weight of this cell as a tensor."""
         known = self._read.get(id(variable))
-        return tf.convert_to_tensor(variable) if known is None else known
+        value = tf.convert_to_tensor(variable) if known is None else known
+        return tf.stop_gradient(value) if self._fixed and "kernel" in variable.name else value
 
     def rounded(self, kernel):
         """The bfloat16 copy of a kernel of this cell, or None: see `products`."""

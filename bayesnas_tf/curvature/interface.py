@@ -18,13 +18,15 @@ import tensorflow as tf
 from absl import logging
 
 from bayesnas_tf.cells import masks
-from bayesnas_tf.curvature import exact, ggn, thesis
+from bayesnas_tf.curvature import exact, ggn, recursive, thesis
 from bayesnas_tf.curvature.window import WindowEstimate
 
-Estimator = Literal["ggn", "thesis", "exact"]
+Estimator = Literal["ggn", "recursive", "thesis", "exact"]
+Truncation = Literal["slots", "chunks"]
 
 ESTIMATORS: dict[str, Callable[..., WindowEstimate]] = {
     "ggn": ggn.estimate,
+    "recursive": recursive.estimate,
     "thesis": thesis.estimate,
     "exact": exact.estimate,
 }
@@ -38,8 +40,9 @@ class CurvatureOptions:
     estimator: Estimator = "ggn"
     windows: int = 16  # K fixed training windows
     probes: int = 2  # ggn: random cotangents per window
-    tau: int = 5  # thesis: horizon of the truncated BPTT, in time steps
-    d_term: bool = False  # thesis: the D that 4.16 and 4.20 leave out
+    tau: int = 5  # thesis, recursive: horizon in time steps; 0 (recursive alone): the whole window
+    truncation: Truncation = "chunks"  # recursive: cut every tau steps, or exactly, tau times the work
+    d_term: bool = False  # thesis: the D that 4.16 and 4.20 leave out; recursive: all second derivatives
 
     def __post_init__(self):
         """Refuse what no estimator can do."""
@@ -47,9 +50,14 @@ class CurvatureOptions:
             raise ValueError(
                 f"CurvatureOptions.estimator={self.estimator!r} must be one of {get_args(Estimator)}"
             )
-        for name in ("windows", "probes", "tau"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"CurvatureOptions.{name}={getattr(self, name)} must be at least 1")
+        if self.truncation not in get_args(Truncation):
+            raise ValueError(
+                f"CurvatureOptions.truncation={self.truncation!r} must be one of {get_args(Truncation)}"
+            )
+        whole = self.estimator == "recursive"
+        for name, least in {"windows": 1, "probes": 1, "tau": 0 if whole else 1}.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"CurvatureOptions.{name}={getattr(self, name)} must be at least {least}")
 
 
 class Estimate(NamedTuple):

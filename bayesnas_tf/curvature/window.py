@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from bayesnas_tf.cells import masks
+
 
 class WindowEstimate(NamedTuple):
     """h and gradient of the mean NLL of one window: `[E, O]`; `[E]` or None for zero-edge switches."""
@@ -31,3 +33,14 @@ def residual(probabilities, targets):
     rows = tf.range(tf.shape(targets)[0])
     at_target = tf.stack([rows, targets], axis=1)
     return tf.tensor_scatter_nd_sub(probabilities, at_target, tf.ones_like(targets, probabilities.dtype))
+
+
+def probe(probabilities, seed):
+    """√p ∘ ξ - p (√p · ξ): a cotangent `[N, V]` of the logits with covariance diag(p) - p pᵀ per token.
+
+    The Hessian of a token's NLL in its logits is that covariance, A Aᵀ with A = (I - p 1ᵀ) diag(√p), and
+    v = A ξ with random signs ξ.
+    """
+    signs = tf.random.stateless_uniform(tf.shape(probabilities), seed, 0, 2, tf.int32, alg=masks.ALGORITHM)
+    signed = tf.sqrt(probabilities) * tf.cast(2 * signs - 1, probabilities.dtype)
+    return signed - probabilities * tf.reduce_sum(signed, axis=1, keepdims=True)

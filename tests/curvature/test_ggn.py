@@ -5,8 +5,10 @@ import pytest
 import tensorflow as tf
 
 from bayesnas_tf.cells import masks
-from bayesnas_tf.curvature import ggn
+from bayesnas_tf.curvature import exact, ggn, window
 from bayesnas_tf.curvature.interface import CurvatureOptions
+from bayesnas_tf.curvature.lanes import Pair, Rule, shadow_of
+from bayesnas_tf.curvature.one_pass import Lanes, mean_nats, one_pass
 from tests.curvature.small import small_model, small_window
 from tests.references import cell as cell_reference
 from tests.references import curvature as reference
@@ -30,7 +32,7 @@ def estimates(model, count):
 def test_the_cotangents_have_the_covariance_of_the_softmax():
     random, draws = np.random.default_rng(0), 200_000
     p = random.dirichlet(np.ones(4))
-    v = ggn.probe(tf.constant(np.tile(p, (draws, 1))), masks.run_seed(1)).numpy()
+    v = window.probe(tf.constant(np.tile(p, (draws, 1))), masks.run_seed(1)).numpy()
     spread = np.std(v[:, :, np.newaxis] * v[:, np.newaxis], axis=0) / np.sqrt(draws)
     assert np.all(np.abs(v.T @ v / draws - (np.diag(p) - np.outer(p, p))) < 4.5 * spread + 1e-12)
     np.testing.assert_allclose(v.sum(axis=1), 0.0, atol=1e-12)
@@ -67,12 +69,53 @@ def test_several_probes_are_independent_and_averaged():
 
 def test_tokens_have_signs_of_their_own():
     p = tf.constant(np.full((64, 3), 1.0 / 3.0))
-    assert len(np.unique(ggn.probe(p, masks.run_seed(2)).numpy(), axis=0)) > 2
+    assert len(np.unique(window.probe(p, masks.run_seed(2)).numpy(), axis=0)) > 2
 
 
-def test_steps_have_signs_of_their_own():
+def begun(model, hidden, y, lanes, seed):
+    """What linear lanes begin with, `[L, B, T, U]`, at hidden states."""
+    with tf.GradientTape() as tape:
+        shadow = shadow_of(hidden, lanes.number)
+        tape.watch(shadow)
+        loss = mean_nats(model, Pair(hidden, shadow), y, lanes, seed)
+    return tape.gradient(loss, shadow)
+
+
+def test_steps_examples_and_probes_have_signs_of_their_own():
     model = small_model()
     _, y, _ = small_window()
-    hidden = tf.zeros([*y.shape, model.cell.units], tf.float64)  # the same probabilities at every step
-    probe = ggn.cotangents(model, hidden, y, masks.run_seed(4), 1)[0].numpy()
-    assert not np.allclose(probe[:, 0], probe[:, 1])
+    hidden = tf.zeros([*y.shape, model.cell.units], tf.float64)  # the same probabilities everywhere
+    lanes = begun(model, hidden, y, Lanes(Rule(False), 2), masks.run_seed(4)).numpy()
+    for one, other in ((lanes[:, :, 0], lanes[:, :, 1]), (lanes[:, 0], lanes[:, 1]), (lanes[0], lanes[1])):
+        assert not np.allclose(one, other)
+
+
+@pytest.mark.parametrize("sharing", ["node", "edge", "edge_op"])
+@pytest.mark.parametrize("norm", ["none", "batch", "layer", "mean"])
+def test_a_linear_lane_is_pulled_back_as_a_gradient_is(norm, sharing):
+    model = small_model(norm=norm, weight_sharing=sharing, zero_edge_switch=norm == "mean")
+    (x, y, state), lanes, seed = small_window(), Lanes(Rule(False), 3), masks.run_seed(6)
+    found = one_pass(model, x, y, state, lanes, seed).lanes
+    scalars = window.scalar_variables(model)
+    with tf.GradientTape(persistent=True) as tape:
+        hidden = model.hidden(x, state)
+    for number, cotangent in enumerate(begun(model, hidden, y, lanes, seed)):
+        expected = tape.gradient(hidden, scalars, output_gradients=cotangent)
+        for lane, wanted in zip(found, expected, strict=True):
+            np.testing.assert_allclose(lane[number], wanted, rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("norm", ["mean", "layer"])
+def test_squares_by_sequence_need_fewer_probes_than_squares_of_the_batch(norm):
+    model = small_model(norm=norm)
+    x, y, state = small_window()
+    oracle = exact.ggn_diagonal(model, x, y, state)[0].numpy()
+    errors = {}
+    for per_sequence in (False, True):
+        lanes = Lanes(Rule(False, per_sequence=per_sequence), 400)
+        (lane,) = one_pass(model, x, y, state, lanes, masks.run_seed(7)).lanes
+        squares = np.square(lane)
+        squares = squares.sum(axis=1) if per_sequence else squares
+        assert np.abs(squares.mean(axis=0) / oracle - 1.0).max() < 0.6
+        errors[per_sequence] = np.mean(squares.var(axis=0) / oracle**2)
+    assert errors[True] < 0.95 * errors[False]  # of three sequences; more sequences, more gain

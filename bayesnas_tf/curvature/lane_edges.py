@@ -1,0 +1,120 @@
+"""The mixed edges into one node as an operation on pairs: the part of a supernet that has the scalars."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from bayesnas_tf.cells.highway import ordered_sum
+from bayesnas_tf.curvature.lanes import Pair, Rule, shadow_of, with_fresh
+from bayesnas_tf.space.primitives import OPS
+
+
+class _Edges(NamedTuple):
+    """Pieces of all edges into one node, each `[j, B, U]`; lists have one entry per operation."""
+
+    x: tf.Tensor
+    w: list  # [j, 1, 1]
+    c: list  # σ(g), the same entry four times where operations share their gate
+    a: list
+    t: list  # o(a)
+
+    @classmethod
+    def of(cls, x, pre, w):
+        """From predecessors `[j, B, U]`, pre-activations `[(O,) j, B, 2U]` and scalars `[j, O]`."""
+        each = tf.unstack(pre) if pre.shape.rank == 4 else [pre] * len(OPS)
+        halves = [tf.split(part, 2, axis=-1) for part in each]
+        c = [tf.sigmoid(gate) for gate, _ in halves]
+        a = [candidate for _, candidate in halves]
+        columns = [w[:, o, tf.newaxis, tf.newaxis] for o in range(len(OPS))]
+        return cls(x, columns, c, a, [op.f(part) for op, part in zip(OPS, a, strict=True)])
+
+    def outputs(self):
+        """u_ij^o."""
+        return [self.x + c * (t - self.x) for c, t in zip(self.c, self.t, strict=True)]
+
+
+def mixed_sum(rule: Rule, stacked: Pair, pre: Pair, w: Pair) -> Pair:
+    """(M2, M3) Σ_i Σ_o w_ij^o (x_i + σ(g) (o(a) - x_i)) into one node, before its norm.
+
+    Args:
+      rule: of the backward pass.
+      stacked: predecessors `[j, B, U]`, their shadow `[L, j, B, U]`.
+      pre: `[j, B, 2U]`, or `[O, j, B, 2U]` where each operation has its own kernel.
+      w: scalars of these edges `[j, O]`, their shadow `[L, j, O]`, or `[L, B, j, O]` per sequence.
+    """
+    shared = pre.value.shape.rank == 3
+
+    @tf.custom_gradient
+    def run(x, x_shadow, pre, pre_shadow, w, w_shadow):
+        del pre_shadow, w_shadow
+        edges = _Edges.of(x, pre, w)
+
+        def gradient(g, s):
+            if rule.diagonal:
+                ones = _linear(edges, shared, g[tf.newaxis])
+                hs = _diagonal(rule, edges, shared, g, s)
+            else:
+                both = _linear(edges, shared, tf.concat([g[tf.newaxis], s], axis=0))
+                ones, hs = [part[:1] for part in both], [part[1:] for part in both]
+            of_w = tf.reduce_sum(ones[2], axis=1)[0]
+            of_w_shadow = hs[2] if rule.per_sequence else tf.reduce_sum(hs[2], axis=1)
+            return ones[0][0], hs[0], ones[1][0], hs[1], of_w, of_w_shadow
+
+        terms = [wo * u for wo, u in zip(edges.w, edges.outputs(), strict=True)]
+        y = tf.reduce_sum(ordered_sum(terms), axis=0)
+        return (y, shadow_of(y, x_shadow.shape[0])), gradient
+
+    return Pair(*run(*stacked, *pre, *w))
+
+
+def _joined(parts: list, shared: bool):
+    """Cotangents per operation, `[L, j, B, U]` each: their sum, or stacked on axis 1."""
+    return ordered_sum(parts) if shared else tf.stack(parts, axis=1)
+
+
+def _per_example(upstream, values: list):
+    """Σ_U upstream ∘ value of each operation: `[L, j, B, U]` -> `[L, B, j, O]`."""
+    sums = [tf.reduce_sum(upstream * value, axis=-1) for value in values]
+    return tf.transpose(tf.stack(sums, axis=-1), [0, 2, 1, 3])
+
+
+def _linear(edges: _Edges, shared: bool, upstream) -> list:
+    """Cotangents of x, pre and w (`[L, B, j, O]`) from those of the node, `[L, B, U]`."""
+    up = upstream[:, tf.newaxis]
+    if shared:
+        c, x = edges.c[0], edges.x
+        opened = c * up
+        mixture = ordered_sum(w * t for w, t in zip(edges.w, edges.t, strict=True))
+        slope = ordered_sum(w * op.d1(a) for w, op, a in zip(edges.w, OPS, edges.a, strict=True))
+        total = ordered_sum(edges.w)
+        of_pre = tf.concat([(mixture - total * x) * (1.0 - c) * opened, slope * opened], axis=-1)
+        return [total * (up - opened), of_pre, _per_example(up, edges.outputs())]
+    of_x, of_gate, of_a = [], [], []
+    for op, w, c, a, t in zip(OPS, edges.w, edges.c, edges.a, edges.t, strict=True):
+        opened = w * c * up
+        of_x.append(w * up - opened)
+        of_gate.append((1.0 - c) * (t - edges.x) * opened)
+        of_a.append(op.d1(a) * opened)
+    of_pre = tf.concat([tf.stack(of_gate, axis=1), tf.stack(of_a, axis=1)], axis=-1)
+    return [ordered_sum(of_x), of_pre, _per_example(up, edges.outputs())]
+
+
+def _diagonal(rule: Rule, edges: _Edges, shared: bool, g, s) -> list:
+    """Diagonal Hessians of x, pre and w (`[L, B, j, O]`) from that of the node `[L, B, U]`, and ∂L/∂node."""
+    h, x = s[:, tf.newaxis], edges.x
+    of_x, of_gate, of_a, fresh_gate, fresh_a = [], [], [], [], []
+    for op, w, c, a, t in zip(OPS, edges.w, edges.c, edges.a, edges.t, strict=True):
+        opening, slope = c * (1.0 - c) * (t - x), c * op.d1(a)
+        weighted = tf.square(w) * h
+        of_x.append(tf.square(1.0 - c) * weighted)
+        of_gate.append(tf.square(opening) * weighted)
+        of_a.append(tf.square(slope) * weighted)
+        if rule.d_terms:
+            fresh_gate.append(((1.0 - 2.0 * c) * opening * w * g)[tf.newaxis])
+            fresh_a.append((c * op.d2(a) * w * g)[tf.newaxis])
+    of_pre = tf.concat([_joined(of_gate, shared), _joined(of_a, shared)], axis=-1)
+    if rule.d_terms:
+        fresh = tf.concat([_joined(fresh_gate, shared), _joined(fresh_a, shared)], axis=-1)
+        of_pre = with_fresh(of_pre, fresh[0])
+    squares = [tf.square(u) for u in edges.outputs()]
+    return [ordered_sum(of_x), of_pre, _per_example(h, squares)]

@@ -1,0 +1,22 @@
+"""The complete diagonal recursion through every elementary operation of the cell, in one backward pass.
+
+p (1 - p) at the logits (4.13), then the rules of `lanes` down to the scalars. Off-diagonal terms are dropped
+at every operation, which is why it is an approximation even without truncation.
+"""
+
+import tensorflow as tf
+
+from bayesnas_tf.curvature.lanes import Rule
+from bayesnas_tf.curvature.one_pass import Lanes, one_pass
+from bayesnas_tf.curvature.window import WindowEstimate, assemble
+
+
+def estimate(model, x, y, state, seed, options) -> WindowEstimate:
+    """h with horizon `options.tau` (0: the whole window), in slots or chunks; see `interface`."""
+    rule, tau = Rule(diagonal=True, d_terms=options.d_term), options.tau
+    if tau and options.truncation == "slots":
+        lanes = Lanes(rule, tau, slots=True)
+    else:
+        lanes = Lanes(rule, 1, chunk=tau)
+    result = one_pass(model, x, y, state, lanes, seed)
+    return assemble([tf.reduce_sum(lane, axis=0) for lane in result.lanes], result.gradient, result.state)
