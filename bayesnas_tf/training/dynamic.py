@@ -63,7 +63,7 @@ def factors(rms: list, options: DynamicOptions) -> Factors:
 
 
 def adapted(weight, gradient, start, rate, pull):
-    """θ + pull ⊙ (θ_0 - θ) - rate ⊙ g, with θ_0 the trained weights (their equation 6)."""
+    """θ + pull ⊙ (θ_0 - θ) - rate ⊙ g, with θ_0 the trained weights (the rule of the authors' code)."""
     return weight + pull * (start - weight) - rate * gradient
 
 
