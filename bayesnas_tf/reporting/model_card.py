@@ -10,24 +10,44 @@ from bayesnas_tf.space.genotype import Genotype
 
 FILE = "MODEL_CARD.md"
 
-# corpus -> what it is, under which terms it comes
+
+class Text(NamedTuple):
+    """What a model learned from."""
+
+    what: str
+    terms: str
+    licence: dict[str, str]  # the same, as the metadata of model hubs say it
+    language: str | None = "en"
+
+
 CORPORA = {
-    "ptb": (
+    "ptb": Text(
         "Penn Treebank, Wall Street Journal text as preprocessed by Mikolov et al.: 10,000 words, lower "
         "case, numbers as N",
         "licensed by the Linguistic Data Consortium (LDC99T42); the text may not be passed on",
+        {"license": "other", "license_name": "ldc-user-agreement"},
     ),
-    "wikitext2": ("WikiText-2, verified articles of the English Wikipedia", "CC BY-SA 3.0"),
-    "sotu": (
+    "wikitext2": Text(
+        "WikiText-2, verified articles of the English Wikipedia",
+        "CC BY-SA 3.0",
+        {"license": "cc-by-sa-3.0"},
+    ),
+    "sotu": Text(
         "Addresses of presidents of the United States of America, lower case, numbers as N",
         "public domain",
+        {"license": "other", "license_name": "public-domain"},
     ),
-    "text": ("A text of whoever trained this model", "not known to this program: ask whoever trained it"),
+    "text": Text(
+        "A text of whoever trained this model",
+        "not known to this program: ask whoever trained it",
+        {"license": "unknown"},
+        language=None,
+    ),
 }
 
 LIMITS = (
-    "It knows the words of its vocabulary alone. Every other word is `<unk>`, where the vocabulary has it, "
-    "and perplexities of texts with many of them are low for that reason.",
+    "It knows the words of its vocabulary alone. Every other word is read as `<unk>`, and perplexities of "
+    "texts with many of them are low for that reason. Where the vocabulary has no `<unk>`, it is an error.",
     "It repeats what its corpus says, with the corpus' opinions and errors, and it has no notion of truth.",
     "Perplexities compare only within one corpus, vocabulary and tokenisation. Those above are static: no "
     "dynamic evaluation, no cache, no softmax temperature.",
@@ -51,32 +71,40 @@ class Facts(NamedTuple):
 
 
 def siblings(run: Path) -> list[dict[str, Any]]:
-    """Summaries of the ended runs beside `run` that differ from it in the seed alone; its own too."""
-    own = _identity(run)
-    found = []
-    for folder in sorted(path for path in run.resolve().parent.iterdir() if path.is_dir()):
+    """Summaries of the ended runs beside `run` that differ from it in the seed alone, one for each seed.
+
+    Its own is among them, and stands for its seed.
+    """
+    own, found = _identity(run), {}
+    others = (path for path in run.resolve().parent.iterdir() if path.is_dir())
+    for folder in [*sorted(others), run]:
         try:
             summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
             if _identity(folder) == own:
-                found.append(summary)
-        except (OSError, ValueError, IndexError):
+                found[summary["seed"]] = summary
+        except (OSError, ValueError, KeyError):
             continue  # no ended run
-    return sorted(found, key=lambda summary: summary.get("seed", 0))
+    return [found[seed] for seed in sorted(found)]
 
 
 def _identity(run: Path) -> tuple:
-    """Configuration and cell of a run, its seed left out."""
+    """Configuration, cell and corpus of a run, its seed left out."""
     text = (run / "config.gin").read_text(encoding="utf-8")
     genotype = Genotype.load(run / "genotype.json")
-    return text.partition("\n")[2], genotype.nodes, genotype.output
+    pins = run / "pins.json"
+    corpus = pins.read_text(encoding="utf-8") if pins.is_file() else None
+    return text.partition("\n")[2], genotype.nodes, genotype.output, corpus
 
 
 def card(facts: Facts) -> str:
     """The card as Markdown."""
-    what, terms = CORPORA[facts.corpus]
+    text = CORPORA[facts.corpus]
     sections = {
         "Results": _results(facts),
-        "Data": f"{what}. Terms: {terms}. Vocabulary: {facts.vocabulary:,} tokens. {facts.tokenisation}",
+        "Data": (
+            f"{text.what}. Terms of this text: {text.terms}. Within them, whoever publishes the model "
+            f"chooses its licence.\n\nVocabulary: {facts.vocabulary:,} tokens. {facts.tokenisation}"
+        ),
         "Model": (
             f"One recurrent cell of {facts.units} units between a tied embedding and softmax, "
             f"{facts.parameters:,} parameters. Cell: `{facts.genotype}` ({_origin(facts.genotype)})."
@@ -91,10 +119,40 @@ def card(facts: Facts) -> str:
 
 
 def _header(facts: Facts) -> str:
-    """Metadata for model hubs."""
-    tags = ["language-model", "neural-architecture-search", "recurrent", "bayesnas"]
-    lines = ["library_name: tensorflow", f"tags: [{', '.join(tags)}]", f"datasets: [{facts.corpus}]"]
-    return "\n".join(["---", *lines, "metrics: [perplexity]", "---", ""])
+    """`metadata` as YAML, of which JSON is a part."""
+    lines = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in metadata(facts).items()]
+    return "\n".join(["---", *lines, "---", ""])
+
+
+def metadata(facts: Facts) -> dict[str, Any]:
+    """What model hubs read, by their names."""
+    text = CORPORA[facts.corpus]
+    told = {
+        "library_name": "tensorflow",
+        "language": text.language,
+        **text.licence,
+        "tags": ["language-model", "neural-architecture-search", "recurrent", "bayesnas"],
+        "datasets": [facts.corpus],
+        "metrics": ["perplexity"],
+        "model-index": _index(facts),
+    }
+    return {name: value for name, value in told.items() if value}
+
+
+def _index(facts: Facts) -> list[dict[str, Any]]:
+    """The measured perplexities, as the results of one model."""
+    summary, corpus = facts.summary or {}, facts.corpus
+    values = {split: summary.get(f"{split}_ppl") for split in ("valid", "test")}
+    results = [
+        {
+            "task": {"type": "text-generation"},
+            "dataset": {"name": corpus, "type": corpus, "split": split},
+            "metrics": [{"type": "perplexity", "value": round(value, 2)}],
+        }
+        for split, value in values.items()
+        if value is not None
+    ]
+    return [{"name": facts.genotype.name, "results": results}] if results else []
 
 
 def _results(facts: Facts) -> str:
@@ -131,7 +189,9 @@ def over_seeds(summaries: list[dict[str, Any]]) -> str:
         listed = ", ".join(f"{value:.2f}" for value in values)
         parts.append(f"{split} {statistics.mean(values):.2f} ± {statistics.stdev(values):.2f} ({listed})")
     seeds = ", ".join(str(summary["seed"]) for summary in summaries)
-    return f"Over {len(summaries)} seeds ({seeds}), same configuration: {'; '.join(parts)}."
+    makers = {str(summary.get("made_by", {}).get("commit")) for summary in summaries}
+    commits = f" They come from different commits: {', '.join(sorted(makers))}." if len(makers) > 1 else ""
+    return f"Over {len(summaries)} seeds ({seeds}), same configuration: {'; '.join(parts)}.{commits}"
 
 
 def _origin(genotype: Genotype) -> str:
@@ -149,8 +209,8 @@ def _made(facts: Facts) -> str:
         "Averaged from epoch": summary.get("asgd_epoch"),
         "Seed": summary.get("seed"),
         "Training seconds": round(summary["seconds"]["train"]) if "seconds" in summary else None,
-        **{name.replace("_", " "): value for name, value in summary.get("made_by", {}).items()},
-        "exported with": ", ".join(f"{name} {exporter[name]}" for name in ("bayesnas_tf", "tensorflow")),
+        **summary.get("made_by", {}),
+        "Exported with": ", ".join(f"{name} {exporter[name]}" for name in ("bayesnas_tf", "tensorflow")),
     }
     return "\n".join(f"- {name}: {value}" for name, value in told.items() if value is not None)
 
@@ -162,7 +222,7 @@ def _settings(configuration: str) -> str:
 
 
 def _use() -> str:
-    """How to load it."""
+    """How to load it, from the folder that holds it."""
     return """```python
 import tensorflow as tf
 

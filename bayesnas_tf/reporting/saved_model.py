@@ -59,10 +59,16 @@ def facts_of(
         vocabulary=model.vocabulary,
         units=settings.cell.units,
         parameters=model.count_params(),
-        configuration=(directory / "config.gin").read_text(encoding="utf-8"),
+        configuration=read_configuration(directory),
         summary=json.loads(summary.read_text(encoding="utf-8")) if summary.is_file() else None,
         seeds=model_card.siblings(directory),
     )
+
+
+def read_configuration(directory: Path) -> str:
+    """All that a run set, defaults included where it recorded them."""
+    files = [directory / name for name in ("operative_config.gin", "config.gin")]
+    return next(file for file in files if file.is_file()).read_text(encoding="utf-8")
 
 
 def about(facts: model_card.Facts) -> str:

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import typing
 
@@ -58,7 +59,20 @@ def test_a_card_tells_what_the_model_is_where_it_comes_from_and_what_it_cannot()
     ):
         assert part in card, part
     assert "None" not in card
-    assert card.startswith("---\nlibrary_name: tensorflow\n")
+    assert '\nlicense: "other"\n' in card
+
+
+def test_the_header_is_what_model_hubs_read():
+    _, header, rest = model_card.card(FACTS).split("---\n", 2)
+    told = {name: json.loads(value) for name, value in re.findall("^(\\S+): (.*)$", header, re.MULTILINE)}
+    assert told == model_card.metadata(FACTS)
+    (index,) = told["model-index"]
+    assert [result["dataset"]["split"] for result in index["results"]] == ["valid", "test"]
+    assert index["results"][0]["metrics"] == [{"type": "perplexity", "value": 80.12}]
+    assert rest.startswith("\n# small on ptb\n")
+    unknown = model_card.metadata(FACTS._replace(corpus="text", summary=None))
+    assert not {"model-index", "language"} & set(unknown)
+    assert unknown["license"] == "unknown"
 
 
 def test_seeds_have_mean_and_deviation():
@@ -68,13 +82,15 @@ def test_seeds_have_mean_and_deviation():
         "Over 3 seeds (0, 1, 2), same configuration: "
         "valid 81.00 ± 1.00 (80.00, 81.00, 82.00); test 78.00 ± 0.00 (78.00, 78.00, 78.00)."
     )
+    summaries[1] = {**summaries[1], "made_by": {"commit": "def5678"}}
+    assert model_card.over_seeds(summaries) == f"{told} They come from different commits: abc1234, def5678."
 
 
 def test_a_training_that_has_not_ended_is_not_given_numbers():
     card = model_card.card(FACTS._replace(summary=None, seeds=[]))
     assert "had not ended" in card
     assert "| valid |" not in card
-    assert "- exported with: bayesnas_tf " in card
+    assert "- Exported with: bayesnas_tf " in card
     assert "header" not in card
 
 
@@ -109,6 +125,11 @@ def test_siblings_differ_in_the_seed_alone(runs):
     (runs / "running" / "summary.json").unlink()
     other(runs, "broken", 6)
     (runs / "broken" / "summary.json").write_text("{")
+    other(runs, "another_text", 7)
+    (runs / "another_text" / "pins.json").write_text('{"corpus": "another"}')
+    other(runs, "again", 2)
+    other(runs, "no_cell", 8)
+    (runs / "no_cell" / "genotype.json").write_text("{}")
     (runs / "elsewhere").mkdir()
     assert "lr = 6.0" in (runs / "changed" / "config.gin").read_text()
     assert [summary["seed"] for summary in model_card.siblings(runs / "run")] == [0, 2, 5]
@@ -120,3 +141,15 @@ def test_export_writes_the_card_beside_the_graph(exported):
     assert f"| {summary['valid_ppl']:.2f} |" in card
     assert f"{summary['parameters']:,} parameters" in card
     assert "WeightOptions.lr = 5.0" in card
+    assert "WeightOptions.clip = 0.25" in card  # a default
+    assert f"- machine: {summary['made_by']['machine']}" in card
+
+
+def test_a_training_that_has_not_ended_exports_its_best_weights(exported, tmp_path):
+    ignored = shutil.ignore_patterns("summary.json", "operative_config.gin", "saved_model", "tb")
+    shutil.copytree(exported / "run", tmp_path / "run", ignore=ignored)
+    assert trained.export(tmp_path) == 0
+    card = (tmp_path / "run" / "saved_model" / model_card.FILE).read_text()
+    assert "had not ended" in card
+    assert "WeightOptions.lr = 5.0" in card
+    assert "WeightOptions.clip" not in card
