@@ -58,13 +58,15 @@ def _size(summary: dict[str, Any]) -> tuple[str, str]:
 
 def _perplexity(summary: dict[str, Any]) -> tuple[str, str]:
     """Perplexities; those of a search are the supernet's, not the cell's."""
-    parts = [
-        f"{split} {summary[f'{split}_ppl']:.2f}" for split in ("valid", "test") if f"{split}_ppl" in summary
-    ]
-    dynamic = summary.get("dynamic", {})
-    parts += [f"{split} {dynamic[f'{split}_ppl']:.2f} dynamic" for split in ("valid", "test") if dynamic]
+    parts = _splits(summary, "") + _splits(summary.get("dynamic", {}), " dynamic")
     owner = " (of the supernet)" if parts and summary.get("kind") == "search" else ""
     return "perplexity", ", ".join(parts) + owner
+
+
+def _splits(measured: dict[str, Any], kind: str) -> list[str]:
+    """`valid 60.00` and `test 58.25`; null is what a summary has for a number that is not finite."""
+    found = {split: measured[f"{split}_ppl"] for split in ("valid", "test") if f"{split}_ppl" in measured}
+    return [f"{split} {'not finite' if ppl is None else f'{ppl:.2f}'}{kind}" for split, ppl in found.items()]
 
 
 def _training(summary: dict[str, Any]) -> tuple[str, str]:

@@ -178,6 +178,13 @@ def test_summary_lines_of_an_evaluation():
     ]
 
 
+def test_perplexities_that_are_not_finite_and_dynamic_ones_have_their_words():
+    dynamic = {"valid_ppl": 55.5, "test_ppl": 54.0}
+    summary = {"kind": "evaluate", "valid_ppl": None, "test_ppl": 60.0, "dynamic": dynamic}
+    line = "perplexity valid not finite, test 60.00, valid 55.50 dynamic, test 54.00 dynamic"
+    assert line in summary_lines(summary)
+
+
 def test_a_training_that_was_averaged_or_went_back_says_so():
     summary = {"kind": "evaluate", "baseline": "lstm", "epochs": 1, "asgd_epoch": 5, "rollbacks": 2}
     assert summary_lines(summary)[-1] == (

@@ -1,0 +1,173 @@
+"""What tools/curvature_study measures: estimators against both oracles at one point of a trained supernet."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from bayesnas_tf import config
+from bayesnas_tf.bayes.health import spearman
+from bayesnas_tf.cells import masks
+from bayesnas_tf.curvature import exact
+from bayesnas_tf.curvature.interface import ESTIMATORS, CurvatureOptions
+from bayesnas_tf.data import batching, corpora
+from bayesnas_tf.models import losses
+from bayesnas_tf.training import compile as compiling
+from bayesnas_tf.training.search_loop import fixed_windows
+from bayesnas_tf.training.search_settings import SearchProblem, SearchSettings, build
+from bayesnas_tf.training.train_loop import MASK_SEED
+
+
+class Preset(NamedTuple):
+    """Size of a study."""
+
+    units: int
+    nodes: int
+    bptt: int
+    batch: int
+    vocabulary: int
+    tokens: int  # of the training split, one epoch of which is trained
+    norms: tuple[str, ...]
+    repeats: int  # of each timing
+
+
+PRESETS = {
+    "small": Preset(16, 4, 12, 16, 500, 40_000, ("batch", "mean"), 3),
+    "full": Preset(32, 8, 35, 16, 2_000, 200_000, ("batch", "layer", "mean"), 5),
+}
+
+# One probe of `ggn` is a pass of its own here, so that their number can be anything.
+ROWS = (
+    *({"estimator": "ggn", "probes": probes} for probes in (1, 4, 16, 64)),
+    {"estimator": "recursive", "tau": 0},
+    {"estimator": "recursive", "tau": 0, "d_term": True},
+    {"estimator": "recursive", "tau": 5, "truncation": "chunks"},
+    {"estimator": "recursive", "tau": 5, "truncation": "slots"},
+    {"estimator": "thesis", "tau": 5},
+    {"estimator": "thesis", "tau": 5, "d_term": True},
+)
+
+
+class Point(NamedTuple):
+    """A trained supernet, the window at which it is measured, and the truth there."""
+
+    norm: str
+    problem: SearchProblem
+    x: tf.Tensor
+    y: tf.Tensor
+    state: tf.Tensor
+    ggn: np.ndarray  # [E, O], exact
+    hessian: np.ndarray
+
+
+def settings_of(preset: Preset, norm: str) -> SearchSettings:
+    """The search of quickstart.gin at the preset's size; rates that train each norm."""
+    import gin
+
+    values = {
+        "CorpusOptions.limit_tokens": preset.tokens,
+        "CorpusOptions.vocabulary_size": preset.vocabulary,
+        "CellOptions.units": preset.units,
+        "CellOptions.nodes": preset.nodes,
+        "CellOptions.norm": repr(norm),
+        "WindowOptions.bptt": preset.bptt,
+        "WindowOptions.batch_size": preset.batch,
+        "WeightOptions.lr": 20.0 if norm == "mean" else 5.0,
+        "LR_W": 0.2,
+    }
+    config.parse(["quickstart.gin"], [f"{name}={value}" for name, value in values.items()])
+    return gin.get_configurable("search")()
+
+
+def trained(preset: Preset, norm: str, data_dir: Path, seed: int) -> Point:
+    """One epoch of training, then both oracles on the first window of the training split."""
+    settings = settings_of(preset, norm)
+    problem = build(settings, corpora.load(settings.corpus, data_dir), seed)
+    lr = tf.constant(settings.weights.lr, problem.model.embedding.dtype)
+
+    def train(x, y, length, number):
+        problem.step(x, y, length, lr, masks.fold(problem.seed, MASK_SEED, number))
+
+    compiled = compiling.window_function(train, preset.batch, False)
+    plan = batching.plan(problem.train_rows.shape[1], preset.bptt, (seed, 1))
+    for number, window in enumerate(batching.windows(problem.train_rows, plan, 1)):
+        compiled(window.x, window.y, window.length, tf.constant(number))
+    ((x, y),) = fixed_windows(problem.train_rows, preset.bptt, 1)
+    model, state = problem.model, problem.model.zero_state(preset.batch)
+    ggn = tf.function(lambda: exact.ggn_diagonal(model, x, y, state)[0])()
+    hessian = tf.function(lambda: exact.estimate(model, x, y, state, None, None).h)()
+    return Point(norm, problem, x, y, state, ggn.numpy(), hessian.numpy())
+
+
+def estimator(point: Point, row: dict[str, Any]) -> Callable[[int], np.ndarray]:
+    """A compiled estimate `[E, O]` as a function of a number that seeds it."""
+    options = CurvatureOptions(**{**row, "probes": 1})
+    arguments = (point.problem.model, point.x, point.y, point.state)
+
+    @tf.function
+    def run(seed):
+        return ESTIMATORS[row["estimator"]](*arguments, seed, options).h
+
+    return lambda number: run(masks.fold(point.problem.seed, 99, number)).numpy()
+
+
+def plain(point: Point) -> Callable[[int], None]:
+    """What a training step computes: loss and gradient of every weight."""
+    model = point.problem.model
+    variables = model.trainable_variables
+
+    @tf.function
+    def run():
+        with tf.GradientTape() as tape:
+            hidden = model.hidden(point.x, point.state)
+            loss = tf.reduce_mean(losses.token_nats(model.decode(hidden), point.y))
+        return [tf.reduce_sum(tf.convert_to_tensor(g)) for g in tape.gradient(loss, variables)]
+
+    return lambda _: [part.numpy() for part in run()]
+
+
+def seconds_of(functions: list[Callable], repeats: int) -> list[float]:
+    """Median seconds of each, in turns, after a first call that compiles."""
+    for function in functions:
+        function(0)
+    times: list[list[float]] = [[] for _ in functions]
+    for number in range(repeats):
+        for function, own in zip(functions, times, strict=True):
+            started = time.perf_counter()
+            function(number)
+            own.append(time.perf_counter() - started)
+    return [statistics.median(own) for own in times]
+
+
+def study(preset: Preset, data_dir: Path, seed: int) -> Iterator[dict[str, Any]]:
+    """One entry of fidelity.json after the other."""
+    for norm in preset.norms:
+        point = trained(preset, norm, data_dir, seed)
+        functions = [estimator(point, row) for row in ROWS]
+        step, *costs = seconds_of([plain(point), *functions], preset.repeats)
+        for row, function, cost in zip(ROWS, functions, costs, strict=True):
+            probes = row.get("probes")
+            h = np.mean([function(number) for number in range(probes or 1)], axis=0)
+            yield entry(point, row, h, cost * (probes or 1) / step)
+
+
+def entry(point: Point, row: dict[str, Any], h: np.ndarray, cost: float) -> dict[str, Any]:
+    """How near an estimate is to the truth; `tau` 0 is the whole window."""
+    return {
+        "estimator": row["estimator"],
+        "norm": point.norm,
+        "tau": row.get("tau"),
+        "truncation": row.get("truncation"),
+        "d_term": row.get("d_term", False),
+        "probes": row.get("probes"),
+        "spearman_ggn": spearman(h.ravel(), point.ggn.ravel()),
+        "spearman_exact": spearman(h.ravel(), point.hessian.ravel()),
+        "median_ratio": float(np.median(h / np.maximum(point.ggn, np.finfo(np.float32).tiny))),
+        "negative_share": float(np.mean(h < 0.0)),
+        "negative_share_of_exact": float(np.mean(point.hessian < 0.0)),
+        "cost_steps": cost,
+    }
