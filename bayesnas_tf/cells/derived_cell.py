@@ -38,9 +38,14 @@ class DerivedOptions:
 class DerivedCell(HighwayCell):
     """x_j = s + σ(g) (op(a) - s) with [g, a] = (s ⊙ m_h) W_j and s the value of node j's source; no norm.
 
-    A Keras RNN cell for `keras.layers.RNN` in any model: inputs `[B, K]` of any size K, one state `[B, U]`,
-    and the new state as output. Dropout masks come from `models.LanguageModel`, which draws them once per
-    window; in a model of your own leave both rates at 0 and put `keras.layers.Dropout` around the RNN.
+    A Keras RNN cell for `keras.layers.RNN` in any model. Dropout masks come from `models.LanguageModel`,
+    which draws them once per window; in a model of your own leave both rates at 0 and put
+    `keras.layers.Dropout` around the RNN.
+
+    Shapes, with batch B, time steps T, input size K (any) and U = `options.units`:
+      cell(x_t, [h]): x_t `[B, K]` and h_{t-1} `[B, U]` -> h_t `[B, U]` and `[h_t]`.
+      keras.layers.RNN(cell): `[B, T, K]` -> `[B, U]`; `[B, T, U]` with return_sequences.
+      Weights: `kernel` `[K, 2U]`, `recurrent_kernel` `[U, 2U]`, and `[U, k 2U]` per source of k nodes.
 
     The kernels W_j of the nodes with one source are one weight, `source_kernel_i` of shape `[U, k 2U]`: side
     by side in the order of the nodes, so that each source costs one matrix product per time step and nothing
@@ -48,7 +53,7 @@ class DerivedCell(HighwayCell):
     """
 
     def __init__(self, genotype: Genotype, options: DerivedOptions | None = None, **kwargs):
-        """`options` None means `DerivedOptions()`; `kwargs` go to `keras.layers.Layer`."""
+        """`options` None means `DerivedOptions()`, 850 units; `kwargs` go to `keras.layers.Layer`."""
         options = options or DerivedOptions()
         super().__init__(options.units, options.init_range, **kwargs)
         self.genotype, self.options = genotype, options

@@ -146,18 +146,27 @@ def test_impossible_options_are_refused_by_name(name, value):
         DerivedOptions(**{name: value})
 
 
-def test_in_a_model_of_ones_own_the_cell_has_defaults_and_compiles():
-    model = keras.Sequential(
-        [keras.layers.Input((T, 3)), keras.layers.RNN(DerivedCell(known.named("DARTS_V2")))]
-    )
-    assert model.output_shape == (None, 850)
-    cell = DerivedCell(known.named("DARTS_V2"), DerivedOptions(units=U))
-    small = keras.Sequential([keras.layers.Input((T, 3)), keras.layers.RNN(cell), keras.layers.Dense(1)])
-    small.compile("sgd", "mse", jit_compile=True)
+def test_options_have_defaults():
+    rnn = keras.layers.RNN(DerivedCell(known.named("DARTS_V2")))
+    assert keras.Sequential([keras.layers.Input((T, 3)), rnn]).output_shape == (None, 850)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_functional_model_trains_the_cell_and_is_loaded_with_equal_outputs(jit_compile, tmp_path):
+    cells = [DerivedCell(known.named(name), DerivedOptions(units=U)) for name in ("DARTS_V2", "DARTS_V1")]
+    inputs = keras.Input((None, 3))
+    hidden = keras.layers.Bidirectional(keras.layers.RNN(cells[0], return_sequences=True))(inputs)
+    outputs = keras.layers.Dense(1)(keras.layers.RNN(cells[1])(keras.layers.Masking()(hidden)))
+    model = keras.Model(inputs, outputs)
+    model.compile("adam", "mse", jit_compile=jit_compile)
     x = np.random.default_rng(6).normal(size=(16, T, 3)).astype(np.float32)
-    before = cell.kernel.numpy()
-    small.fit(x, x[:, 0, :1], epochs=2, verbose=0)
-    assert not np.array_equal(before, cell.kernel.numpy())
+    before = [weight.numpy() for weight in model.trainable_variables]
+    model.fit(x, x[:, 0, :1], epochs=2, verbose=0)
+    for old, new in zip(before, model.trainable_variables, strict=True):
+        assert not np.array_equal(old, new)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(again.predict(x, verbose=0), model.predict(x, verbose=0), rtol=1e-6)
 
 
 def test_dropout_that_nobody_draws_is_refused_in_training_alone():
