@@ -47,9 +47,9 @@ def mixed_sum(rule: Rule, stacked: Pair, pre: Pair, w: Pair) -> Pair:
     @tf.custom_gradient
     def run(x, x_shadow, pre, pre_shadow, w, w_shadow):
         del pre_shadow, w_shadow
-        edges = _Edges.of(x, pre, w)
 
         def gradient(g, s):
+            edges = _Edges.of(x, pre, w)  # again: a time loop would keep them for every step
             if rule.diagonal:
                 ones = _linear(edges, shared, g[tf.newaxis])
                 hs = _diagonal(rule, edges, shared, g, s)
@@ -60,7 +60,8 @@ def mixed_sum(rule: Rule, stacked: Pair, pre: Pair, w: Pair) -> Pair:
             of_w_shadow = hs[2] if rule.per_sequence else tf.reduce_sum(hs[2], axis=1)
             return ones[0][0], hs[0], ones[1][0], hs[1], of_w, of_w_shadow
 
-        terms = [wo * u for wo, u in zip(edges.w, edges.outputs(), strict=True)]
+        edges = _Edges.of(x, pre, w)
+        terms = [column * u for column, u in zip(edges.w, edges.outputs(), strict=True)]
         y = tf.reduce_sum(ordered_sum(terms), axis=0)
         return (y, shadow_of(y, x_shadow.shape[0])), gradient
 

@@ -102,10 +102,13 @@ def gated(rule: Rule, x: Pair, pre: Pair) -> Pair:
     @tf.custom_gradient
     def run(x, x_shadow, pre, pre_shadow):
         del pre_shadow
-        gate, a = tf.split(pre, 2, axis=-1)
-        c, t = tf.sigmoid(gate), tf.tanh(a)
+
+        def parts():
+            gate, a = tf.split(pre, 2, axis=-1)
+            return tf.sigmoid(gate), tf.tanh(a)
 
         def gradient(g, s):
+            c, t = parts()  # again: a time loop would keep them for every step
             slope = c * (1.0 - tf.square(t))
             opening = c * (1.0 - c) * (t - x)
             if not rule.diagonal:
@@ -120,6 +123,7 @@ def gated(rule: Rule, x: Pair, pre: Pair) -> Pair:
             of_pre = tf.concat([opening * g, slope * g], axis=-1)
             return (1.0 - c) * g, tf.square(1.0 - c) * s, of_pre, tf.concat([of_gate, of_a], axis=-1)
 
+        c, t = parts()
         y = x + c * (t - x)
         return (y, shadow_of(y, x_shadow.shape[0])), gradient
 
@@ -141,14 +145,15 @@ def normalise(rule: Rule, x: Pair, norm: norms.Norm, terms: int) -> Pair:
     @tf.custom_gradient
     def run(x, x_shadow):
         mean = lambda v: tf.reduce_mean(v, axis=axis, keepdims=True)  # noqa: E731
-        centred = x - mean(x)
-        inverse = tf.math.rsqrt(mean(tf.square(centred)) + norms.EPSILON)
-        y = centred * inverse
 
-        def pulled(g):
-            return (g - mean(g) - y * mean(g * y)) * inverse
+        def parts():
+            centred = x - mean(x)
+            inverse = tf.math.rsqrt(mean(tf.square(centred)) + norms.EPSILON)
+            return centred * inverse, inverse
 
         def gradient(g, s):
+            y, inverse = parts()
+            pulled = lambda g: (g - mean(g) - y * mean(g * y)) * inverse  # noqa: E731
             if not rule.diagonal:
                 both = pulled(tf.concat([g[tf.newaxis], s], axis=0))
                 return both[0], both[1:]
@@ -159,6 +164,7 @@ def normalise(rule: Rule, x: Pair, norm: norms.Norm, terms: int) -> Pair:
             others = mean(s) + 2.0 * y * mean(s * y) + tf.square(y) * mean(s * tf.square(y))
             return pulled(g), (own + others / count) * tf.square(inverse)
 
+        y, _ = parts()
         return (y, shadow_of(y, x_shadow.shape[0])), gradient
 
     return Pair(*run(*x))

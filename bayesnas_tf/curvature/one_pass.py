@@ -176,33 +176,55 @@ def mean_nats(model, hidden: Pair, y, lanes: Lanes, seed, model_masks=NO_MASKS):
     """Mean nats per token; backward, what lanes begin with, at `hidden` `[B, T, U]`.
 
     Linear lanes: one probe each (see `window.probe`), through the decoder, over √N for N tokens. Diagonal
-    lanes: p (1 - p) / N through the squared decoder, into lane 0.
+    lanes: p (1 - p) / N through the squared decoder, into lane 0. One time step after the other: arrays over
+    the vocabulary are `[B, V]`, never `[B T, V]`, and are computed again backward.
     """
-    rule, size = lanes.rule, tf.size(y)
+    rule, tokens = lanes.rule, tf.cast(tf.size(y), hidden.value.dtype)
+    masked = hidden if model_masks.outputs is None else scaled(rule, hidden, model_masks.outputs)
+    targets = tf.transpose(y)
 
     @tf.custom_gradient
     def run(hidden, shadow, embedding, bias):
-        flat = tf.reshape(hidden, [-1, hidden.shape[-1]])
-        logits = tf.nn.bias_add(tf.matmul(flat, embedding, transpose_b=True), bias)
-        targets = tf.reshape(y, [-1])
-        nats = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=logits)
-        tokens = tf.cast(size, hidden.dtype)
+        by_time = tf.transpose(hidden, [1, 0, 2])
+
+        def logits_of(h):
+            return tf.nn.bias_add(tf.matmul(h, embedding, transpose_b=True), bias)
+
+        def nats_of(step):
+            h, target = step
+            return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=target, logits=logits_of(h))
 
         def gradient(g):
-            p = tf.nn.softmax(logits)
-            of_logits = residual(p, targets) * (g / tokens)
-            if rule.diagonal:
-                fresh = tf.matmul(p * (1.0 - p) / tokens, tf.square(embedding))
-                parts = [fresh, *[tf.zeros_like(fresh)] * (lanes.number - 1)]
-            else:
-                drawn = [probe(p, masks.fold(seed, number)) for number in range(lanes.number)]
-                parts = [tf.matmul(v, embedding) * tf.math.rsqrt(tokens) for v in drawn]
-            of_shadow = tf.reshape(tf.stack(parts), tf.shape(shadow))
-            of_hidden = tf.reshape(tf.matmul(of_logits, embedding), tf.shape(hidden))
-            of_embedding = tf.matmul(of_logits, flat, transpose_a=True)
-            return of_hidden, of_shadow, of_embedding, tf.reduce_sum(of_logits, axis=0)
+            def back(t, of_embedding, of_bias, of_hidden):
+                h, p = by_time[t], tf.nn.softmax(logits_of(by_time[t]))
+                of_logits = residual(p, targets[t]) * (g / tokens)
+                first = [tf.matmul(of_logits, embedding), *_begun(p, embedding, lanes, tokens, seed, t)]
+                return (
+                    t + 1,
+                    of_embedding + tf.matmul(of_logits, h, transpose_a=True),
+                    of_bias + tf.reduce_sum(of_logits, axis=0),
+                    of_hidden.write(t, tf.stack(first)),
+                )
 
+            steps = tf.shape(by_time)[0]
+            written = tf.TensorArray(hidden.dtype, size=steps)
+            start = (tf.constant(0), tf.zeros_like(embedding), tf.zeros_like(bias), written)
+            _, of_embedding, of_bias, written = tf.while_loop(
+                lambda t, *_: t < steps, back, start, maximum_iterations=steps, parallel_iterations=1
+            )
+            of_hidden = tf.transpose(written.stack(), [1, 2, 0, 3])
+            return of_hidden[0], tf.ensure_shape(of_hidden[1:], shadow.shape), of_embedding, of_bias
+
+        nats = tf.map_fn(nats_of, (by_time, targets), parallel_iterations=1, fn_output_signature=hidden.dtype)
         return tf.reduce_mean(nats), gradient
 
-    masked = hidden if model_masks.outputs is None else scaled(rule, hidden, model_masks.outputs)
     return run(*masked, tf.convert_to_tensor(model.embedding), tf.convert_to_tensor(model.decoder_bias))
+
+
+def _begun(p, embedding, lanes: Lanes, tokens, seed, t) -> list:
+    """What each lane begins with at the hidden states of one time step, `[B, U]`, from p `[B, V]`."""
+    if lanes.rule.diagonal:
+        fresh = tf.matmul(p * (1.0 - p) / tokens, tf.square(embedding))
+        return [fresh, *[tf.zeros_like(fresh)] * (lanes.number - 1)]
+    drawn = [probe(p, masks.fold(seed, number, t)) for number in range(lanes.number)]
+    return [tf.matmul(v, embedding) * tf.math.rsqrt(tokens) for v in drawn]
