@@ -7,7 +7,7 @@ import tensorflow as tf
 from bayesnas_tf.cells import masks
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.curvature import exact, one_pass, recursive
-from bayesnas_tf.curvature.interface import CurvatureOptions
+from bayesnas_tf.curvature.interface import ESTIMATORS, CurvatureOptions
 from bayesnas_tf.curvature.lanes import Rule
 from bayesnas_tf.models import losses
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
@@ -128,3 +128,13 @@ def one_path():
         weight.assign(tf.fill(weight.shape, tf.constant(0.7, tf.float64)))
     model.embedding.assign([[1.3], [0.0]])
     return model
+
+
+@pytest.mark.parametrize(("name", "norm"), [("ggn", "mean"), ("recursive", "batch")])
+def test_xla_equals_the_graph_in_float32(name, norm):
+    model = small_model("float32", norm=norm, scale=0.3)
+    x, y, state = small_window("float32")
+    options = CurvatureOptions(name, tau=2, d_term=True)
+    run = lambda: ESTIMATORS[name](model, x, y, state, SEED, options)[:2]  # noqa: E731
+    for graph, xla in zip(tf.function(run)(), tf.function(run, jit_compile=True)(), strict=True):
+        np.testing.assert_allclose(xla, graph, rtol=0.0, atol=1e-6 * np.abs(graph).max())
