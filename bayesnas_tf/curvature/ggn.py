@@ -6,19 +6,39 @@ estimate of the diagonal. With batch norm the examples are coupled, and the squa
 batch; otherwise each sequence has its own square, which needs fewer probes for the same error.
 """
 
+import math
+
+import numpy as np
 import tensorflow as tf
 
 from bayesnas_tf.curvature.lanes import Rule
 from bayesnas_tf.curvature.one_pass import Lanes, one_pass
 from bayesnas_tf.curvature.window import WindowEstimate, assemble
 
+MOST_PROBES = 64
+
 
 def estimate(model, x, y, state, seed, options) -> WindowEstimate:
     """Mean over `options.probes` probes of Σ (Σ_tokens vᵀ ∂z/∂w)² / N; see `interface` for the arguments."""
     rule = Rule(diagonal=False, per_sequence=model.cell.options.norm != "batch")
     result = one_pass(model, x, y, state, Lanes(rule, options.probes), seed)
-    squares = [
-        tf.reduce_sum(tf.square(lane), axis=1) if rule.per_sequence else tf.square(lane)
-        for lane in result.lanes
-    ]
-    return assemble([tf.reduce_mean(square, axis=0) for square in squares], result.gradient, result.state)
+    squares = [tf.square(lane) for lane in result.lanes]
+    if rule.per_sequence:
+        squares = [tf.reduce_sum(square, axis=1) for square in squares]
+    h = [tf.reduce_mean(square, axis=0) for square in squares]
+    found = assemble(h, result.gradient, result.state)
+    if options.probes == 1:
+        return found
+    spread = tf.reduce_sum(tf.math.squared_difference(squares[0], h[0]), axis=0)
+    return found._replace(variance=spread / (options.probes * (options.probes - 1)))
+
+
+def probes_needed(h: np.ndarray, variance: np.ndarray, options) -> int:
+    """Probes per window for a median relative standard error of `options.target_error` over all windows.
+
+    From one window's h `[E, O]` and its variance with `options.probes` probes; at least those, at most
+    MOST_PROBES. The error falls as the root of probes times windows.
+    """
+    error = float(np.median(np.sqrt(variance) / np.maximum(h, np.finfo(np.float32).tiny)))
+    needed = options.probes * (error / options.target_error) ** 2 / options.windows
+    return min(max(math.ceil(needed), options.probes), MOST_PROBES)

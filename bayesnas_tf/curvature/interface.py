@@ -9,8 +9,10 @@ and the norm uses the window's own statistics.
 """
 
 import dataclasses
+import itertools
+import math
 from collections.abc import Callable, Iterable
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import gin
 import numpy as np
@@ -40,6 +42,7 @@ class CurvatureOptions:
     estimator: Estimator = "ggn"
     windows: int = 16  # K fixed training windows
     probes: int = 2  # ggn: random cotangents per window
+    target_error: float = 0.0  # ggn: > 0: as many probes as this relative standard error of h needs, or more
     tau: int = 5  # thesis, recursive: horizon in time steps; 0 (recursive alone): the whole window
     truncation: Truncation = "chunks"  # recursive: cut every tau steps, or exactly, tau times the work
     d_term: bool = False  # thesis: the D that 4.16 and 4.20 leave out; recursive: all second derivatives
@@ -58,6 +61,11 @@ class CurvatureOptions:
         for name, least in {"windows": 1, "probes": 1, "tau": 0 if whole else 1}.items():
             if getattr(self, name) < least:
                 raise ValueError(f"CurvatureOptions.{name}={getattr(self, name)} must be at least {least}")
+        if not 0.0 <= self.target_error < math.inf or (self.target_error and self.probes < 2):
+            raise ValueError(
+                f"CurvatureOptions.target_error={self.target_error} must be at least 0 and finite, and "
+                "needs at least 2 probes, whose spread tells the error"
+            )
 
 
 class Estimate(NamedTuple):
@@ -67,6 +75,12 @@ class Estimate(NamedTuple):
     gradient: np.ndarray
     h_zero: np.ndarray | None
     gradient_zero: np.ndarray | None
+    variance: np.ndarray | None = None  # [K, E, O], of h over draws of the probes
+    probes: int = 1  # per window, that were used
+
+    def standard_error(self) -> np.ndarray | None:
+        """Of the mean of h over the windows, `[E, O]`, from the probes alone: the windows count as given."""
+        return None if self.variance is None else np.sqrt(self.variance.sum(axis=0)) / len(self.variance)
 
 
 def diagonal(
@@ -92,6 +106,16 @@ def diagonal(
       ValueError: there are no windows, or they differ in shape.
     """
     estimator = ESTIMATORS[options.estimator]
+    if options.target_error and options.estimator == "ggn":
+        windows = iter(windows)
+        first = next(windows, None)
+        if first is not None:
+            windows = itertools.chain([first], windows)
+            pilot = tf.function(
+                lambda: estimator(model, *first, state, seed, options), jit_compile=jit_compile
+            )()
+            needed = ggn.probes_needed(pilot.h.numpy(), pilot.variance.numpy(), options)
+            options = dataclasses.replace(options, probes=needed)
 
     @tf.function(jit_compile=jit_compile)
     def one_window(x, y, state, seed):
@@ -107,7 +131,8 @@ def diagonal(
             )
         estimate = one_window(x, y, state, masks.fold(seed, k))
         state = estimate.state
-        rows.append([None if part is None else part.numpy().astype(np.float64) for part in estimate[:4]])
+        parts = (*estimate[:4], estimate.variance)
+        rows.append([None if part is None else part.numpy().astype(np.float64) for part in parts])
     if not rows:
         raise ValueError(
             "no window to take the curvature of: the split is shorter than one window. Lower bptt or batch"
@@ -119,6 +144,6 @@ def diagonal(
             len(rows),
             options.windows,
         )
-    h, gradient, h_zero, gradient_zero = zip(*rows, strict=True)
-    both = None if h_zero[0] is None else (np.stack(h_zero), np.stack(gradient_zero))
-    return Estimate(np.stack(h), np.stack(gradient), *(both or (None, None)))
+    stacked: list[Any] = [None if part[0] is None else np.stack(part) for part in zip(*rows, strict=True)]
+    h, gradient, h_zero, gradient_zero, variance = stacked
+    return Estimate(h, gradient, h_zero, gradient_zero, variance, options.probes)

@@ -15,6 +15,7 @@ class WindowEstimate(NamedTuple):
     h_zero: tf.Tensor | None
     gradient_zero: tf.Tensor | None
     state: tf.Tensor  # [B, U], after the window
+    variance: tf.Tensor | None = None  # [E, O], of h over draws of the probes; None where nothing is drawn
 
 
 def scalar_variables(model) -> list:

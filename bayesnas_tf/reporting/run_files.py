@@ -73,7 +73,8 @@ def write_posterior(path: Path, record: UpdateRecord) -> None:
     """Append one update to posterior.npz, in place of a later or equal one that a killed run left.
 
     w h c omega s gamma pruned, each [updates, E, O]; edges [E, 2] (source, target); ops [O]; kappa. Beside
-    them, of the last update: `h_windows` [K, E, O] and `gradient` [E, O] of the mean loss.
+    them, of the last update: `h_windows` [K, E, O], `h_standard_error` [E, O] where h is drawn by probes, and
+    `gradient` [E, O] of the mean loss.
     """
     rows: dict[str, Any] = {name: np.asarray(getattr(record, name))[np.newaxis] for name in POSTERIOR_ARRAYS}
     if path.exists() and record.epoch > 1:
@@ -81,7 +82,8 @@ def write_posterior(path: Path, record: UpdateRecord) -> None:
             for name in POSTERIOR_ARRAYS:
                 rows[name] = np.concatenate([stored[name][: record.epoch - 1], rows[name]])
     rows |= {"edges": topology.edges(topology.node_count(len(record.w))), "ops": primitives.OP_NAMES}
-    last = {"kappa": record.kappa, "h_windows": record.h_windows, "gradient": record.gradient}
+    names = ("kappa", "h_windows", "h_standard_error", "gradient")
+    last = {name: getattr(record, name) for name in names}
     rows |= {name: value for name, value in last.items() if value is not None}
     temporary = path.with_name(".posterior.npz")
     np.savez(temporary, **rows)

@@ -56,7 +56,7 @@ class Decider:
 
     def windows(self) -> np.ndarray:
         """What was estimated per probe window, `[K, 3, E, O]`: h, gradient, h of the switches (or 0)."""
-        h, gradient, h_zero, _ = self.estimate
+        h, gradient, h_zero = self.estimate[:3]
         of_switches = np.zeros_like(h[..., 0]) if h_zero is None else h_zero
         return np.stack([h, gradient, np.broadcast_to(of_switches[..., np.newaxis], h.shape)], axis=1)
 
@@ -135,12 +135,22 @@ class Decider:
             train_nats=situation.train_nats,
             valid_nats=situation.valid_nats,
             unigram_nats=self.problem.corpus.unigram_nats("valid"),
-            health={**self.health(situation, context, genotype), "clipped": posterior.clipped},
+            health={
+                **self.health(situation, context, genotype),
+                "clipped": posterior.clipped,
+                "h_error": self.relative_error(),
+            },
             kappa=self.kappa,
             h_windows=self.estimate.h,
+            h_standard_error=self.estimate.standard_error(),
             gradient=np.mean(self.estimate.gradient, axis=0),
         )
         return Decision(record, posterior, collapse)
+
+    def relative_error(self) -> float | None:
+        """Median standard error of h, from its probes, over h; None where nothing is drawn."""
+        error, h = self.estimate.standard_error(), np.mean(self.estimate.h, axis=0)
+        return None if error is None else float(np.median(error / np.maximum(h, np.finfo(np.float32).tiny)))
 
     def provenance(self, situation: Situation) -> dict[str, Any]:
         """Where a genotype comes from."""

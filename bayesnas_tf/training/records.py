@@ -67,6 +67,7 @@ class UpdateRecord(NamedTuple):
     health: dict[str, Any]
     kappa: float = math.nan  # factor from h to the curvature that the update used
     h_windows: np.ndarray | None = None  # [K, E, O], one estimate per probe window
+    h_standard_error: np.ndarray | None = None  # [E, O], of h over draws of the probes
     gradient: np.ndarray | None = None  # [E, O], of the mean loss at the probe windows
 
 

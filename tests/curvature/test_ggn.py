@@ -119,3 +119,25 @@ def test_squares_by_sequence_need_fewer_probes_than_squares_of_the_batch(norm):
         assert np.abs(squares.mean(axis=0) / oracle - 1.0).max() < 0.6
         errors[per_sequence] = np.mean(squares.var(axis=0) / oracle**2)
     assert errors[True] < 0.95 * errors[False]  # of three sequences; more sequences, more gain
+
+
+def test_the_standard_error_is_the_spread_of_repeated_estimates():
+    model, (x, y, state) = small_model(norm="mean"), small_window()
+    options = CurvatureOptions(probes=8)
+    run = tf.function(lambda seed: ggn.estimate(model, x, y, state, seed, options))
+    found = [run(masks.fold(masks.run_seed(5), number)) for number in range(300)]
+    spread = np.var([estimate.h for estimate in found], axis=0, ddof=1)
+    told = np.mean([estimate.variance for estimate in found], axis=0)
+    np.testing.assert_allclose(told, spread, rtol=0.4)
+    assert ggn.estimate(model, x, y, state, masks.run_seed(5), ONE_PROBE).variance is None
+
+
+@pytest.mark.parametrize(
+    ("target", "windows", "probes"),
+    # with 2 probes the error of one window is .5: (.5 / target)² · 2 probes, shared by the windows
+    [(0.1, 1, 50), (0.1, 10, 5), (0.5, 1, 2), (9.0, 1, 2), (0.01, 1, ggn.MOST_PROBES)],
+)
+def test_probes_follow_from_the_error_that_is_wanted(target, windows, probes):
+    h = np.full((3, 4), 2.0)
+    options = CurvatureOptions(probes=2, windows=windows, target_error=target)
+    assert ggn.probes_needed(h, (0.5 * h) ** 2, options) == probes

@@ -67,7 +67,7 @@ def test_a_float32_window_is_traced_once_and_agrees_with_eager_float64(name, jit
     small = small_model("float32", **form)
     actual = diagonal(small, "float32", 3, jit_compile, estimator=name, d_term=True)
     assert traces == [name]
-    for got, want in zip(actual, zip(*rows, strict=True), strict=True):
+    for got, want in zip(actual[:4], zip(*rows, strict=True), strict=True):
         assert got.dtype == np.float64
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5 * np.abs(want).max())
 
@@ -101,6 +101,29 @@ def test_fewer_windows_than_asked_for_are_said(windows, warnings, caplog):
     diagonal(small_model(), windows=windows, of=2, estimator="ggn", probes=1)
     assert len(caplog.messages) == warnings
     assert all("over 1 windows, not over CurvatureOptions.windows = 2" in text for text in caplog.messages)
+
+
+def test_a_wanted_error_is_met_by_more_probes_and_told():
+    model = small_model(norm="mean")
+    few = diagonal(model, windows=2, of=2, estimator="ggn", probes=2)
+    many = diagonal(model, windows=2, of=2, estimator="ggn", probes=2, target_error=0.25)
+    assert (few.probes, diagonal(model, estimator="thesis").standard_error()) == (2, None)
+    assert 2 < many.probes < 64
+    error = np.median(many.standard_error() / many.h.mean(axis=0))
+    assert 0.1 < error < 0.45  # the pilot that chose the number is an estimate itself
+    assert error < np.median(few.standard_error() / few.h.mean(axis=0))
+
+
+def test_the_standard_error_is_that_of_the_mean_over_windows():
+    variance = np.array([np.full((3, 4), 4.0), np.full((3, 4), 12.0)])
+    estimate = interface.Estimate(variance, variance, None, None, variance, 2)
+    np.testing.assert_allclose(estimate.standard_error(), 2.0)  # √(4 + 12) / 2
+
+
+@pytest.mark.parametrize("wrong", [{"target_error": -0.1}, {"target_error": 0.1, "probes": 1}])
+def test_an_error_that_cannot_be_told_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"CurvatureOptions\.target_error="):
+        CurvatureOptions(**wrong)
 
 
 def test_no_window_and_windows_of_two_shapes_are_refused():
