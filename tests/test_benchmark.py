@@ -114,7 +114,7 @@ def test_the_command_prints_and_writes_its_numbers(command, capsys, tmp_path):
     settings = [f"--gin_param={setting}" for setting in TINY]
     assert command([*settings, f"--vocabulary={VOCABULARY}", "--steps=2", "--graph", f"--json={file}"]) == 0
     printed, written = capsys.readouterr().out, json.loads(file.read_text())
-    assert set(written) == {"search_step", "hessian", "machine"}
+    assert set(written) == {"search_step", "hessian", "one_pass", "machine"}
     for text in ("load average", "graph without XLA", "tokens/s", "share of that rate", "peak memory, MB"):
         assert text in printed
     step, hessian = written["search_step"], written["hessian"]
@@ -123,6 +123,8 @@ def test_the_command_prints_and_writes_its_numbers(command, capsys, tmp_path):
     assert step["sgemm_share"] == pytest.approx(step["step_gflops"] / step["machine_gflops"])
     assert step["tokens_per_second"] == pytest.approx(3 * 4 / step["seconds"])
     assert hessian["windows"] == 2
+    assert written["one_pass"]["seconds"] > 0.0
+    assert min(written["one_pass"][f"{name}_steps"] for name in ("ggn", "recursive")) > 0.5
     assert hessian["share_of_epoch"] == pytest.approx(hessian["seconds"] / (415 * step["seconds"]))
 
 

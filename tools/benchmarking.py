@@ -5,6 +5,7 @@ of numbers. Seconds are wall-clock medians, memory is that of this process (host
 compile time is what the first call takes beyond a later one.
 """
 
+import functools
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -16,10 +17,13 @@ import tensorflow as tf
 
 from bayesnas_tf.cells import masks
 from bayesnas_tf.curvature import interface as curvature
+from bayesnas_tf.curvature import one_pass as one_pass_form
+from bayesnas_tf.curvature.lanes import Rule
 from bayesnas_tf.data import batching
 from bayesnas_tf.data.corpora import Corpus, CorpusOptions
 from bayesnas_tf.data.vocabulary import Vocabulary
 from bayesnas_tf.errors import UserError
+from bayesnas_tf.models import losses
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training.search_loop import HESSIAN_SEED, fixed_windows
 from bayesnas_tf.training.search_settings import SearchProblem, SearchSettings, build
@@ -189,10 +193,53 @@ def hessian(bench: Bench, rounds: int, entries: dict[str, Any]) -> HessianSpeed:
     )
 
 
+class OnePassSpeed(NamedTuple):
+    """Gradients of all weights of one window, alone and with curvature in the same backward pass."""
+
+    seconds: float  # the gradient alone
+    ggn_steps: float  # with one linear lane, in units of that
+    recursive_steps: float  # with one diagonal lane
+    peak_mb: float | None
+
+
+def one_pass(bench: Bench, rounds: int, entries: dict[str, Any]) -> OnePassSpeed:
+    """Time the three in turns."""
+    problem, windows = bench.problem, bench.settings.windows
+    ((x, y),) = fixed_windows(problem.train_rows, windows.bptt, 1)
+    model, state = problem.model, problem.model.zero_state(windows.batch_size)
+    weights = model.trainable_variables
+
+    def gradients(rule: Rule | None):
+        lanes = one_pass_form.Lanes(rule or Rule(False), 1)
+        beside = one_pass_form.shadows(lanes, model.cell, windows.batch_size) if rule else []
+        with tf.GradientTape() as tape:
+            tape.watch(beside)
+            if rule:
+                loss, _ = one_pass_form.forward(model, x, y, state, lanes, beside, problem.seed)
+            else:
+                loss = tf.reduce_mean(losses.token_nats(model.decode(model.hidden(x, state)), y))
+        found = tape.gradient(loss, [*weights, *beside])
+        return [tf.reduce_sum(tf.convert_to_tensor(part)) for part in found]
+
+    rules = (None, Rule(False), Rule(True))
+    compiled = [tf.function(functools.partial(gradients, rule), jit_compile=bench.xla) for rule in rules]
+    reset_peak()
+    times: list[list[float]] = [[] for _ in compiled]
+    for number in range(rounds + 1):
+        for function, own in zip(compiled, times, strict=True):
+            started = time.perf_counter()
+            [part.numpy() for part in function()]
+            if number:  # the first call compiles
+                own.append(time.perf_counter() - started)
+    plain, ggn, recursive = (statistics.median(own) for own in times)
+    return OnePassSpeed(plain, ggn / plain, recursive / plain, peak_mb())
+
+
 # In order: an entry may use those before it.
 MEASURES: dict[str, Callable[[Bench, int, dict[str, Any]], Any]] = {
     "search_step": search_step,
     "hessian": hessian,
+    "one_pass": one_pass,
 }
 
 
