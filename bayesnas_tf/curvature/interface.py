@@ -107,15 +107,7 @@ def diagonal(
     """
     estimator = ESTIMATORS[options.estimator]
     if options.target_error and options.estimator == "ggn":
-        windows = iter(windows)
-        first = next(windows, None)
-        if first is not None:
-            windows = itertools.chain([first], windows)
-            pilot = tf.function(
-                lambda: estimator(model, *first, state, seed, options), jit_compile=jit_compile
-            )()
-            needed = ggn.probes_needed(pilot.h.numpy(), pilot.variance.numpy(), options)
-            options = dataclasses.replace(options, probes=needed)
+        options, windows = _enough_probes(model, iter(windows), state, options, seed)
 
     @tf.function(jit_compile=jit_compile)
     def one_window(x, y, state, seed):
@@ -137,13 +129,29 @@ def diagonal(
         raise ValueError(
             "no window to take the curvature of: the split is shorter than one window. Lower bptt or batch"
         )
-    if len(rows) < options.windows:
-        logging.warning(
-            "h is the mean over %d windows, not over CurvatureOptions.windows = %d: the split holds no more. "
-            "Lower bptt or batch, or ask for fewer windows",
-            len(rows),
-            options.windows,
-        )
+    _warn_of_few(len(rows), options.windows)
     stacked: list[Any] = [None if part[0] is None else np.stack(part) for part in zip(*rows, strict=True)]
     h, gradient, h_zero, gradient_zero, variance = stacked
     return Estimate(h, gradient, h_zero, gradient_zero, variance, options.probes)
+
+
+def _enough_probes(model, windows, state, options: CurvatureOptions, seed):
+    """Options with as many probes as the first window says are needed, and all windows again."""
+    first = next(windows, None)
+    if first is None:
+        return options, windows
+    x, y = first
+    pilot = tf.function(lambda: ggn.estimate(model, x, y, state, seed, options))()
+    needed = ggn.probes_needed(pilot.h.numpy(), pilot.variance.numpy(), options)
+    return dataclasses.replace(options, probes=needed), itertools.chain([first], windows)
+
+
+def _warn_of_few(found: int, wanted: int) -> None:
+    """Say that the split holds fewer windows than asked for."""
+    if found < wanted:
+        logging.warning(
+            "h is the mean over %d windows, not over CurvatureOptions.windows = %d: the split holds no more. "
+            "Lower bptt or batch, or ask for fewer windows",
+            found,
+            wanted,
+        )

@@ -195,30 +195,36 @@ def mean_nats(model, hidden: Pair, y, lanes: Lanes, seed, model_masks=NO_MASKS):
             return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=target, logits=logits_of(h))
 
         def gradient(g):
-            def back(t, of_embedding, of_bias, of_hidden):
+            def of_step(t):
                 h, p = by_time[t], tf.nn.softmax(logits_of(by_time[t]))
                 of_logits = residual(p, targets[t]) * (g / tokens)
-                first = [tf.matmul(of_logits, embedding), *_begun(p, embedding, lanes, tokens, seed, t)]
-                return (
-                    t + 1,
-                    of_embedding + tf.matmul(of_logits, h, transpose_a=True),
-                    of_bias + tf.reduce_sum(of_logits, axis=0),
-                    of_hidden.write(t, tf.stack(first)),
-                )
+                begun = _begun(p, embedding, lanes, tokens, seed, t)
+                of_embedding = tf.matmul(of_logits, h, transpose_a=True)
+                of_hidden = tf.stack([tf.matmul(of_logits, embedding), *begun])
+                return of_hidden, of_embedding, tf.reduce_sum(of_logits, axis=0)
 
-            steps = tf.shape(by_time)[0]
-            written = tf.TensorArray(hidden.dtype, size=steps)
-            start = (tf.constant(0), tf.zeros_like(embedding), tf.zeros_like(bias), written)
-            _, of_embedding, of_bias, written = tf.while_loop(
-                lambda t, *_: t < steps, back, start, maximum_iterations=steps, parallel_iterations=1
-            )
-            of_hidden = tf.transpose(written.stack(), [1, 2, 0, 3])
-            return of_hidden[0], tf.ensure_shape(of_hidden[1:], shadow.shape), of_embedding, of_bias
+            of_hidden, *of_decoder = _over_time(of_step, tf.shape(by_time)[0], embedding, bias)
+            return of_hidden[0], tf.ensure_shape(of_hidden[1:], shadow.shape), *of_decoder
 
         nats = tf.map_fn(nats_of, (by_time, targets), parallel_iterations=1, fn_output_signature=hidden.dtype)
         return tf.reduce_mean(nats), gradient
 
     return run(*masked, tf.convert_to_tensor(model.embedding), tf.convert_to_tensor(model.decoder_bias))
+
+
+def _over_time(of_step, steps, embedding, bias):
+    """Of `of_step`: `[L, B, U]` of each step as `[L, B, T, U]`, and the sums of the others over time."""
+    written = tf.TensorArray(embedding.dtype, size=steps)
+
+    def body(t, written, of_embedding, of_bias):
+        of_hidden, more, of_words = of_step(t)
+        return t + 1, written.write(t, of_hidden), of_embedding + more, of_bias + of_words
+
+    start = (tf.constant(0), written, tf.zeros_like(embedding), tf.zeros_like(bias))
+    _, written, of_embedding, of_bias = tf.while_loop(
+        lambda t, *_: t < steps, body, start, maximum_iterations=steps, parallel_iterations=1
+    )
+    return tf.transpose(written.stack(), [1, 2, 0, 3]), of_embedding, of_bias
 
 
 def _begun(p, embedding, lanes: Lanes, tokens, seed, t) -> list:
