@@ -140,10 +140,9 @@ def test_published_corpora_have_their_own_vocabulary():
 
 
 def test_peak_memory_is_that_since_the_reset():
-    machine.reset_peak()
+    if not machine.reset_peak():
+        pytest.skip("this system cannot forget a process's peak memory (Linux can)")
     before = machine.peak_mb()
-    if before is None:
-        pytest.skip("this system does not report it")
     block = bytearray(50_000_000)
     assert len(block) == 50_000_000
     assert machine.peak_mb() > before + 40

@@ -193,7 +193,6 @@ def test_a_misspelt_file_is_reported_before_tensorflow_loads(python):
 
 @pytest.mark.slow
 def test_the_wheel_brings_its_gin_files(root, tmp_path):
-    pytest.importorskip("setuptools", reason="the wheel is built with the setuptools of this environment")
     source = tmp_path / "source"
     for name in ("bayesnas_tf", "gin"):
         shutil.copytree(root / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))

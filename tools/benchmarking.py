@@ -211,7 +211,7 @@ def one_pass(bench: Bench, rounds: int, entries: dict[str, Any]) -> OnePassSpeed
 
     def gradients(rule: Rule | None):
         lanes = one_pass_form.Lanes(rule or Rule(False), 1)
-        beside = one_pass_form.shadows(lanes, model.cell, windows.batch_size) if rule else []
+        beside = one_pass_form.shadows(lanes, model, windows.batch_size) if rule else []
         with tf.GradientTape() as tape:
             tape.watch(beside)
             if rule:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import gin
 import numpy as np
 import tensorflow as tf
 
@@ -66,8 +67,6 @@ class Point(NamedTuple):
 
 def settings_of(preset: Preset, norm: str) -> SearchSettings:
     """The search of quickstart.gin at the preset's size; rates that train each norm."""
-    import gin
-
     values = {
         "CorpusOptions.limit_tokens": preset.tokens,
         "CorpusOptions.vocabulary_size": preset.vocabulary,

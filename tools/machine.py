@@ -16,12 +16,13 @@ def facts() -> dict[str, Any]:
     }
 
 
-def reset_peak() -> None:
-    """Forget the largest memory so far, where the system can (Linux)."""
+def reset_peak() -> bool:
+    """Forget the largest memory so far, where the system can (Linux), and say whether it could."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
-        return  # the peak is then that of the whole process so far
+        return False  # the peak is then that of the whole process so far
+    return True
 
 
 def peak_mb() -> float | None:

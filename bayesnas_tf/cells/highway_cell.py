@@ -82,6 +82,11 @@ class HighwayCell(keras.layers.Layer):
         finally:
             self._fixed = False
 
+    @property
+    def fixed(self) -> bool:
+        """Whether kernels are constants at present."""
+        return self._fixed
+
     def value(self, variable):
         """A weight of this cell as a tensor."""
         known = self._read.get(id(variable))
@@ -173,20 +178,27 @@ class ProjectedRNN(keras.layers.RNN):
 
 def time_loop(step, inputs, state):
     """h_t = step(x_t, h_{t-1}) over inputs `[B, T, K]` from state `[B, U]`; all h_t, `[B, T, U]`."""
+    (outputs,) = scan_time(lambda t, x, h: (step(x, h),), inputs, (state,))
+    return tf.transpose(outputs, [1, 0, 2])
+
+
+def scan_time(step, inputs, states: tuple) -> list:
+    """All states of states = step(t, x_t, *states), each `[T, ...]`, over inputs `[B, T, K]`."""
     by_time = tf.transpose(inputs, [1, 0, 2])
     steps = inputs.shape[1] or tf.shape(inputs)[1]
     read = tf.TensorArray(inputs.dtype, size=steps, element_shape=by_time.shape[1:]).unstack(by_time)
-    written = tf.TensorArray(state.dtype, size=steps, element_shape=state.shape)
+    empty = [tf.TensorArray(state.dtype, size=steps, element_shape=state.shape) for state in states]
 
-    def body(t, h, outputs):
-        h = tf.ensure_shape(step(read.read(t), h), state.shape)
-        return t + 1, h, outputs.write(t, h)
+    def body(t, before, written):
+        after = step(t, read.read(t), *before)
+        after = tuple(tf.ensure_shape(new, old.shape) for new, old in zip(after, states, strict=True))
+        return t + 1, after, [array.write(t, new) for array, new in zip(written, after, strict=True)]
 
     _, _, written = tf.while_loop(
         lambda t, *_: t < steps,
         body,
-        (tf.constant(0), state, written),
+        (tf.constant(0), tuple(states), empty),
         maximum_iterations=steps,
         parallel_iterations=PARALLEL_STEPS,
     )
-    return tf.transpose(written.stack(), [1, 0, 2])
+    return [array.stack() for array in written]

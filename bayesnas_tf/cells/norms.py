@@ -8,12 +8,13 @@ Norm = Literal["batch", "layer", "none", "mean"]
 EPSILON = 1e-5  # as PyTorch's, which DARTS and the thesis use
 
 
-def _standardise(x, axis):
-    """(x - mean) / sqrt(variance + epsilon) over one axis (equation 2.5, biased variance)."""
+def standardise(x, axis):
+    """y = (x - mean) / sqrt(variance + epsilon) over one axis (2.5, biased variance), and 1 / that root."""
     mean = tf.reduce_mean(x, axis=axis, keepdims=True)
     centred = x - mean
     variance = tf.reduce_mean(tf.square(centred), axis=axis, keepdims=True)
-    return centred * tf.math.rsqrt(variance + EPSILON)
+    inverse = tf.math.rsqrt(variance + EPSILON)
+    return centred * inverse, inverse
 
 
 def normalise(x, norm: Norm, terms: int):
@@ -24,7 +25,7 @@ def normalise(x, norm: Norm, terms: int):
     returns x.
     """
     if norm == "batch":
-        return _standardise(x, axis=-2)
+        return standardise(x, axis=-2)[0]
     if norm == "layer":
-        return _standardise(x, axis=-1)
+        return standardise(x, axis=-1)[0]
     return x / terms if norm == "mean" else x

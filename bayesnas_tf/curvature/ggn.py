@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from bayesnas_tf.curvature.lanes import Rule
 from bayesnas_tf.curvature.one_pass import Lanes, one_pass
-from bayesnas_tf.curvature.window import WindowEstimate, assemble
+from bayesnas_tf.curvature.window import WindowEstimate, assemble, relative_error
 
 MOST_PROBES = 64
 
@@ -39,6 +39,6 @@ def probes_needed(h: np.ndarray, variance: np.ndarray, options) -> int:
     From one window's h `[E, O]` and its variance with `options.probes` probes; at least those, at most
     MOST_PROBES. The error falls as the root of probes times windows.
     """
-    error = float(np.median(np.sqrt(variance) / np.maximum(h, np.finfo(np.float32).tiny)))
+    error = relative_error(h, np.sqrt(variance))
     needed = options.probes * (error / options.target_error) ** 2 / options.windows
     return min(max(math.ceil(needed), options.probes), MOST_PROBES)

@@ -21,7 +21,7 @@ from absl import logging
 
 from bayesnas_tf.cells import masks
 from bayesnas_tf.curvature import exact, ggn, recursive, thesis
-from bayesnas_tf.curvature.window import WindowEstimate
+from bayesnas_tf.curvature.window import WindowEstimate, relative_error
 
 Estimator = Literal["ggn", "recursive", "thesis", "exact"]
 Truncation = Literal["slots", "chunks"]
@@ -81,6 +81,11 @@ class Estimate(NamedTuple):
     def standard_error(self) -> np.ndarray | None:
         """Of the mean of h over the windows, `[E, O]`, from the probes alone: the windows count as given."""
         return None if self.variance is None else np.sqrt(self.variance.sum(axis=0)) / len(self.variance)
+
+    def relative_error(self) -> float | None:
+        """The median of it over h; None where nothing is drawn."""
+        error = self.standard_error()
+        return None if error is None else relative_error(np.mean(self.h, axis=0), error)
 
 
 def diagonal(

@@ -33,6 +33,14 @@ class _Edges(NamedTuple):
         return [self.x + c * (t - self.x) for c, t in zip(self.c, self.t, strict=True)]
 
 
+class _Cotangents(NamedTuple):
+    """What flows back from a node to its edges; L lanes."""
+
+    x: tf.Tensor  # [L, j, B, U]
+    pre: tf.Tensor  # [L, (O,) j, B, 2U]
+    w: tf.Tensor  # [L, B, j, O]
+
+
 def mixed_sum(rule: Rule, stacked: Pair, pre: Pair, w: Pair) -> Pair:
     """(M2, M3) Σ_i Σ_o w_ij^o (x_i + σ(g) (o(a) - x_i)) into one node, before its norm.
 
@@ -51,14 +59,16 @@ def mixed_sum(rule: Rule, stacked: Pair, pre: Pair, w: Pair) -> Pair:
         def gradient(g, s):
             edges = _Edges.of(x, pre, w)  # again: a time loop would keep them for every step
             if rule.diagonal:
-                ones = _linear(edges, shared, g[tf.newaxis])
-                hs = _diagonal(rule, edges, shared, g, s)
+                own = _linear(edges, shared, g[tf.newaxis])
+                lanes = _diagonal(rule, edges, shared, g, s)
             else:
                 both = _linear(edges, shared, tf.concat([g[tf.newaxis], s], axis=0))
-                ones, hs = [part[:1] for part in both], [part[1:] for part in both]
-            of_w = tf.reduce_sum(ones[2], axis=1)[0]
-            of_w_shadow = hs[2] if rule.per_sequence else tf.reduce_sum(hs[2], axis=1)
-            return ones[0][0], hs[0], ones[1][0], hs[1], of_w, of_w_shadow
+                own, lanes = (
+                    _Cotangents(*(part[cut] for part in both)) for cut in (slice(1), slice(1, None))
+                )
+            of_w = tf.reduce_sum(own.w[0], axis=0)
+            of_w_shadow = lanes.w if rule.per_sequence else tf.reduce_sum(lanes.w, axis=1)
+            return own.x[0], lanes.x, own.pre[0], lanes.pre, of_w, of_w_shadow
 
         edges = _Edges.of(x, pre, w)
         terms = [column * u for column, u in zip(edges.w, edges.outputs(), strict=True)]
@@ -79,8 +89,8 @@ def _per_example(upstream, values: list):
     return tf.transpose(tf.stack(sums, axis=-1), [0, 2, 1, 3])
 
 
-def _linear(edges: _Edges, shared: bool, upstream) -> list:
-    """Cotangents of x, pre and w (`[L, B, j, O]`) from those of the node, `[L, B, U]`."""
+def _linear(edges: _Edges, shared: bool, upstream) -> _Cotangents:
+    """The chain rule, from the cotangents of the node `[L, B, U]`."""
     up = upstream[:, tf.newaxis]
     if shared:
         c, x = edges.c[0], edges.x
@@ -89,7 +99,7 @@ def _linear(edges: _Edges, shared: bool, upstream) -> list:
         slope = ordered_sum(w * op.d1(a) for w, op, a in zip(edges.w, OPS, edges.a, strict=True))
         total = ordered_sum(edges.w)
         of_pre = tf.concat([(mixture - total * x) * (1.0 - c) * opened, slope * opened], axis=-1)
-        return [total * (up - opened), of_pre, _per_example(up, edges.outputs())]
+        return _Cotangents(total * (up - opened), of_pre, _per_example(up, edges.outputs()))
     of_x, of_gate, of_a = [], [], []
     for op, w, c, a, t in zip(OPS, edges.w, edges.c, edges.a, edges.t, strict=True):
         opened = w * c * up
@@ -97,11 +107,11 @@ def _linear(edges: _Edges, shared: bool, upstream) -> list:
         of_gate.append((1.0 - c) * (t - edges.x) * opened)
         of_a.append(op.d1(a) * opened)
     of_pre = tf.concat([tf.stack(of_gate, axis=1), tf.stack(of_a, axis=1)], axis=-1)
-    return [ordered_sum(of_x), of_pre, _per_example(up, edges.outputs())]
+    return _Cotangents(ordered_sum(of_x), of_pre, _per_example(up, edges.outputs()))
 
 
-def _diagonal(rule: Rule, edges: _Edges, shared: bool, g, s) -> list:
-    """Diagonal Hessians of x, pre and w (`[L, B, j, O]`) from that of the node `[L, B, U]`, and ∂L/∂node."""
+def _diagonal(rule: Rule, edges: _Edges, shared: bool, g, s) -> _Cotangents:
+    """The diagonal rule, from the Hessian of the node `[L, B, U]` and the gradient `[B, U]` in it."""
     h, x = s[:, tf.newaxis], edges.x
     of_x, of_gate, of_a, fresh_gate, fresh_a = [], [], [], [], []
     for op, w, c, a, t in zip(OPS, edges.w, edges.c, edges.a, edges.t, strict=True):
@@ -118,4 +128,4 @@ def _diagonal(rule: Rule, edges: _Edges, shared: bool, g, s) -> list:
         fresh = tf.concat([_joined(fresh_gate, shared), _joined(fresh_a, shared)], axis=-1)
         of_pre = with_fresh(of_pre, fresh[0])
     squares = [tf.square(u) for u in edges.outputs()]
-    return [ordered_sum(of_x), of_pre, _per_example(h, squares)]
+    return _Cotangents(ordered_sum(of_x), of_pre, _per_example(h, squares))

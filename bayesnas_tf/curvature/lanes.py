@@ -144,15 +144,9 @@ def normalise(rule: Rule, x: Pair, norm: norms.Norm, terms: int) -> Pair:
 
     @tf.custom_gradient
     def run(x, x_shadow):
-        mean = lambda v: tf.reduce_mean(v, axis=axis, keepdims=True)  # noqa: E731
-
-        def parts():
-            centred = x - mean(x)
-            inverse = tf.math.rsqrt(mean(tf.square(centred)) + norms.EPSILON)
-            return centred * inverse, inverse
-
         def gradient(g, s):
-            y, inverse = parts()
+            y, inverse = norms.standardise(x, axis)  # again: a time loop would keep them for every step
+            mean = lambda v: tf.reduce_mean(v, axis=axis, keepdims=True)  # noqa: E731
             pulled = lambda g: (g - mean(g) - y * mean(g * y)) * inverse  # noqa: E731
             if not rule.diagonal:
                 both = pulled(tf.concat([g[tf.newaxis], s], axis=0))
@@ -164,7 +158,7 @@ def normalise(rule: Rule, x: Pair, norm: norms.Norm, terms: int) -> Pair:
             others = mean(s) + 2.0 * y * mean(s * y) + tf.square(y) * mean(s * tf.square(y))
             return pulled(g), (own + others / count) * tf.square(inverse)
 
-        y, _ = parts()
+        y, _ = norms.standardise(x, axis)
         return (y, shadow_of(y, x_shadow.shape[0])), gradient
 
     return Pair(*run(*x))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from bayesnas_tf.cells import highway, masks
-from bayesnas_tf.cells.highway_cell import PARALLEL_STEPS
+from bayesnas_tf.cells.highway_cell import scan_time
 from bayesnas_tf.curvature.lane_edges import mixed_sum
 from bayesnas_tf.curvature.lanes import Pair, Rule, gated, normalise, project, scaled, shadow_of
 from bayesnas_tf.curvature.window import probe, residual, scalar_variables
@@ -35,16 +35,15 @@ class Pass(NamedTuple):
     state: tf.Tensor  # [B, U], after the window
 
 
-def shadows(lanes: Lanes, cell, batch: int) -> list:
+def shadows(lanes: Lanes, model, batch: int) -> list:
     """Zeros beside the scalars (`[L, E, O]`, or `[L, B, E, O]` per sequence) and the switches."""
     lead = [lanes.number, batch] if lanes.rule.per_sequence else [lanes.number]
-    variables = [v for v in (cell.scalars, cell.zero_scalars) if v is not None]
-    return [tf.zeros([*lead, *v.shape], v.dtype) for v in variables]
+    return [tf.zeros([*lead, *v.shape], v.dtype) for v in scalar_variables(model)]
 
 
 def one_pass(model, x, y, state, lanes: Lanes, seed) -> Pass:
     """Gradient and lanes of the scalars of one window, dropout off; arguments as `forward`."""
-    scalars, beside = scalar_variables(model), shadows(lanes, model.cell, x.shape[0])
+    scalars, beside = scalar_variables(model), shadows(lanes, model, x.shape[0])
     with tf.GradientTape(watch_accessed_variables=False) as tape, model.cell.fixed_kernels():
         tape.watch([*beside, *(w.value for w in scalars)])
         loss, hidden = forward(model, x, y, state, lanes, beside, seed)
@@ -72,8 +71,12 @@ def forward(model, x, y, state, lanes: Lanes, scalar_shadows, seed, model_masks=
     with cell.masked(model_masks.cell), cell.read_once():
         w = edge_scalars(cell, lanes.rule, scalar_shadows)
         projected = cell.project_inputs(model.embed(x, model_masks))
-        step = lambda pre, h: lane_step(cell, lanes, w, pre, h)  # noqa: E731
-        hidden = through_time(step, projected, Pair(state, shadow_of(state, lanes.number)), lanes)
+
+        def step(t, pre, h, shadow):
+            return lane_step(cell, lanes, w, pre, Pair(h, across_time(shadow, t, lanes)))
+
+        values, beside = scan_time(step, projected, (state, shadow_of(state, lanes.number)))
+        hidden = Pair(tf.transpose(values, [1, 0, 2]), tf.transpose(beside, [1, 2, 0, 3]))
     loss = mean_nats(model, hidden, y, lanes, seed, model_masks)
     return loss, hidden.value
 
@@ -135,28 +138,6 @@ def _normed(cell, rule: Rule, x: Pair, node: int) -> Pair:
     return x
 
 
-def through_time(step, inputs, state: Pair, lanes: Lanes) -> Pair:
-    """All h_t, `[B, T, U]`, and their shadows `[L, B, T, U]`, from projected inputs `[B, T, 2U]`."""
-    by_time = tf.transpose(inputs, [1, 0, 2])
-    steps = inputs.shape[1] or tf.shape(inputs)[1]
-    read = tf.TensorArray(inputs.dtype, size=steps, element_shape=by_time.shape[1:]).unstack(by_time)
-    written = [tf.TensorArray(p.dtype, size=steps, element_shape=p.shape) for p in state]
-
-    def body(t, h, shadow, values, shadows):
-        after = step(read.read(t), Pair(h, across_time(shadow, t, lanes)))
-        h, shadow = (tf.ensure_shape(new, old.shape) for new, old in zip(after, state, strict=True))
-        return t + 1, h, shadow, values.write(t, h), shadows.write(t, shadow)
-
-    _, _, _, values, shadows = tf.while_loop(
-        lambda t, *_: t < steps,
-        body,
-        (tf.constant(0), *state, *written),
-        maximum_iterations=steps,
-        parallel_iterations=PARALLEL_STEPS,
-    )
-    return Pair(tf.transpose(values.stack(), [1, 0, 2]), tf.transpose(shadows.stack(), [1, 2, 0, 3]))
-
-
 def across_time(shadow, t, lanes: Lanes):
     """A state's shadow as step t takes it over; backward, lanes here go one step further into the past."""
     if lanes.chunk:
@@ -176,61 +157,84 @@ def mean_nats(model, hidden: Pair, y, lanes: Lanes, seed, model_masks=NO_MASKS):
     """Mean nats per token; backward, what lanes begin with, at `hidden` `[B, T, U]`.
 
     Linear lanes: one probe each (see `window.probe`), through the decoder, over √N for N tokens. Diagonal
-    lanes: p (1 - p) / N through the squared decoder, into lane 0. One time step after the other: arrays over
-    the vocabulary are `[B, V]`, never `[B T, V]`, and are computed again backward.
+    lanes: p (1 - p) / N through the squared decoder, into lane 0. While the cell's kernels are fixed, the
+    decoder is too.
     """
-    rule, tokens = lanes.rule, tf.cast(tf.size(y), hidden.value.dtype)
+    rule, tokens, fixed = lanes.rule, tf.cast(tf.size(y), hidden.value.dtype), model.cell.fixed
     masked = hidden if model_masks.outputs is None else scaled(rule, hidden, model_masks.outputs)
-    targets = tf.transpose(y)
 
     @tf.custom_gradient
     def run(hidden, shadow, embedding, bias):
-        by_time = tf.transpose(hidden, [1, 0, 2])
-
-        def logits_of(h):
-            return tf.nn.bias_add(tf.matmul(h, embedding, transpose_b=True), bias)
-
-        def nats_of(step):
-            h, target = step
-            return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=target, logits=logits_of(h))
+        softmax = _Softmax(embedding, bias, tf.transpose(hidden, [1, 0, 2]), tf.transpose(y))
 
         def gradient(g):
-            def of_step(t):
-                h, p = by_time[t], tf.nn.softmax(logits_of(by_time[t]))
-                of_logits = residual(p, targets[t]) * (g / tokens)
-                begun = _begun(p, embedding, lanes, tokens, seed, t)
-                of_embedding = tf.matmul(of_logits, h, transpose_a=True)
-                of_hidden = tf.stack([tf.matmul(of_logits, embedding), *begun])
-                return of_hidden, of_embedding, tf.reduce_sum(of_logits, axis=0)
+            through = tf.square(embedding) if rule.diagonal else embedding
+            begin = lambda p, t: _begun(p, through, lanes, tokens, seed, t)  # noqa: E731
+            of_hidden, of_decoder = softmax.pulled(g / tokens, begin, fixed)
+            of_hidden = tf.transpose(of_hidden, [1, 2, 0, 3])
+            of_shadow = tf.ensure_shape(of_hidden[1:], shadow.shape)
+            return of_hidden[0], of_shadow, *(of_decoder or [None, None])
 
-            of_hidden, *of_decoder = _over_time(of_step, tf.shape(by_time)[0], embedding, bias)
-            return of_hidden[0], tf.ensure_shape(of_hidden[1:], shadow.shape), *of_decoder
-
-        nats = tf.map_fn(nats_of, (by_time, targets), parallel_iterations=1, fn_output_signature=hidden.dtype)
-        return tf.reduce_mean(nats), gradient
+        return tf.reduce_mean(softmax.nats()), gradient
 
     return run(*masked, tf.convert_to_tensor(model.embedding), tf.convert_to_tensor(model.decoder_bias))
 
 
-def _over_time(of_step, steps, embedding, bias):
-    """Of `of_step`: `[L, B, U]` of each step as `[L, B, T, U]`, and the sums of the others over time."""
-    written = tf.TensorArray(embedding.dtype, size=steps)
+class _Softmax(NamedTuple):
+    """The decoder over one window, a time step at a time: arrays over the vocabulary are `[B, V]`.
 
-    def body(t, written, of_embedding, of_bias):
-        of_hidden, more, of_words = of_step(t)
-        return t + 1, written.write(t, of_hidden), of_embedding + more, of_bias + of_words
+    Logits are computed again backward, so that none are kept.
+    """
 
-    start = (tf.constant(0), written, tf.zeros_like(embedding), tf.zeros_like(bias))
-    _, written, of_embedding, of_bias = tf.while_loop(
-        lambda t, *_: t < steps, body, start, maximum_iterations=steps, parallel_iterations=1
-    )
-    return tf.transpose(written.stack(), [1, 2, 0, 3]), of_embedding, of_bias
+    embedding: tf.Tensor  # [V, U]
+    bias: tf.Tensor
+    hidden: tf.Tensor  # [T, B, U]
+    targets: tf.Tensor  # [T, B]
+
+    def logits(self, t):
+        """`[B, V]` of step t."""
+        return tf.nn.bias_add(tf.matmul(self.hidden[t], self.embedding, transpose_b=True), self.bias)
+
+    def nats(self):
+        """Of every token, `[T, B]`."""
+
+        def of_step(t):
+            return tf.nn.sparse_softmax_cross_entropy_with_logits(self.targets[t], self.logits(t))
+
+        steps, dtype = tf.range(tf.shape(self.hidden)[0]), self.hidden.dtype
+        return tf.map_fn(of_step, steps, parallel_iterations=1, fn_output_signature=dtype)
+
+    def pulled(self, scale, begin, fixed: bool):
+        """Cotangents of the hidden states, `[T, 1 + L, B, U]`, and of embedding and bias unless `fixed`.
+
+        First comes the gradient of `scale` Σ nats, then what `begin(p [B, V], t)` gives each lane.
+        """
+        steps = tf.shape(self.hidden)[0]
+
+        def body(t, written, sums):
+            p = tf.nn.softmax(self.logits(t))
+            of_logits = residual(p, self.targets[t]) * scale
+            of_hidden = tf.stack([tf.matmul(of_logits, self.embedding), *begin(p, t)])
+            if not fixed:
+                of_embedding = tf.matmul(of_logits, self.hidden[t], transpose_a=True)
+                sums = [sums[0] + of_embedding, sums[1] + tf.reduce_sum(of_logits, axis=0)]
+            return t + 1, written.write(t, of_hidden), sums
+
+        sums = [] if fixed else [tf.zeros_like(self.embedding), tf.zeros_like(self.bias)]
+        start = (tf.constant(0), tf.TensorArray(self.hidden.dtype, size=steps), sums)
+        _, written, sums = tf.while_loop(
+            lambda t, *_: t < steps, body, start, maximum_iterations=steps, parallel_iterations=1
+        )
+        return written.stack(), sums
 
 
-def _begun(p, embedding, lanes: Lanes, tokens, seed, t) -> list:
-    """What each lane begins with at the hidden states of one time step, `[B, U]`, from p `[B, V]`."""
+def _begun(p, through, lanes: Lanes, tokens, seed, t) -> list:
+    """What each lane begins with at the hidden states of step t, `[B, U]`, from p `[B, V]`.
+
+    `through` is the decoder `[V, U]`, squared for diagonal lanes.
+    """
     if lanes.rule.diagonal:
-        fresh = tf.matmul(p * (1.0 - p) / tokens, tf.square(embedding))
+        fresh = tf.matmul(p * (1.0 - p) / tokens, through)
         return [fresh, *[tf.zeros_like(fresh)] * (lanes.number - 1)]
     drawn = [probe(p, masks.fold(seed, number, t)) for number in range(lanes.number)]
-    return [tf.matmul(v, embedding) * tf.math.rsqrt(tokens) for v in drawn]
+    return [tf.matmul(v, through) * tf.math.rsqrt(tokens) for v in drawn]

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from bayesnas_tf.cells import masks
@@ -27,6 +28,11 @@ def assemble(h: list, gradient: list, state) -> WindowEstimate:
     """A `WindowEstimate` from one array per entry of `scalar_variables`."""
     h_zero, gradient_zero = (h[1], gradient[1]) if len(h) == 2 else (None, None)
     return WindowEstimate(h[0], gradient[0], h_zero, gradient_zero, state)
+
+
+def relative_error(h: np.ndarray, standard_error: np.ndarray) -> float:
+    """Median over the scalars of the standard error of h, relative to h (positive)."""
+    return float(np.median(standard_error / np.maximum(h, np.finfo(np.float32).tiny)))
 
 
 def residual(probabilities, targets):

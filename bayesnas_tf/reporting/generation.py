@@ -42,8 +42,7 @@ def continued(signatures, prompt: bytes, count: int, drawing: Drawing) -> list[s
     encode, decode, step = (signatures[name] for name in ("encode", "decode", "step"))
     given = encode(lines=tf.constant([prompt]))["ids"]
     end, unknown = given[-1:], word_id(signatures, UNK)
-    units = step.structured_input_signature[1]["state"].shape[1]
-    state = tf.zeros([1, units])
+    state = start_of_text(signatures)["state"]
     for token in tf.concat([end, given[:-1]], axis=0):
         result = step(ids=token[tf.newaxis], state=state)
         state = result["state"]

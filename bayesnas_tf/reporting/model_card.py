@@ -5,7 +5,9 @@ import statistics
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bayesnas_tf import config
+import tensorflow as tf
+
+from bayesnas_tf import __version__
 from bayesnas_tf.space.genotype import Genotype
 
 FILE = "MODEL_CARD.md"
@@ -203,14 +205,14 @@ def _origin(genotype: Genotype) -> str:
 
 def _made(facts: Facts) -> str:
     """Epochs, seed, versions, machine."""
-    summary, exporter = facts.summary or {}, config.made_by()
+    summary = facts.summary or {}
     told = {
         "Epochs": summary.get("epochs"),
         "Averaged from epoch": summary.get("asgd_epoch"),
         "Seed": summary.get("seed"),
         "Training seconds": round(summary["seconds"]["train"]) if "seconds" in summary else None,
         **summary.get("made_by", {}),
-        "Exported with": ", ".join(f"{name} {exporter[name]}" for name in ("bayesnas_tf", "tensorflow")),
+        "Exported with": f"bayesnas_tf {__version__}, tensorflow {tf.__version__}",
     }
     return "\n".join(f"- {name}: {value}" for name, value in told.items() if value is not None)
 

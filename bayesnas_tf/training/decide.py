@@ -138,7 +138,7 @@ class Decider:
             health={
                 **self.health(situation, context, genotype),
                 "clipped": posterior.clipped,
-                "h_error": self.relative_error(),
+                "h_error": self.estimate.relative_error(),
             },
             kappa=self.kappa,
             h_windows=self.estimate.h,
@@ -146,11 +146,6 @@ class Decider:
             gradient=np.mean(self.estimate.gradient, axis=0),
         )
         return Decision(record, posterior, collapse)
-
-    def relative_error(self) -> float | None:
-        """Median standard error of h, from its probes, over h; None where nothing is drawn."""
-        error, h = self.estimate.standard_error(), np.mean(self.estimate.h, axis=0)
-        return None if error is None else float(np.median(error / np.maximum(h, np.finfo(np.float32).tiny)))
 
     def provenance(self, situation: Situation) -> dict[str, Any]:
         """Where a genotype comes from."""

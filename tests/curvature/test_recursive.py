@@ -84,7 +84,7 @@ def test_the_ordinary_gradient_of_all_weights_is_unchanged(norm, rule):
         loss = tf.reduce_mean(losses.token_nats(model.decode(model.hidden(x, state)), y))
     expected = tape.gradient(loss, variables)
     lanes = one_pass.Lanes(rule, 2)
-    beside = one_pass.shadows(lanes, model.cell, x.shape[0])
+    beside = one_pass.shadows(lanes, model, x.shape[0])
     with tf.GradientTape() as tape:
         tape.watch(beside)
         found_loss, _ = one_pass.forward(model, x, y, state, lanes, beside, SEED)
@@ -103,7 +103,7 @@ def test_masks_of_a_training_step_are_part_of_the_pass():
         loss = tf.reduce_mean(losses.token_nats(model.decode(hidden, drawn), y))
     expected = tape.gradient(loss, model.cell.scalars)
     lanes = one_pass.Lanes(Rule(True), 1)
-    beside = one_pass.shadows(lanes, model.cell, x.shape[0])
+    beside = one_pass.shadows(lanes, model, x.shape[0])
     with tf.GradientTape() as tape:
         tape.watch(beside)
         found, _ = one_pass.forward(model, x, y, state, lanes, beside, SEED, drawn)

@@ -3,23 +3,11 @@ import collections
 import pytest
 import tensorflow as tf
 
-from bayesnas_tf import config
-from bayesnas_tf.reporting import scoring
 from bayesnas_tf.reporting.generation import Drawing, continued, sample, unknown_words
 from tests.reporting import trained
 
 PLAIN = Drawing(1.0, 0, 0)
 LOG = tf.math.log([[0.4, 0.3, 0.2, 0.1]])
-
-
-@pytest.fixture(scope="module")
-def model(exported):
-    return scoring.load(exported / "run" / "saved_model")
-
-
-@pytest.fixture
-def signatures(model):
-    return model.signatures
 
 
 def drawn(drawing, barred=(), count=2000):
@@ -77,11 +65,10 @@ def test_unknown_words_are_named_once_in_their_order(signatures):
 
 def test_the_command_tells_of_unknown_words_and_takes_the_flags(exported, capfd):
     arguments = ["--generate=5", "--prompt=one zebra", "--temperature=0", "--top_k=2"]
-    command = ["score", [f"--model={exported}/run/saved_model", *arguments]]
-    assert config.run_command(scoring.run_score, *command) == 0
+    assert trained.score(exported, *arguments) == 0
     first = capfd.readouterr()
     assert "note: the model reads as <unk>: 'zebra'" in first.err
-    assert config.run_command(scoring.run_score, command[0], [*command[1], "--seed=9"]) == 0
+    assert trained.score(exported, *arguments, "--seed=9") == 0
     assert capfd.readouterr().out == first.out  # the likeliest words need no seed
 
 
@@ -89,6 +76,5 @@ def test_the_command_tells_of_unknown_words_and_takes_the_flags(exported, capfd)
     "flag", ["--temperature=-1", "--top_k=-1", "--temperature=hot", "--temperature=nan", "--temperature=inf"]
 )
 def test_flags_without_meaning_are_usage_errors(exported, capfd, flag):
-    arguments = [f"--model={exported}/run/saved_model", "--generate=2", flag]
-    assert config.run_command(scoring.run_score, "score", arguments) == 2
+    assert trained.score(exported, "--generate=2", flag) == 2
     assert flag.split("=")[0].lstrip("-") in capfd.readouterr().err

@@ -52,20 +52,6 @@ ENGLISH = (
 )
 
 
-@pytest.fixture(scope="module")
-def loaded(exported):
-    return tf.saved_model.load(str(exported / "run" / "saved_model"))
-
-
-@pytest.fixture(scope="module")
-def score(loaded):
-    def of(lines):
-        result = loaded.signatures["score"](lines=tf.constant(lines, tf.string))
-        return result["nats"].numpy(), result["tokens"].numpy()
-
-    return of
-
-
 def fresh_model(units=4, vocabulary=7):
     cell = DerivedCell(trained.GENOTYPE, DerivedOptions(units=units, init_range=1.0))
     model = LanguageModel(vocabulary, cell, ModelOptions(embedding_range=1.0))

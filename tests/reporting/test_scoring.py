@@ -1,24 +1,9 @@
 import pytest
 import tensorflow as tf
 
-from bayesnas_tf import config
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.reporting import scoring
 from tests.reporting import trained
-
-
-@pytest.fixture(scope="module")
-def model(exported):
-    return scoring.load(exported / "run" / "saved_model")
-
-
-@pytest.fixture
-def signatures(model):
-    return model.signatures
-
-
-def command(exported, *arguments):
-    return config.run_command(scoring.run_score, "score", [f"--model={exported}/run/saved_model", *arguments])
 
 
 def test_a_file_scores_as_evaluate_does_whatever_the_chunks(exported, signatures, monkeypatch):
@@ -49,7 +34,7 @@ def test_a_line_ends_at_a_line_feed_alone(tmp_path, content, lines):
 
 
 def test_the_command_prints_the_result(exported, capfd):
-    assert command(exported, f"--text={exported}/valid.txt") == 0
+    assert trained.score(exported, f"--text={exported}/valid.txt") == 0
     out = capfd.readouterr().out.splitlines()
     assert [line.split()[0] for line in out] == ["lines", "tokens", "nats", "perplexity", "unknown"]
     assert out[3].split()[1] == f"{trained.summary(exported)['valid_ppl']:,.2f}"
@@ -61,7 +46,7 @@ def test_the_command_prints_the_result(exported, capfd):
 def test_a_text_without_a_score_is_one_line(exported, tmp_path, capfd, content, part):
     if content is not None:
         (tmp_path / "text").write_bytes(content)
-    assert command(exported, f"--text={tmp_path}/text") == 1
+    assert trained.score(exported, f"--text={tmp_path}/text") == 1
     err = capfd.readouterr().err
     assert part in err
     assert err.count("\n") == 1
@@ -87,7 +72,7 @@ def test_a_prompt_is_the_flag_or_the_last_line_of_the_text_or_nothing(exported, 
         (): "",
     }
     for arguments, start in starts.items():
-        assert command(exported, "--generate=3", *arguments) == 0
+        assert trained.score(exported, "--generate=3", *arguments) == 0
         out = capfd.readouterr().out
         assert out.startswith(start)
         assert out.count("\n") == 1

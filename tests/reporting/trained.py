@@ -3,7 +3,7 @@
 import json
 
 from bayesnas_tf import config
-from bayesnas_tf.reporting import evaluate_command, saved_model
+from bayesnas_tf.reporting import evaluate_command, saved_model, scoring
 from bayesnas_tf.space.genotype import Genotype, Node
 
 GENOTYPE = Genotype((Node(0, "tanh"), Node(1, "relu"), Node(0, "identity")), (1, 2, 3), "small")
@@ -51,6 +51,11 @@ def evaluate(folder, *arguments):
 def export(folder, *arguments):
     """The exit code of `export` of that run."""
     return config.run_command(saved_model.run_export, "export", [f"--run={folder}/run", *arguments])
+
+
+def score(folder, *arguments):
+    """The exit code of `score` with the SavedModel of that run."""
+    return config.run_command(scoring.run_score, "score", [f"--model={folder}/run/saved_model", *arguments])
 
 
 def summary(folder):
