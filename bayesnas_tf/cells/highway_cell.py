@@ -178,19 +178,19 @@ class ProjectedRNN(keras.layers.RNN):
 
 def time_loop(step, inputs, state):
     """h_t = step(x_t, h_{t-1}) over inputs `[B, T, K]` from state `[B, U]`; all h_t, `[B, T, U]`."""
-    (outputs,) = scan_time(lambda t, x, h: (step(x, h),), inputs, (state,))
+    by_time = tf.transpose(inputs, [1, 0, 2])
+    (outputs,) = scan_time(lambda t, x, h: (step(*x, h),), (by_time,), (state,))
     return tf.transpose(outputs, [1, 0, 2])
 
 
-def scan_time(step, inputs, states: tuple) -> list:
-    """All states of states = step(t, x_t, *states), each `[T, ...]`, over inputs `[B, T, K]`."""
-    by_time = tf.transpose(inputs, [1, 0, 2])
-    steps = inputs.shape[1] or tf.shape(inputs)[1]
-    read = tf.TensorArray(inputs.dtype, size=steps, element_shape=by_time.shape[1:]).unstack(by_time)
+def scan_time(step, inputs: tuple, states: tuple) -> list:
+    """All states of states = step(t, (x_t, ...), *states), each `[T, ...]`, over inputs `[T, ...]`."""
+    steps = inputs[0].shape[0] or tf.shape(inputs[0])[0]
+    read = [tf.TensorArray(x.dtype, size=steps, element_shape=x.shape[1:]).unstack(x) for x in inputs]
     empty = [tf.TensorArray(state.dtype, size=steps, element_shape=state.shape) for state in states]
 
     def body(t, before, written):
-        after = step(t, read.read(t), *before)
+        after = step(t, tuple(array.read(t) for array in read), *before)
         after = tuple(tf.ensure_shape(new, old.shape) for new, old in zip(after, states, strict=True))
         return t + 1, after, [array.write(t, new) for array, new in zip(written, after, strict=True)]
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from bayesnas_tf.cells import norms
+from bayesnas_tf.space import primitives
 
 
 class Pair(NamedTuple):
@@ -96,8 +97,8 @@ def project(rule: Rule, x: Pair, kernel) -> Pair:
     return Pair(*run(x.value, x.shadow, kernel))
 
 
-def gated(rule: Rule, x: Pair, pre: Pair) -> Pair:
-    """(M1) x + σ(g) (tanh(a) - x), with [g, a] the halves of `pre`."""
+def gated(rule: Rule, x: Pair, pre: Pair, op: primitives.Primitive) -> Pair:
+    """(M1, M2) x + σ(g) (op(a) - x), with [g, a] the halves of `pre`."""
 
     @tf.custom_gradient
     def run(x, x_shadow, pre, pre_shadow):
@@ -105,11 +106,11 @@ def gated(rule: Rule, x: Pair, pre: Pair) -> Pair:
 
         def parts():
             gate, a = tf.split(pre, 2, axis=-1)
-            return tf.sigmoid(gate), tf.tanh(a)
+            return tf.sigmoid(gate), a, op.f(a)
 
         def gradient(g, s):
-            c, t = parts()  # again: a time loop would keep them for every step
-            slope = c * (1.0 - tf.square(t))
+            c, a, t = parts()  # again: a time loop would keep them for every step
+            slope = c * op.d1(a)
             opening = c * (1.0 - c) * (t - x)
             if not rule.diagonal:
                 both = tf.concat([g[tf.newaxis], s], axis=0)
@@ -119,11 +120,11 @@ def gated(rule: Rule, x: Pair, pre: Pair) -> Pair:
             of_gate, of_a = tf.square(opening) * s, tf.square(slope) * s
             if rule.d_terms:
                 of_gate = with_fresh(of_gate, (1.0 - 2.0 * c) * opening * g)
-                of_a = with_fresh(of_a, -2.0 * t * slope * g)
+                of_a = with_fresh(of_a, c * op.d2(a) * g)
             of_pre = tf.concat([opening * g, slope * g], axis=-1)
             return (1.0 - c) * g, tf.square(1.0 - c) * s, of_pre, tf.concat([of_gate, of_a], axis=-1)
 
-        c, t = parts()
+        c, _, t = parts()
         y = x + c * (t - x)
         return (y, shadow_of(y, x_shadow.shape[0])), gradient
 

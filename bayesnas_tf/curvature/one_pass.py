@@ -1,4 +1,4 @@
-"""Gradient and curvature of one window of a search cell by one backward pass.
+"""Gradient and curvature of one window by one backward pass.
 
 The cell is built a second time from the operations of `lanes`, on the weights of the model. One
 `tape.gradient` of the mean loss in (weights, shadows) gives the ordinary gradient, to rounding, and in the
@@ -9,13 +9,12 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from bayesnas_tf.cells import highway, masks
+from bayesnas_tf.cells import masks
 from bayesnas_tf.cells.highway_cell import scan_time
-from bayesnas_tf.curvature.lane_edges import mixed_sum
-from bayesnas_tf.curvature.lanes import Pair, Rule, gated, normalise, project, scaled, shadow_of
+from bayesnas_tf.curvature import lane_cells
+from bayesnas_tf.curvature.lanes import Pair, Rule, scaled, shadow_of
 from bayesnas_tf.curvature.window import probe, residual, scalar_variables
 from bayesnas_tf.models.language_model import NO_MASKS
-from bayesnas_tf.space import primitives, topology
 
 
 class Lanes(NamedTuple):
@@ -25,6 +24,13 @@ class Lanes(NamedTuple):
     number: int  # probes, or slots of the horizon
     slots: bool = False  # lane d holds what comes from the loss of d steps later, lane 0 the newest
     chunk: int = 0  # > 0: cut what lanes carry through time every so many steps
+
+
+class Walk(NamedTuple):
+    """A window, step by step."""
+
+    hidden: Pair  # [B, T, U]
+    read: tf.Tensor | None  # [T, N, B, U], what `lane_cells.Stepped` calls so; None without `uses`
 
 
 class Pass(NamedTuple):
@@ -55,7 +61,7 @@ def forward(model, x, y, state, lanes: Lanes, scalar_shadows, seed, model_masks=
     """The loss of a window as a function of the model's weights and of `scalar_shadows` (see `shadows`).
 
     Args:
-      model: a `LanguageModel` around a `SearchCell`.
+      model: a `LanguageModel`.
       x: int32 `[B, T]`.
       y: int32 `[B, T]`.
       state: `[B, U]` before the window.
@@ -67,75 +73,28 @@ def forward(model, x, y, state, lanes: Lanes, scalar_shadows, seed, model_masks=
     Returns:
       Mean nats per token, and hidden states `[B, T, U]`.
     """
+    hidden = walk(model, x, state, lanes, scalar_shadows, model_masks=model_masks).hidden
+    return mean_nats(model, hidden, y, lanes, seed, model_masks), hidden.value
+
+
+def walk(model, x, state, lanes: Lanes, scalar_shadows, uses=(), model_masks=NO_MASKS) -> Walk:
+    """The time steps of a window; arguments as `forward`, and `uses` from `lane_cells.use_shadows`."""
     cell = model.cell
     with cell.masked(model_masks.cell), cell.read_once():
-        w = edge_scalars(cell, lanes.rule, scalar_shadows)
-        projected = cell.project_inputs(model.embed(x, model_masks))
+        w = lane_cells.edge_scalars(cell, lanes.rule, scalar_shadows)
+        by_time = tf.transpose(cell.project_inputs(model.embed(x, model_masks)), [1, 0, 2])
 
-        def step(t, pre, h, shadow):
-            return lane_step(cell, lanes, w, pre, Pair(h, across_time(shadow, t, lanes)))
+        def step(t, inputs, h, shadow, *_):
+            before = Pair(h, across_time(shadow, t, lanes))
+            after = lane_cells.step(cell, lanes.rule, w, inputs[0], before, inputs[1:])
+            return (*after.h, *([tf.stack(after.read)] if uses else []))
 
-        values, beside = scan_time(step, projected, (state, shadow_of(state, lanes.number)))
-        hidden = Pair(tf.transpose(values, [1, 0, 2]), tf.transpose(beside, [1, 2, 0, 3]))
-    loss = mean_nats(model, hidden, y, lanes, seed, model_masks)
-    return loss, hidden.value
-
-
-def edge_scalars(cell, rule: Rule, scalar_shadows) -> Pair:
-    """w_ij^o `[E, O]`, times the switch of its edge where there is one."""
-    w = Pair(tf.convert_to_tensor(cell.scalars), scalar_shadows[0])
-    if cell.zero_scalars is None:
-        return w
-    switch = Pair(tf.convert_to_tensor(cell.zero_scalars), scalar_shadows[1])
-
-    @tf.custom_gradient
-    def product(w, w_shadow, z, z_shadow):
-        del z_shadow
-
-        def gradient(g, s):
-            of_w = s * rule.coefficient(z)[:, tf.newaxis]
-            of_z = tf.reduce_sum(s * rule.coefficient(w), axis=-1)
-            return g * z[:, tf.newaxis], of_w, tf.reduce_sum(g * w, axis=-1), of_z
-
-        return (w * z[:, tf.newaxis], tf.zeros_like(w_shadow)), gradient
-
-    return Pair(*product(*w, *switch))
-
-
-def lane_step(cell, lanes: Lanes, w: Pair, projected, h: Pair) -> Pair:
-    """(M1)-(M4) of one time step, from projected inputs `[B, 2U]`."""
-    rule, nodes, hidden_mask = lanes.rule, cell.options.nodes, cell.drawn.hidden
-    masked = lambda v: v if hidden_mask is None else scaled(rule, v, hidden_mask)  # noqa: E731
-    carry, recurrent = _copies(h, 2)
-    pre = project(rule, masked(recurrent), cell.value(cell.recurrent_kernel))
-    pre = Pair(projected + pre.value, pre.shadow)
-    users = [_copies(_normed(cell, rule, gated(rule, carry, pre), 0), nodes)]
-    for j in range(1, nodes + 1):
-        own = [copies[j - 1 - i] for i, copies in enumerate(users)]
-        stacked = Pair(tf.stack([p.value for p in own]), tf.stack([p.shadow for p in own], axis=1))
-        carried, projecting = _copies(stacked, 2)
-        pre = project(rule, masked(projecting), cell.value(cell.node_kernels[j - 1]))
-        rows = topology.incoming(j)
-        of_node = Pair(w.value[rows], w.shadow[..., rows, :])
-        node = _normed(cell, rule, mixed_sum(rule, carried, pre, of_node), j)
-        users.append(_copies(node, nodes - j + 1))
-    outputs = [copies[-1] for copies in users[1:]]
-    total = Pair(*(highway.ordered_sum(parts) for parts in zip(*outputs, strict=True)))
-    return scaled(rule, total, tf.constant(1.0 / nodes, total.value.dtype))
-
-
-def _copies(x: Pair, count: int) -> list[Pair]:
-    """x for several users; what comes back is added in their order."""
-    return [Pair(*both) for both in zip(*(highway.fan_out(part, count) for part in x), strict=True)]
-
-
-def _normed(cell, rule: Rule, x: Pair, node: int) -> Pair:
-    """The norm after a node, with its scale and offset where they are learnt."""
-    x = normalise(rule, x, cell.options.norm, max(1, len(primitives.OPS) * node))
-    if cell.options.norm_learnable:
-        scale = cell.value(cell.norm_scale)[node]
-        x = Pair(x.value * scale + cell.value(cell.norm_offset)[node], x.shadow * rule.coefficient(scale))
-    return x
+        start = (state, shadow_of(state, lanes.number))
+        if uses:
+            start = (*start, tf.zeros([lane_cells.sources(cell), *state.shape], state.dtype))
+        values, beside, *read = scan_time(step, (by_time, *uses), start)
+    hidden = Pair(tf.transpose(values, [1, 0, 2]), tf.transpose(beside, [1, 2, 0, 3]))
+    return Walk(hidden, read[0] if read else None)
 
 
 def across_time(shadow, t, lanes: Lanes):
@@ -165,7 +124,7 @@ def mean_nats(model, hidden: Pair, y, lanes: Lanes, seed, model_masks=NO_MASKS):
 
     @tf.custom_gradient
     def run(hidden, shadow, embedding, bias):
-        softmax = _Softmax(embedding, bias, tf.transpose(hidden, [1, 0, 2]), tf.transpose(y))
+        softmax = Softmax(embedding, bias, tf.transpose(hidden, [1, 0, 2]), tf.transpose(y))
 
         def gradient(g):
             through = tf.square(embedding) if rule.diagonal else embedding
@@ -180,7 +139,7 @@ def mean_nats(model, hidden: Pair, y, lanes: Lanes, seed, model_masks=NO_MASKS):
     return run(*masked, tf.convert_to_tensor(model.embedding), tf.convert_to_tensor(model.decoder_bias))
 
 
-class _Softmax(NamedTuple):
+class Softmax(NamedTuple):
     """The decoder over one window, a time step at a time: arrays over the vocabulary are `[B, V]`.
 
     Logits are computed again backward, so that none are kept.
@@ -228,6 +187,11 @@ class _Softmax(NamedTuple):
         return written.stack(), sums
 
 
+def drawn(p, lanes: Lanes, seed, t) -> list:
+    """The probe of each linear lane at step t, `[B, V]`, from p `[B, V]`."""
+    return [probe(p, masks.fold(seed, number, t)) for number in range(lanes.number)]
+
+
 def _begun(p, through, lanes: Lanes, tokens, seed, t) -> list:
     """What each lane begins with at the hidden states of step t, `[B, U]`, from p `[B, V]`.
 
@@ -236,5 +200,4 @@ def _begun(p, through, lanes: Lanes, tokens, seed, t) -> list:
     if lanes.rule.diagonal:
         fresh = tf.matmul(p * (1.0 - p) / tokens, through)
         return [fresh, *[tf.zeros_like(fresh)] * (lanes.number - 1)]
-    drawn = [probe(p, masks.fold(seed, number, t)) for number in range(lanes.number)]
-    return [tf.matmul(v, through) * tf.math.rsqrt(tokens) for v in drawn]
+    return [tf.matmul(v, through) * tf.math.rsqrt(tokens) for v in drawn(p, lanes, seed, t)]

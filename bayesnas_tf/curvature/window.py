@@ -20,8 +20,9 @@ class WindowEstimate(NamedTuple):
 
 
 def scalar_variables(model) -> list:
-    """The search cell's scalars, and its zero-edge switches where it has them."""
-    return [v for v in (model.cell.scalars, model.cell.zero_scalars) if v is not None]
+    """The search cell's scalars, and its zero-edge switches where it has them; a derived cell has none."""
+    found = (getattr(model.cell, name, None) for name in ("scalars", "zero_scalars"))
+    return [v for v in found if v is not None]
 
 
 def assemble(h: list, gradient: list, state) -> WindowEstimate:
