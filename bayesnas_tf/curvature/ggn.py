@@ -11,6 +11,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from bayesnas_tf.cells.search_cell import SearchCell
 from bayesnas_tf.curvature.lanes import Rule
 from bayesnas_tf.curvature.one_pass import Lanes, one_pass
 from bayesnas_tf.curvature.window import WindowEstimate, assemble, relative_error
@@ -18,18 +19,28 @@ from bayesnas_tf.curvature.window import WindowEstimate, assemble, relative_erro
 MOST_PROBES = 64
 
 
+def lanes_of(model, options) -> Lanes:
+    """A lane per probe; sequences apart where the norm does not couple them."""
+    coupled = isinstance(model.cell, SearchCell) and model.cell.options.norm == "batch"
+    return Lanes(Rule(diagonal=False, per_sequence=not coupled), options.probes)
+
+
+def squares(lanes: Lanes, found: list) -> list:
+    """What each probe says of h, `[L, ...]` per array, from the lanes of `one_pass`."""
+    squared = [tf.square(lane) for lane in found]
+    return [tf.reduce_sum(square, axis=1) for square in squared] if lanes.rule.per_sequence else squared
+
+
 def estimate(model, x, y, state, seed, options) -> WindowEstimate:
     """Mean over `options.probes` probes of Σ (Σ_tokens vᵀ ∂z/∂w)² / N; see `interface` for the arguments."""
-    rule = Rule(diagonal=False, per_sequence=model.cell.options.norm != "batch")
-    result = one_pass(model, x, y, state, Lanes(rule, options.probes), seed)
-    squares = [tf.square(lane) for lane in result.lanes]
-    if rule.per_sequence:
-        squares = [tf.reduce_sum(square, axis=1) for square in squares]
-    h = [tf.reduce_mean(square, axis=0) for square in squares]
+    lanes = lanes_of(model, options)
+    result = one_pass(model, x, y, state, lanes, seed)
+    squared = squares(lanes, result.lanes)
+    h = [tf.reduce_mean(square, axis=0) for square in squared]
     found = assemble(h, result.gradient, result.state)
     if options.probes == 1:
         return found
-    spread = tf.reduce_sum(tf.math.squared_difference(squares[0], h[0]), axis=0)
+    spread = tf.reduce_sum(tf.math.squared_difference(squared[0], h[0]), axis=0)
     return found._replace(variance=spread / (options.probes * (options.probes - 1)))
 
 

@@ -32,6 +32,16 @@ def sources(cell) -> int:
     return len(inner_kernels(cell))
 
 
+def reads(cell, values) -> list:
+    """What each inner kernel multiplies, from `values` `[T, N, B, U]` of the nodes that are read.
+
+    `[T, B, U]` in a derived cell, and `[T, j, B, U]` for the j predecessors of a node in a search cell.
+    """
+    if isinstance(cell, DerivedCell):
+        return tf.unstack(values, axis=1)
+    return [values[:, : number + 1] for number in range(sources(cell))]
+
+
 def use_shadows(cell, rule: Rule, lanes: int, shape) -> list:
     """Zeros `[T, L, ..., B, N]` for W_0 and each inner kernel, over windows of `shape` [B, T].
 

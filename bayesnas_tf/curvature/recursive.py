@@ -11,12 +11,15 @@ from bayesnas_tf.curvature.one_pass import Lanes, one_pass
 from bayesnas_tf.curvature.window import WindowEstimate, assemble
 
 
-def estimate(model, x, y, state, seed, options) -> WindowEstimate:
-    """h with horizon `options.tau` (0: the whole window), in slots or chunks; see `interface`."""
+def lanes_of(options) -> Lanes:
+    """Lanes for horizon `options.tau` (0: the whole window), in slots or chunks."""
     rule, tau = Rule(diagonal=True, d_terms=options.d_term), options.tau
     if tau and options.truncation == "slots":
-        lanes = Lanes(rule, tau, slots=True)
-    else:
-        lanes = Lanes(rule, 1, chunk=tau)
-    result = one_pass(model, x, y, state, lanes, seed)
+        return Lanes(rule, tau, slots=True)
+    return Lanes(rule, 1, chunk=tau)
+
+
+def estimate(model, x, y, state, seed, options) -> WindowEstimate:
+    """h by the recursion; see `interface`."""
+    result = one_pass(model, x, y, state, lanes_of(options), seed)
     return assemble([tf.reduce_sum(lane, axis=0) for lane in result.lanes], result.gradient, result.state)

@@ -134,3 +134,22 @@ def gauss_newton(cell, x, state):
         return np.mean((p * J**2).sum(-1) - (p * J).sum(-1) ** 2)
 
     return _per_scalar(cell, entry_of)
+
+
+def weights_gauss_newton(cell, x, state):
+    """`gauss_newton` of every entry of a weight: embedding, bias, both parts of W_0, node kernels."""
+    forward = lambda changed: reference.logits(changed, reference.run(changed, changed.embedding[x], state))  # noqa: E731
+    p = softmax(forward(cell))
+
+    def of(name, index=None):
+        weight = getattr(cell, name) if index is None else getattr(cell, name)[index]
+        h = np.zeros(weight.shape)
+        for place in np.ndindex(weight.shape):
+            direction = np.zeros(weight.shape)
+            direction[place] = 1.0
+            J = reference.derivative(cell, name, direction, forward, index)
+            h[place] = np.mean((p * J**2).sum(-1) - (p * J).sum(-1) ** 2)
+        return h
+
+    names = ("embedding", "decoder_bias", "kernel", "recurrent_kernel")
+    return [*map(of, names), *(of("node_kernels", k) for k in range(cell.nodes))]

@@ -1,5 +1,8 @@
 """Slow twin of the diagonal recursion: step by step, edge by edge, norms by their whole Jacobians."""
 
+import dataclasses
+from typing import NamedTuple
+
 import numpy as np
 
 from tests.references import cell as reference
@@ -22,6 +25,16 @@ def second(o, a):
     return np.zeros_like(a)
 
 
+class Weights(NamedTuple):
+    """h of every weight, of its shape."""
+
+    embedding: np.ndarray
+    decoder_bias: np.ndarray
+    kernel: np.ndarray
+    recurrent_kernel: np.ndarray
+    node_kernels: list
+
+
 class Recursion:
     """Backward through one window; curvature is `[slots, B, U]`, gradients `[B, U]`."""
 
@@ -30,6 +43,13 @@ class Recursion:
         self.cell, self.d_terms, self.slots, self.chunk = cell, d_terms, slots, chunk
         self.h = np.zeros(cell.scalars.shape)
         self.h_zero = None if cell.zero_scalars is None else np.zeros(cell.zero_scalars.shape)
+        self.weights = Weights(
+            np.zeros_like(cell.embedding),
+            np.zeros_like(cell.decoder_bias),
+            np.zeros_like(cell.kernel),
+            np.zeros_like(cell.recurrent_kernel),
+            [np.zeros_like(kernel) for kernel in cell.node_kernels],
+        )
 
     def fresh(self, H, D):
         """H, with D in slot 0."""
@@ -95,6 +115,9 @@ class Recursion:
         H_0, G_0 = self.through_norm(Hs[0], Gs[0], raws[0], 0)
         pre = np.concatenate([x, h], axis=1) @ np.concatenate([cell.kernel, cell.recurrent_kernel])
         carry, of_pre = self.through_highway(H_0, G_0, h, pre, 0)
+        self.weights.kernel[...] += self.of_use(x, of_pre[0])
+        self.weights.recurrent_kernel[...] += self.of_use(h, of_pre[0])
+        self.at_input = of_pre[0] @ (cell.kernel**2).T
         rows = cell.recurrent_kernel
         return carry[0] + of_pre[0] @ (rows**2).T, carry[1] + of_pre[1] @ rows.T
 
@@ -109,8 +132,14 @@ class Recursion:
         if self.h_zero is not None:
             self.h_zero[edge] += cell.scalars[edge, o] ** 2 * of_w
         carry, of_pre = self.through_highway(w**2 * H, w * G, x, pre, o)
+        mine = dataclasses.replace(cell, node_kernels=self.weights.node_kernels).kernel_of(i, j, o)
+        mine[...] += self.of_use(x, of_pre[0])
         Hs[i] = Hs[i] + carry[0] + of_pre[0] @ (kernel**2).T
         Gs[i] = Gs[i] + carry[1] + of_pre[1] @ kernel.T
+
+    def of_use(self, x, H_pre):
+        """4.5, 4.15: Σ x² ⊗ H over slots and examples, entry by entry."""
+        return sum(np.outer(row**2, H) for slot in H_pre for row, H in zip(x, slot, strict=True))
 
     def values(self, x, h):
         """Of every node: the sum before its norm, and its value."""
@@ -133,8 +162,8 @@ class Recursion:
         return np.concatenate([np.zeros_like(H[:1]), H[:-1]]) if self.slots else H
 
 
-def diagonal(cell, x, y, state, d_terms=False, tau=0, truncation="slots") -> Diagonal:
-    """h of the scalars and switches over one window; tau 0 is no truncation."""
+def run(cell, x, y, state, d_terms=False, tau=0, truncation="slots") -> Recursion:
+    """One window backward; tau 0 is no truncation."""
     run = Recursion(cell, d_terms, **{{"slots": "slots", "chunks": "chunk"}[truncation]: tau})
     embedded, before = cell.embedding[x], [state]
     for t in range(x.shape[1]):
@@ -143,8 +172,24 @@ def diagonal(cell, x, y, state, d_terms=False, tau=0, truncation="slots") -> Dia
     for t in reversed(range(x.shape[1])):
         p = softmax(reference.logits(cell, before[t + 1]))
         at_logits = p - np.eye(p.shape[1])[y[:, t]]
-        H[0] += (p * (1.0 - p) / y.size) @ cell.embedding**2
+        fresh = p * (1.0 - p) / y.size
+        run.weights.embedding[...] += run.of_use(before[t + 1], fresh[np.newaxis]).T
+        run.weights.decoder_bias[...] += fresh.sum(axis=0)
+        H[0] += fresh @ cell.embedding**2
         G = G + at_logits / y.size @ cell.embedding
         H, G = run.through_step(H, G, embedded[:, t], before[t])
+        for word, row in zip(x[:, t], run.at_input.sum(axis=0), strict=True):
+            run.weights.embedding[word] += row
         H = run.shifted(H, t)
-    return Diagonal(run.h, run.h_zero)
+    return run
+
+
+def diagonal(cell, x, y, state, **how) -> Diagonal:
+    """h of the scalars and switches over one window; `how` as for `run`."""
+    done = run(cell, x, y, state, **how)
+    return Diagonal(done.h, done.h_zero)
+
+
+def weights(cell, x, y, state, **how) -> Weights:
+    """h of all weights over one window; `how` as for `run`."""
+    return run(cell, x, y, state, **how).weights
