@@ -14,7 +14,7 @@ from bayesnas_tf.config import flags
 from bayesnas_tf.errors import UsageError, UserError
 
 MODULES = ("tests.configurables",)
-COMMANDS = ("search", "evaluate", "export", "score")
+COMMANDS = ("search", "evaluate", "export", "score", "curvature")
 COMMON = ("gin_file", "gin_param", "run_dir", "data_dir", "seed", "overwrite", "dry_run", "verbose")
 
 # A command of its own, so that these tests need no model.
@@ -80,6 +80,7 @@ def test_help_lists_every_flag_at_once_and_imports_no_tensorflow(python, command
     out, err = process.communicate()
     assert process.returncode == 0
     own = {"search": ["diagnose"], "evaluate": ["genotype"], "export": ["run", "out"]}
+    own["curvature"] = own["export"]
     for flag in (*COMMON, *own.get(command, ["model", "text", "generate"])):
         assert f"--{flag}" in out
     imported = {line.rsplit("|", 1)[-1].strip() for line in err.splitlines()}
@@ -101,6 +102,7 @@ def test_a_misspelt_flag_is_a_usage_error(capfd):
         ("search", ["--gin_file=a.gin", "--seed=-1"], "--seed=-1"),
         ("search", ["--gin_file=a.gin", "--genotype=x"], "--genotype of search"),
         ("export", [], "--run="),
+        ("curvature", [], "--run="),
         ("score", ["--text=a"], "--model="),
         ("score", ["--model=a"], "--generate=N"),
     ],

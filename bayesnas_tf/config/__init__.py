@@ -7,7 +7,7 @@ from bayesnas_tf.config.bindings import MODULES, check_types
 from bayesnas_tf.config.launch import launch, open_run, parse, run_command
 from bayesnas_tf.config.metrics import Metrics, write_json, write_text
 from bayesnas_tf.config.provenance import made_by
-from bayesnas_tf.config.run_directory import Run, pin, record_operative
+from bayesnas_tf.config.run_directory import Run, pin, pins, record_operative, stored_command
 
 __all__ = [
     "MODULES",
@@ -19,8 +19,10 @@ __all__ = [
     "open_run",
     "parse",
     "pin",
+    "pins",
     "record_operative",
     "run_command",
+    "stored_command",
     "write_json",
     "write_text",
 ]

@@ -20,6 +20,7 @@ SUMMARIES = {
     "evaluate": "Train a genotype (or a baseline) and report its perplexity.",
     "export": "Write a trained run as a SavedModel that loads with TensorFlow alone.",
     "score": "Report the perplexity of a text file under a SavedModel, or continue a prompt.",
+    "curvature": "Write the diagonal Hessian of every weight of a trained run, and print a table of it.",
 }
 
 _EXAMPLES = {
@@ -27,7 +28,11 @@ _EXAMPLES = {
     "evaluate": "--gin_file=ptb_eval.gin --genotype=DARTS_V2",
     "export": "--run=runs/ptb_eval-seed0",
     "score": "--model=runs/ptb_eval-seed0/saved_model --text=my.txt",
+    "curvature": "--run=runs/ptb_eval-seed0 --gin_param=\"CurvatureOptions.estimator='recursive'\"",
 }
+
+# Commands that read a finished run -> what they write in it, unless --out says otherwise.
+READS_RUN = {"export": "saved_model", "curvature": "curvature.npz"}
 
 
 class CommandLine(NamedTuple):
@@ -106,6 +111,14 @@ def _export(values: absl_flags.FlagValues) -> None:
     )
 
 
+def _curvature(values: absl_flags.FlagValues) -> None:
+    """Flags of `curvature` alone."""
+    absl_flags.DEFINE_string("run", "", "Run directory of `search` or `evaluate`.", flag_values=values)
+    absl_flags.DEFINE_string(
+        "out", "", "Where to write (default: curvature.npz in the run).", flag_values=values
+    )
+
+
 def _score(values: absl_flags.FlagValues) -> None:
     """Flags of `score` alone."""
     absl_flags.DEFINE_string(
@@ -131,6 +144,7 @@ _OWN: dict[str, Callable[[absl_flags.FlagValues], None]] = {
     "evaluate": _evaluate,
     "export": _export,
     "score": _score,
+    "curvature": _curvature,
 }
 
 
@@ -194,13 +208,13 @@ def _checked(command: str, values: absl_flags.FlagValues, options: SimpleNamespa
         raise UsageError(
             f"{command} needs a configuration. Add --gin_file=..., for example {_EXAMPLES[command]}"
         )
-    if command == "export":
+    if command in READS_RUN:
         options.run = _path(options.run) or line.run_dir
         if options.run is None:
             raise UsageError(
-                f"export needs the run to export. Add --run=..., for example {_EXAMPLES[command]}"
+                f"{command} needs a trained run. Add --run=..., for example {_EXAMPLES[command]}"
             )
-        options.out = _path(options.out) or options.run / "saved_model"
+        options.out = _path(options.out) or options.run / READS_RUN[command]
     if command == "score":
         options.model = _path(options.model) or (line.run_dir and line.run_dir / "saved_model")
         options.text = _path(options.text)

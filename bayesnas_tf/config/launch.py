@@ -33,11 +33,12 @@ def parse(
 def open_run(line: flags.CommandLine, modules: Iterable[str] = bindings.MODULES) -> Run:
     """Configure gin as the command line says, and claim the run directory where the command has one."""
     statements = gin_files.read(line.gin_files, line.gin_params)
-    stored = _stored_statements(line.options.run) if line.command == "export" else []
+    reads_run = line.command in flags.READS_RUN
+    stored = _stored_statements(line.options.run) if reads_run else []
     with _quiet(line.verbose):
         bindings.load(modules)
     bindings.bind([*stored, *statements])
-    if line.command == "export":
+    if reads_run:
         return _reader(line, line.options.run)
     if line.command == "score":
         return _reader(line, line.options.model)

@@ -163,14 +163,19 @@ def pin(run: Run, name: str, value: str) -> None:
     Raises:
       UserError: it brings another.
     """
-    path = run.directory / _PINS
-    pins = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    if pins.setdefault(name, value) != value:
+    known = pins(run.directory)
+    if known.setdefault(name, value) != value:
         raise UserError(
             f"{run.directory} was begun with another {name}, and its state does not fit this one. "
             f"Bring the {name} back, choose another --run_dir, or replace the run with --overwrite"
         )
-    write_text(path, json.dumps(pins, indent=1) + "\n")
+    write_text(run.directory / _PINS, json.dumps(known, indent=1) + "\n")
+
+
+def pins(directory: Path) -> dict[str, str]:
+    """What `pin` has tied the run in `directory` to."""
+    path = directory / _PINS
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def _locked(directory: Path) -> IO[str]:
@@ -233,10 +238,14 @@ def stored_config(directory: Path) -> str:
     """The configuration of a run directory as one gin text; `UserError` where there is no run."""
     text = _stored(directory) if directory.is_dir() else None
     if text is None:
-        raise UserError(
-            f"no run in {directory}: it has no {CONFIG}. Give the directory that `evaluate` wrote"
-        )
+        raise UserError(f"no run in {directory}: it has no {CONFIG}. Give the directory of a trained run")
     return text
+
+
+def stored_command(directory: Path) -> str:
+    """The command that made the run in `directory`; `UserError` where there is no run."""
+    first = stored_config(directory).partition("\n")[0]
+    return json.loads(first.removeprefix(_HEADER))["command"]
 
 
 def record_operative(run: Run) -> None:

@@ -144,6 +144,7 @@ def diagonal(
     state: tf.Tensor,
     options: CurvatureOptions,
     seed: tf.Tensor,
+    jit_compile: bool = False,
 ) -> WeightCurvature:
     """The mean of `estimate` over windows at fixed parameters, the state carried; see `interface.diagonal`.
 
@@ -151,7 +152,11 @@ def diagonal(
       ValueError: there are no windows, or the estimator has no curvature of weights.
     """
     lanes_of(model, options)
-    compiled = tf.function(lambda x, y, state, seed: estimate(model, x, y, state, seed, options))
+
+    @tf.function(jit_compile=jit_compile)
+    def compiled(x, y, state, seed):
+        return estimate(model, x, y, state, seed, options)
+
     total, count, tokens = None, 0, 0
     for k, (x, y) in enumerate(windows):
         found = compiled(x, y, state, masks.fold(seed, k))

@@ -93,6 +93,11 @@ class LiveView(View):
         atexit.unregister(self.close)
 
 
+def view_of(stream: TextIO) -> View:
+    """A live bar where `stream` is a terminal, else plain lines."""
+    return LiveView(Console(file=stream)) if stream.isatty() else PlainView(stream)
+
+
 class _Details(ProgressColumn):
     """The numbers beside the bar, time left first: a narrow terminal cuts off the end."""
 
@@ -111,8 +116,7 @@ class ProgressCallback(Callbacks):
     """
 
     def __init__(self, stream: TextIO | None = None, view: View | None = None):
-        stream = sys.stderr if stream is None else stream
-        self._view = view or (LiveView(Console(file=stream)) if stream.isatty() else PlainView(stream))
+        self._view = view or view_of(sys.stderr if stream is None else stream)
         self._epochs = 0
         self._pruned = ""
         self._live = ""

@@ -72,8 +72,13 @@ def build(settings: SearchSettings, corpus: Corpus, seed: int) -> SearchProblem:
     windows = settings.windows
     train = batching.rows(corpus.train, windows.batch_size, f"{corpus.name} (train)", windows.bptt)
     valid = batching.rows(corpus.valid, windows.batch_size, f"{corpus.name} (valid)")
-    model = LanguageModel(len(corpus.vocabulary), SearchCell(settings.cell), settings.model)
+    model = build_model(settings, len(corpus.vocabulary))
     stateless = masks.run_seed(seed)
     model.initialise(masks.fold(stateless, 0), corpus.log_frequencies())
     step = SearchStep(model, windows, settings.weights, settings.scalars)
     return SearchProblem(corpus, train, valid, model, step, stateless)
+
+
+def build_model(settings: SearchSettings, vocabulary: int) -> LanguageModel:
+    """The supernet; its weights have no meaningful values yet."""
+    return LanguageModel(vocabulary, SearchCell(settings.cell), settings.model)

@@ -67,6 +67,15 @@ def test_a_horizon_equals_the_twin(norm, tau, truncation, d_terms):
     assert_same(found, twin(model, d_terms=d_terms, tau=tau, truncation=truncation))
 
 
+@pytest.mark.parametrize("tau", [1, 2, 3])
+@pytest.mark.parametrize("sharing", ["edge", "edge_op"])
+def test_a_horizon_equals_the_twin_for_every_sharing(sharing, tau):
+    model = small_model(norm="batch", weight_sharing=sharing)
+    for truncation, d_terms in (("slots", True), ("chunks", False)):
+        found = estimate(model, tau=tau, truncation=truncation, d_term=d_terms)
+        assert_same(found, twin(model, d_terms=d_terms, tau=tau, truncation=truncation))
+
+
 @pytest.mark.parametrize("truncation", ["slots", "chunks"])
 def test_a_horizon_of_the_window_or_more_truncates_nothing(truncation):
     model = small_model(norm="mean")
@@ -130,9 +139,17 @@ def one_path():
     return model
 
 
-@pytest.mark.parametrize(("name", "norm"), [("ggn", "mean"), ("recursive", "batch")])
-def test_xla_equals_the_graph_in_float32(name, norm):
-    model = small_model("float32", norm=norm, scale=0.3)
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("ggn", {"norm": "mean"}),
+        ("recursive", {"norm": "batch"}),
+        ("recursive", {"norm": "layer", "nodes": 1, "weight_sharing": "edge_op"}),
+    ],
+    ids=str,
+)
+def test_xla_equals_the_graph_in_float32(name, form):
+    model = small_model("float32", scale=0.3, **form)
     x, y, state = small_window("float32")
     options = CurvatureOptions(name, tau=2, d_term=True)
     run = lambda: ESTIMATORS[name](model, x, y, state, SEED, options)[:2]  # noqa: E731
