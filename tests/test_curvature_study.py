@@ -20,7 +20,7 @@ KEYS = {
     "negative_share",
     "cost_steps",
 }
-MICRO = curvature_studying.Preset(4, 2, 5, 4, 60, 3_000, ("mean",), 1)
+MICRO = curvature_studying.Preset(4, 2, 5, 4, 60, 3_000, ("mean",), 2, 1)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def results(command, tmp_path_factory):
     out = tmp_path_factory.mktemp("study")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(curvature_studying.PRESETS, "small", MICRO)
-        rows = ({"estimator": "ggn", "probes": 200}, {"estimator": "recursive", "tau": 0})
+        rows = ({"estimator": "ggn", "probes": 64}, {"estimator": "recursive", "tau": 0})
         patch.setattr(curvature_studying, "ROWS", rows)
         assert command.main(["--out", str(out / "new"), "--data_dir", str(out / "data")]) == 0
     return out / "new"
@@ -49,7 +49,7 @@ def test_the_json_has_the_promised_keys_and_many_probes_are_near_the_truth(resul
     rows = json.loads((results / "fidelity.json").read_text())
     assert all(set(row) >= KEYS for row in rows)
     ggn, recursive = rows
-    assert (ggn["estimator"], ggn["probes"], recursive["probes"], recursive["tau"]) == ("ggn", 200, None, 0)
+    assert (ggn["estimator"], ggn["probes"], recursive["probes"], recursive["tau"]) == ("ggn", 64, None, 0)
     assert ggn["spearman_ggn"] > 0.9
     assert 0.6 < ggn["median_ratio"] < 1.6
     assert ggn["negative_share"] == 0.0

@@ -1,4 +1,4 @@
-"""What tools/curvature_study measures: estimators against both oracles at one point of a trained supernet."""
+"""What tools/curvature_study measures: estimators against both oracles on windows of a trained supernet."""
 
 import statistics
 import time
@@ -15,6 +15,7 @@ from bayesnas_tf.bayes.health import spearman
 from bayesnas_tf.cells import masks
 from bayesnas_tf.curvature import exact
 from bayesnas_tf.curvature.interface import ESTIMATORS, CurvatureOptions
+from bayesnas_tf.curvature.lanes import STATISTICS
 from bayesnas_tf.data import batching, corpora
 from bayesnas_tf.models import losses
 from bayesnas_tf.training import compile as compiling
@@ -33,15 +34,15 @@ class Preset(NamedTuple):
     vocabulary: int
     tokens: int  # of the training split, one epoch of which is trained
     norms: tuple[str, ...]
+    windows: int  # that h is the mean over
     repeats: int  # of each timing
 
 
 PRESETS = {
-    "small": Preset(16, 4, 12, 16, 500, 40_000, ("batch", "mean"), 3),
-    "full": Preset(32, 8, 35, 16, 2_000, 200_000, ("batch", "layer", "mean"), 5),
+    "small": Preset(16, 4, 12, 16, 500, 40_000, ("batch", "mean"), 4, 3),
+    "full": Preset(32, 8, 35, 16, 2_000, 200_000, ("batch", "layer", "mean"), 6, 5),
 }
 
-# One probe of `ggn` is a pass of its own here, so that their number can be anything.
 ROWS = (
     *({"estimator": "ggn", "probes": probes} for probes in (1, 4, 16, 64)),
     {"estimator": "recursive", "tau": 0},
@@ -53,20 +54,31 @@ ROWS = (
 )
 
 
-class Point(NamedTuple):
-    """A trained supernet, the window at which it is measured, and the truth there."""
+class Probed(NamedTuple):
+    """A window and the state before it."""
 
-    norm: str
-    problem: SearchProblem
     x: tf.Tensor
     y: tf.Tensor
     state: tf.Tensor
-    ggn: np.ndarray  # [E, O], exact
+
+
+class Point(NamedTuple):
+    """A trained supernet, the windows on which it is measured, and the truth there."""
+
+    norm: str
+    problem: SearchProblem
+    windows: list[Probed]
+    ggn: np.ndarray  # [E, O], exact, mean over the windows
     hessian: np.ndarray
 
 
 def settings_of(preset: Preset, norm: str) -> SearchSettings:
-    """The search of quickstart.gin at the preset's size; rates that train each norm."""
+    """The search of quickstart.gin at the preset's size; rates that train each norm and part its scalars.
+
+    Under statistics L1 shrinks all scalars in step, and a diagonal of scalars that are all alike ranks noise:
+    with batch and layer norm the gauge keeps their size.
+    """
+    scaled = norm in STATISTICS
     values = {
         "CorpusOptions.limit_tokens": preset.tokens,
         "CorpusOptions.vocabulary_size": preset.vocabulary,
@@ -75,15 +87,16 @@ def settings_of(preset: Preset, norm: str) -> SearchSettings:
         "CellOptions.norm": repr(norm),
         "WindowOptions.bptt": preset.bptt,
         "WindowOptions.batch_size": preset.batch,
-        "WeightOptions.lr": 20.0 if norm == "mean" else 5.0,
-        "LR_W": 0.2,
+        "WeightOptions.lr": 5.0 if scaled else 20.0,
+        "ScalarOptions.gauge": repr("rms" if scaled else "none"),
+        "LR_W": 1.5 if scaled else 0.2,
     }
     config.parse(["quickstart.gin"], [f"{name}={value}" for name, value in values.items()])
     return gin.get_configurable("search")()
 
 
 def trained(preset: Preset, norm: str, data_dir: Path, seed: int) -> Point:
-    """One epoch of training, then both oracles on the first window of the training split."""
+    """One epoch of training, then both oracles on the first windows of the training split."""
     settings = settings_of(preset, norm)
     problem = build(settings, corpora.load(settings.corpus, data_dir), seed)
     lr = tf.constant(settings.weights.lr, problem.model.embedding.dtype)
@@ -95,35 +108,53 @@ def trained(preset: Preset, norm: str, data_dir: Path, seed: int) -> Point:
     plan = batching.plan(problem.train_rows.shape[1], preset.bptt, (seed, 1))
     for number, window in enumerate(batching.windows(problem.train_rows, plan, 1)):
         compiled(window.x, window.y, window.length, tf.constant(number))
-    ((x, y),) = fixed_windows(problem.train_rows, preset.bptt, 1)
-    model, state = problem.model, problem.model.zero_state(preset.batch)
-    ggn = tf.function(lambda: exact.ggn_diagonal(model, x, y, state)[0])()
-    hessian = tf.function(lambda: exact.estimate(model, x, y, state, None, None).h)()
-    return Point(norm, problem, x, y, state, ggn.numpy(), hessian.numpy())
+    model = problem.model
+    ggn = tf.function(lambda *window: exact.ggn_diagonal(model, *window)[0])
+    hessian = tf.function(lambda *window: exact.estimate(model, *window, None, None)[:1])
+    windows = carried(model, fixed_windows(problem.train_rows, preset.bptt, preset.windows))
+    return Point(
+        norm,
+        problem,
+        windows,
+        np.mean([ggn(*window) for window in windows], axis=0),
+        np.mean([hessian(*window)[0] for window in windows], axis=0),
+    )
+
+
+def carried(model, windows: list) -> list[Probed]:
+    """The windows, each with the state that those before it leave."""
+    found, state = [], model.zero_state(windows[0][0].shape[0])
+    for x, y in windows:
+        found.append(Probed(x, y, state))
+        state = model.hidden(x, state)[:, -1]
+    return found
 
 
 def estimator(point: Point, row: dict[str, Any]) -> Callable[[int], np.ndarray]:
-    """A compiled estimate `[E, O]` as a function of a number that seeds it."""
-    options = CurvatureOptions(**{**row, "probes": 1})
-    arguments = (point.problem.model, point.x, point.y, point.state)
+    """A compiled estimate `[E, O]` on the window of a number, which also seeds it."""
+    options = CurvatureOptions(**row)
 
     @tf.function
-    def run(seed):
-        return ESTIMATORS[row["estimator"]](*arguments, seed, options).h
+    def run(x, y, state, seed):
+        return ESTIMATORS[row["estimator"]](point.problem.model, x, y, state, seed, options).h
 
-    return lambda number: run(masks.fold(point.problem.seed, 99, number)).numpy()
+    def on_window(number: int) -> np.ndarray:
+        window = point.windows[number % len(point.windows)]
+        return run(*window, masks.fold(point.problem.seed, 99, number)).numpy()
+
+    return on_window
 
 
-def plain(point: Point) -> Callable[[int], None]:
+def plain(point: Point) -> Callable[[int], Any]:
     """What a training step computes: loss and gradient of every weight."""
-    model = point.problem.model
+    model, window = point.problem.model, point.windows[0]
     variables = model.trainable_variables
 
     @tf.function
     def run():
         with tf.GradientTape() as tape:
-            hidden = model.hidden(point.x, point.state)
-            loss = tf.reduce_mean(losses.token_nats(model.decode(hidden), point.y))
+            hidden = model.hidden(window.x, window.state)
+            loss = tf.reduce_mean(losses.token_nats(model.decode(hidden), window.y))
         return [tf.reduce_sum(tf.convert_to_tensor(g)) for g in tape.gradient(loss, variables)]
 
     return lambda _: [part.numpy() for part in run()]
@@ -149,9 +180,8 @@ def study(preset: Preset, data_dir: Path, seed: int) -> Iterator[dict[str, Any]]
         functions = [estimator(point, row) for row in ROWS]
         step, *costs = seconds_of([plain(point), *functions], preset.repeats)
         for row, function, cost in zip(ROWS, functions, costs, strict=True):
-            probes = row.get("probes")
-            h = np.mean([function(number) for number in range(probes or 1)], axis=0)
-            yield entry(point, row, h, cost * (probes or 1) / step)
+            h = np.mean([function(number) for number in range(preset.windows)], axis=0)
+            yield entry(point, row, h, cost / step)
 
 
 def entry(point: Point, row: dict[str, Any], h: np.ndarray, cost: float) -> dict[str, Any]:
@@ -163,6 +193,7 @@ def entry(point: Point, row: dict[str, Any], h: np.ndarray, cost: float) -> dict
         "truncation": row.get("truncation"),
         "d_term": row.get("d_term", False),
         "probes": row.get("probes"),
+        "windows": len(point.windows),
         "spearman_ggn": spearman(h.ravel(), point.ggn.ravel()),
         "spearman_exact": spearman(h.ravel(), point.hessian.ravel()),
         "median_ratio": float(np.median(h / np.maximum(point.ggn, np.finfo(np.float32).tiny))),

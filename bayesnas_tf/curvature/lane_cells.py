@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from bayesnas_tf.cells import highway
 from bayesnas_tf.cells.derived_cell import DerivedCell
-from bayesnas_tf.curvature.lane_edges import mixed_sum
+from bayesnas_tf.curvature.lane_edges import mixed_node
 from bayesnas_tf.curvature.lanes import Pair, Rule, gated, normalise, project, scaled
 from bayesnas_tf.space import primitives, topology
 
@@ -66,7 +66,8 @@ def step(cell, rule: Rule, w: Pair | None, projected, h: Pair, uses=()) -> Stepp
 
 def _search_step(cell, rule: Rule, w: Pair, projected, h: Pair, uses) -> Stepped:
     nodes = cell.options.nodes
-    users = [_copies(_normed(cell, rule, _input_node(cell, rule, projected, h, uses), 0), nodes)]
+    first = normalise(rule, _input_node(cell, rule, projected, h, uses), cell.options.norm, terms=1)
+    users = [_copies(_rescaled(cell, rule, first, 0), nodes)]
     for j in range(1, nodes + 1):
         own = [copies[j - 1 - i] for i, copies in enumerate(users)]
         stacked = Pair(tf.stack([p.value for p in own]), tf.stack([p.shadow for p in own], axis=1))
@@ -74,8 +75,8 @@ def _search_step(cell, rule: Rule, w: Pair, projected, h: Pair, uses) -> Stepped
         pre = _projected(cell, rule, projecting, cell.node_kernels[j - 1], uses[j : j + 1])
         rows = topology.incoming(j)
         of_node = Pair(w.value[rows], w.shadow[..., rows, :])
-        node = _normed(cell, rule, mixed_sum(rule, carried, pre, of_node), j)
-        users.append(_copies(node, nodes - j + 1))
+        node = mixed_node(rule, carried, pre, of_node, cell.options.norm)
+        users.append(_copies(_rescaled(cell, rule, node, j), nodes - j + 1))
     read = [tf.stop_gradient(copies[0].value) for copies in users[:-1]]
     return Stepped(_mean(rule, [copies[-1] for copies in users[1:]]), read)
 
@@ -119,13 +120,12 @@ def _copies(x: Pair, count: int) -> list[Pair]:
     return [Pair(*both) for both in zip(*(highway.fan_out(part, count) for part in x), strict=True)]
 
 
-def _normed(cell, rule: Rule, x: Pair, node: int) -> Pair:
-    """The norm after a node, with its scale and offset where they are learnt."""
-    x = normalise(rule, x, cell.options.norm, max(1, len(primitives.OPS) * node))
-    if cell.options.norm_learnable:
-        scale = cell.value(cell.norm_scale)[node]
-        x = Pair(x.value * scale + cell.value(cell.norm_offset)[node], x.shadow * rule.coefficient(scale))
-    return x
+def _rescaled(cell, rule: Rule, x: Pair, node: int) -> Pair:
+    """The scale and offset of the norm after a node, where they are learnt."""
+    if not cell.options.norm_learnable:
+        return x
+    scale = cell.value(cell.norm_scale)[node]
+    return Pair(x.value * scale + cell.value(cell.norm_offset)[node], x.shadow * rule.coefficient(scale))
 
 
 def edge_scalars(cell, rule: Rule, scalar_shadows) -> Pair | None:

@@ -4,8 +4,17 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from bayesnas_tf.cells import norms
 from bayesnas_tf.cells.highway import ordered_sum
-from bayesnas_tf.curvature.lanes import Pair, Rule, shadow_of, with_fresh
+from bayesnas_tf.curvature.lanes import (
+    STATISTICS,
+    Pair,
+    Rule,
+    Standardised,
+    normalise,
+    shadow_of,
+    with_fresh,
+)
 from bayesnas_tf.space.primitives import OPS
 
 
@@ -41,15 +50,26 @@ class _Cotangents(NamedTuple):
     w: tf.Tensor  # [L, B, j, O]
 
 
-def mixed_sum(rule: Rule, stacked: Pair, pre: Pair, w: Pair) -> Pair:
-    """(M2, M3) Σ_i Σ_o w_ij^o (x_i + σ(g) (o(a) - x_i)) into one node, before its norm.
+def mixed_node(rule: Rule, stacked: Pair, pre: Pair, w: Pair, norm: norms.Norm) -> Pair:
+    """(M2, M3) one node: Norm(Σ_i Σ_o w_ij^o (x_i + σ(g) (o(a) - x_i))), without the norm's scale and offset.
 
     Args:
-      rule: of the backward pass.
+      rule: of the backward pass. Diagonal lanes take sum and norm as one operation of the scalars, so that
+        h_w = Σ h_y (∂y/∂w)² with the whole Jacobian of the norm: what w_ij^o adds along y itself, the norm
+        takes out again. Sum and norm one after the other would count it.
       stacked: predecessors `[j, B, U]`, their shadow `[L, j, B, U]`.
       pre: `[j, B, 2U]`, or `[O, j, B, 2U]` where each operation has its own kernel.
       w: scalars of these edges `[j, O]`, their shadow `[L, j, O]`, or `[L, B, j, O]` per sequence.
+      norm: of the cell.
     """
+    axis = STATISTICS.get(norm) if rule.diagonal else None
+    node = _mixed(rule, stacked, pre, w, axis)
+    terms = len(OPS) * stacked.value.shape[0]
+    return node if axis is not None else normalise(rule, node, norm, terms)
+
+
+def _mixed(rule: Rule, stacked: Pair, pre: Pair, w: Pair, axis: int | None) -> Pair:
+    """`mixed_node` before its norm; with `axis`, standardised over it."""
     shared = pre.value.shape.rank == 3
 
     @tf.custom_gradient
@@ -59,8 +79,12 @@ def mixed_sum(rule: Rule, stacked: Pair, pre: Pair, w: Pair) -> Pair:
         def gradient(g, s):
             edges = _Edges.of(x, pre, w)  # again: a time loop would keep them for every step
             if rule.diagonal:
-                own = _linear(edges, shared, g[tf.newaxis])
-                lanes = _diagonal(rule, edges, shared, g, s)
+                norm = None if axis is None else Standardised.of(total, axis)
+                g_sum = g if norm is None else norm.moved(g)
+                own, lanes = (
+                    _linear(edges, shared, g_sum[tf.newaxis]),
+                    _diagonal(rule, edges, shared, g_sum, s, norm),
+                )
             else:
                 both = _linear(edges, shared, tf.concat([g[tf.newaxis], s], axis=0))
                 own, lanes = (
@@ -72,7 +96,8 @@ def mixed_sum(rule: Rule, stacked: Pair, pre: Pair, w: Pair) -> Pair:
 
         edges = _Edges.of(x, pre, w)
         terms = [column * u for column, u in zip(edges.w, edges.outputs(), strict=True)]
-        y = tf.reduce_sum(ordered_sum(terms), axis=0)
+        total = tf.reduce_sum(ordered_sum(terms), axis=0)
+        y = total if axis is None else norms.standardise(total, axis)[0]
         return (y, shadow_of(y, x_shadow.shape[0])), gradient
 
     return Pair(*run(*stacked, *pre, *w))
@@ -110,9 +135,13 @@ def _linear(edges: _Edges, shared: bool, upstream) -> _Cotangents:
     return _Cotangents(ordered_sum(of_x), of_pre, _per_example(up, edges.outputs()))
 
 
-def _diagonal(rule: Rule, edges: _Edges, shared: bool, g, s) -> _Cotangents:
-    """The diagonal rule, from the Hessian of the node `[L, B, U]` and the gradient `[B, U]` in it."""
-    h, x = s[:, tf.newaxis], edges.x
+def _diagonal(rule: Rule, edges: _Edges, shared: bool, g, s, norm: Standardised | None) -> _Cotangents:
+    """The diagonal rule, from the Hessian of the node `[L, B, U]` and the gradient `[B, U]` in its sum."""
+    changes = edges.outputs()  # ∂y/∂w
+    of_w = _per_example(
+        s[:, tf.newaxis], [tf.square(u if norm is None else norm.moved(u, rule.d_terms)) for u in changes]
+    )
+    h, x = (s if norm is None else norm.diagonal(s, rule.d_terms))[:, tf.newaxis], edges.x
     of_x, of_gate, of_a, fresh_gate, fresh_a = [], [], [], [], []
     for op, w, c, a, t in zip(OPS, edges.w, edges.c, edges.a, edges.t, strict=True):
         opening, slope = c * (1.0 - c) * (t - x), c * op.d1(a)
@@ -127,5 +156,4 @@ def _diagonal(rule: Rule, edges: _Edges, shared: bool, g, s) -> _Cotangents:
     if rule.d_terms:
         fresh = tf.concat([_joined(fresh_gate, shared), _joined(fresh_a, shared)], axis=-1)
         of_pre = with_fresh(of_pre, fresh[0])
-    squares = [tf.square(u) for u in edges.outputs()]
-    return _Cotangents(ordered_sum(of_x), of_pre, _per_example(h, squares))
+    return _Cotangents(ordered_sum(of_x), of_pre, of_w)

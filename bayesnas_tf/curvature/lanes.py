@@ -131,6 +131,41 @@ def gated(rule: Rule, x: Pair, pre: Pair, op: primitives.Primitive) -> Pair:
     return Pair(*run(x.value, x.shadow, pre.value, pre.shadow))
 
 
+class Standardised(NamedTuple):
+    """y = (x - mean) / root over one axis (`cells.norms.standardise`), and its symmetric Jacobian."""
+
+    y: tf.Tensor
+    inverse: tf.Tensor  # 1 / root
+    axis: int
+
+    @classmethod
+    def of(cls, x, axis: int):
+        """From x."""
+        return cls(*norms.standardise(x, axis), axis)
+
+    def mean(self, v):
+        """Over the axis."""
+        return tf.reduce_mean(v, axis=self.axis, keepdims=True)
+
+    def moved(self, v, constant: bool = False):
+        """The Jacobian times v, whatever axes v has in front; `constant`: as if the statistics were."""
+        if constant:
+            return v * self.inverse
+        return (v - self.mean(v) - self.y * self.mean(v * self.y)) * self.inverse
+
+    def diagonal(self, s, constant: bool):
+        """The squared Jacobian, transposed, times s; `constant` as for `moved`."""
+        if constant:
+            return s * tf.square(self.inverse)
+        count, mean = tf.cast(tf.shape(self.y)[self.axis], s.dtype), self.mean
+        own = s * (1.0 - 2.0 * (1.0 + tf.square(self.y)) / count)
+        others = mean(s) + 2.0 * self.y * mean(s * self.y) + tf.square(self.y) * mean(s * tf.square(self.y))
+        return (own + others / count) * tf.square(self.inverse)
+
+
+STATISTICS: dict[norms.Norm, int] = {"batch": -2, "layer": -1}  # norm -> the axis of its statistics
+
+
 def normalise(rule: Rule, x: Pair, norm: norms.Norm, terms: int) -> Pair:
     """The norm of a node (`cells.norms`), without scale and offset.
 
@@ -141,23 +176,16 @@ def normalise(rule: Rule, x: Pair, norm: norms.Norm, terms: int) -> Pair:
         return x
     if norm == "mean":
         return scaled(rule, x, tf.constant(1.0 / terms, x.value.dtype))
-    axis = -2 if norm == "batch" else -1
+    axis = STATISTICS[norm]
 
     @tf.custom_gradient
     def run(x, x_shadow):
         def gradient(g, s):
-            y, inverse = norms.standardise(x, axis)  # again: a time loop would keep them for every step
-            mean = lambda v: tf.reduce_mean(v, axis=axis, keepdims=True)  # noqa: E731
-            pulled = lambda g: (g - mean(g) - y * mean(g * y)) * inverse  # noqa: E731
-            if not rule.diagonal:
-                both = pulled(tf.concat([g[tf.newaxis], s], axis=0))
-                return both[0], both[1:]
-            if rule.d_terms:
-                return pulled(g), s * tf.square(inverse)
-            count = tf.cast(tf.shape(x)[axis], x.dtype)
-            own = s * (1.0 - 2.0 * (1.0 + tf.square(y)) / count)
-            others = mean(s) + 2.0 * y * mean(s * y) + tf.square(y) * mean(s * tf.square(y))
-            return pulled(g), (own + others / count) * tf.square(inverse)
+            norm = Standardised.of(x, axis)  # again: a time loop would keep it for every step
+            if rule.diagonal:
+                return norm.moved(g), norm.diagonal(s, rule.d_terms)
+            both = norm.moved(tf.concat([g[tf.newaxis], s], axis=0))
+            return both[0], both[1:]
 
         y, _ = norms.standardise(x, axis)
         return (y, shadow_of(y, x_shadow.shape[0])), gradient

@@ -111,6 +111,8 @@ class Recursion:
             H_sum, G_sum = self.through_norm(Hs[j], Gs[j], raws[j], j)
             for i in range(j):
                 for o in range(len(reference.OPS)):
+                    change = self.change(raws[j], reference.edge_output(cell, values[i], i, j, o), j)
+                    self.into_scalar(i, j, o, np.sum(Hs[j] * change**2))
                     self.through_edge(i, j, o, H_sum, G_sum, values[i], Hs, Gs)
         H_0, G_0 = self.through_norm(Hs[0], Gs[0], raws[0], 0)
         pre = np.concatenate([x, h], axis=1) @ np.concatenate([cell.kernel, cell.recurrent_kernel])
@@ -121,16 +123,25 @@ class Recursion:
         rows = cell.recurrent_kernel
         return carry[0] + of_pre[0] @ (rows**2).T, carry[1] + of_pre[1] @ rows.T
 
-    def through_edge(self, i, j, o, H, G, x, Hs, Gs):
-        """From the sum into node j to node i, and into the scalar of this edge and operation."""
-        cell, kernel = self.cell, self.cell.kernel_of(i, j, o)
-        pre = x @ kernel
-        u = reference.edge_output(cell, x, i, j, o)
-        edge, w = cell.edge(i, j), cell.w(i, j, o)
-        of_w = np.sum(u**2 * H)
+    def change(self, raw, u, node):
+        """∂(value of a node)/∂(a scalar that multiplies u in its sum), by a complex step."""
+        if self.d_terms and self.cell.norm in ("batch", "layer"):  # statistics are constants
+            axis = 0 if self.cell.norm == "batch" else 1
+            scale = 1.0 if self.cell.norm_scale is None else self.cell.norm_scale[node]
+            return scale * u / np.sqrt(raw.var(axis=axis, keepdims=True) + reference.EPSILON)
+        return np.imag(reference.normalised(self.cell, raw + 1j * STEP * u, node)) / STEP
+
+    def into_scalar(self, i, j, o, of_w):
+        """h of the scalar of an edge and operation, and of the edge's switch."""
+        cell, edge = self.cell, self.cell.edge(i, j)
         self.h[edge, o] += cell.switch(i, j) ** 2 * of_w
         if self.h_zero is not None:
             self.h_zero[edge] += cell.scalars[edge, o] ** 2 * of_w
+
+    def through_edge(self, i, j, o, H, G, x, Hs, Gs):
+        """From the sum into node j to node i."""
+        cell, kernel, w = self.cell, self.cell.kernel_of(i, j, o), self.cell.w(i, j, o)
+        pre = x @ kernel
         carry, of_pre = self.through_highway(w**2 * H, w * G, x, pre, o)
         mine = dataclasses.replace(cell, node_kernels=self.weights.node_kernels).kernel_of(i, j, o)
         mine[...] += self.of_use(x, of_pre[0])
