@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bayesnas_tf.space import primitives
+from bayesnas_tf.space import op_names
 
 FORMAT = "bayesnas_tf.genotype/1"
 
@@ -36,7 +36,7 @@ class Genotype:
                     f"node {number} of genotype {self.name!r} takes its input from node {node.source}. "
                     f"A source must be one of 0..{number - 1}"
                 )
-            primitives.by_name(node.op)
+            op_names.position(node.op)
         if not self.output or not all(0 <= k <= len(self.nodes) for k in self.output):
             raise ValueError(
                 f"output {list(self.output)} of genotype {self.name!r} must lie in 0..{len(self.nodes)}"

@@ -1,12 +1,16 @@
 """The four operations of the search space, each with its first two derivatives.
 
-The order of `OPS` is the order of the last axis of every `[E, O]` array in this package.
+The order of `OPS`, that of `OP_NAMES`, is the order of the last axis of every `[E, O]` array in this package.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
+
+from bayesnas_tf.space.op_names import OP_NAMES, position
+
+__all__ = ["OPS", "OP_NAMES", "Primitive", "by_name"]
 
 
 class Primitive(NamedTuple):
@@ -53,12 +57,7 @@ OPS: tuple[Primitive, ...] = (
     Primitive("identity", tf.identity, tf.ones_like, tf.zeros_like),
 )
 
-OP_NAMES: tuple[str, ...] = tuple(op.name for op in OPS)
-
 
 def by_name(name: str) -> Primitive:
     """The operation of that name; `ValueError` lists the names there are."""
-    for op in OPS:
-        if op.name == name:
-            return op
-    raise ValueError(f"unknown operation {name!r}. The operations are {', '.join(OP_NAMES)}")
+    return OPS[position(name)]
