@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from absl import flags as absl_flags
 
-from bayesnas_tf.errors import UsageError, did_you_mean
+from bayesnas_tf.errors import UsageError, UserError, did_you_mean
 
 SUMMARIES = {
     "search": "Search a recurrent cell on a corpus and write it as a genotype.",
@@ -21,6 +21,7 @@ SUMMARIES = {
     "export": "Write a trained run as a SavedModel that loads with TensorFlow alone.",
     "score": "Report the perplexity of a text file under a SavedModel, or continue a prompt.",
     "curvature": "Write the diagonal Hessian of every weight of a trained run, and print a table of it.",
+    "report": "Write tables and figures of many runs as one HTML page, with CSV files beside it.",
 }
 
 _EXAMPLES = {
@@ -29,6 +30,7 @@ _EXAMPLES = {
     "export": "--run=runs/ptb_eval-seed0",
     "score": "--model=runs/ptb_eval-seed0/saved_model --text=my.txt",
     "curvature": "--run=runs/ptb_eval-seed0 --gin_param=\"CurvatureOptions.estimator='recursive'\"",
+    "report": "--runs=runs",
 }
 
 # Commands that read a finished run -> what they write in it, unless --out says otherwise.
@@ -139,12 +141,23 @@ def _score(values: absl_flags.FlagValues) -> None:
     )
 
 
+def _report(values: absl_flags.FlagValues) -> None:
+    """Flags of `report` alone."""
+    absl_flags.DEFINE_multi_string(
+        "runs", [], "Run or sweep directory, or a folder of them. Repeatable.", flag_values=values
+    )
+    absl_flags.DEFINE_string(
+        "out", "", "Page to write (default: report.html in the first --runs).", flag_values=values
+    )
+
+
 _OWN: dict[str, Callable[[absl_flags.FlagValues], None]] = {
     "search": _search,
     "evaluate": _evaluate,
     "export": _export,
     "score": _score,
     "curvature": _curvature,
+    "report": _report,
 }
 
 
@@ -224,4 +237,21 @@ def _checked(command: str, values: absl_flags.FlagValues, options: SimpleNamespa
             raise UsageError("score has nothing to do. Add --text=FILE or --generate=N")
         if not math.isfinite(options.temperature):
             raise UsageError(f"--temperature={options.temperature} is not finite. Give one such as 0.8")
+    if command == "report":
+        _check_report(line)
     return line
+
+
+def _check_report(line: CommandLine) -> None:
+    """Fill in the paths of a report, and refuse folders that are not there."""
+    options = line.options
+    options.runs = [_path(name) for name in options.runs if name] or [line.run_dir]
+    if options.runs == [None]:
+        raise UsageError(f"report needs runs. Add --runs=..., for example {_EXAMPLES['report']}")
+    if line.gin_files or line.gin_params:
+        raise UsageError("report reads what runs were configured with. Remove --gin_file and --gin_param")
+    for folder in options.runs:
+        if not folder.is_dir():
+            near = [str(path) for path in folder.parent.glob("*") if path.is_dir()]
+            raise UserError(f"no folder {folder}. Named in --runs{did_you_mean(str(folder), near)}")
+    options.out = _path(options.out) or options.runs[0] / "report.html"

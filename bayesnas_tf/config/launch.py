@@ -32,6 +32,8 @@ def parse(
 
 def open_run(line: flags.CommandLine, modules: Iterable[str] = bindings.MODULES) -> Run:
     """Configure gin as the command line says, and claim the run directory where the command has one."""
+    if line.command == "report":
+        return _reader(line, line.options.out.parent)  # reads configurations, has none, needs no TensorFlow
     statements = gin_files.read(line.gin_files, line.gin_params)
     reads_run = line.command in flags.READS_RUN
     stored = _stored_statements(line.options.run) if reads_run else []

@@ -1,0 +1,133 @@
+"""One card for every cell that a search found: its drawing, γ, results, and the random cells beside it."""
+
+import base64
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from markupsafe import Markup
+
+from bayesnas_tf.bayes import health
+from bayesnas_tf.reporting import cell_drawing
+from bayesnas_tf.reporting.report import cells, comparisons, gamma, tables
+from bayesnas_tf.reporting.report.cells import Cell, Protocol
+from bayesnas_tf.reporting.report.records import Collection, Run, Selected
+from bayesnas_tf.reporting.report.tables import Column, Group, Table
+from bayesnas_tf.space.genotype import Genotype
+
+RESULT_COLUMNS = (
+    Column("Cell", number=False),
+    Column("Depth", "mean steps"),
+    Column("Valid", "perplexity"),
+    Column("Test", "perplexity"),
+    Column("Seeds", "n"),
+)
+
+
+class Card(NamedTuple):
+    """A cell as the page shows it; `picture` is a data URI."""
+
+    title: str
+    marks: tuple[str, ...]
+    text: str
+    picture: str
+    facts: tuple[tuple[str, str], ...]
+    heat: Markup | None
+    results: Table | None
+
+
+def build(collection: Collection, protocols: Sequence[Protocol]) -> list[Card]:
+    """Cells of searches, the best first; those that were never trained come last."""
+    found: dict[Genotype, list[Run]] = {}
+    for run in collection.runs:
+        if run.kind == "search" and run.genotype is not None and run.summary:
+            found.setdefault(run.genotype, []).append(run)
+    for protocol in protocols:
+        for cell in protocol.cells:
+            if cell.searched and cell.genotype is not None:
+                found.setdefault(cell.genotype, [])
+    ranked = sorted(found, key=lambda genotype: _rank(genotype, protocols))
+    return [_card(genotype, found[genotype], collection.selected, protocols) for genotype in ranked]
+
+
+def _trained(genotype: Genotype, protocol: Protocol) -> list[Cell]:
+    """A cell under one configuration."""
+    return [cell for cell in protocol.cells if cell.genotype == genotype]
+
+
+def _rank(genotype: Genotype, protocols: Sequence[Protocol]) -> tuple[float, float, str]:
+    """For sorting: the longest training that it had, and the perplexity there."""
+    means = [
+        (-one.budget.epochs, cell.sample("valid").mean)
+        for one in protocols
+        for cell in _trained(genotype, one)
+    ]
+    best = min([pair for pair in means if math.isfinite(pair[1])], default=(1.0, math.inf))
+    return *best, genotype.name
+
+
+def _card(
+    genotype: Genotype, searches: Sequence[Run], selected: Sequence[Selected], protocols: Sequence[Protocol]
+) -> Card:
+    """One cell."""
+    stages = [one.stage for one in selected if one.genotype == genotype and not one.control]
+    marks = tuple(f"selected ({stage})" for stage in dict.fromkeys(stages))
+    source = next((run for run in searches if run.posterior is not None), None)
+    heat = (
+        gamma.figure(source.posterior, genotype)
+        if source is not None and source.posterior is not None
+        else None
+    )
+    return Card(
+        genotype.name,
+        marks,
+        str(genotype),
+        picture(genotype),
+        _facts(genotype, searches),
+        heat,
+        _results(genotype, protocols),
+    )
+
+
+def picture(genotype: Genotype) -> str:
+    """The drawing as a data URI: as an image it runs no script and shares no names with the page."""
+    return "data:image/svg+xml;base64," + base64.b64encode(cell_drawing.svg(genotype).encode()).decode()
+
+
+def _facts(genotype: Genotype, searches: Sequence[Run]) -> tuple[tuple[str, str], ...]:
+    """What is known of a cell without training it."""
+    shape, lambda_w = health.structure(genotype), cells.lambda_of(genotype)
+    pruned = [run.number("pruned_fraction") for run in searches]
+    facts = [
+        ("found by", cells.strategy_of(genotype)),
+        ("λ_w", tables.value(lambda_w, "g")),
+        ("live nodes", str(len(genotype.nodes))),
+        ("mean depth", f"{shape.mean_depth:.2f} steps"),
+        ("from node 0; identity", f"{shape.star_share:.0%}; {shape.identity_share:.0%} of the nodes"),
+    ]
+    if pruned:
+        facts.append(("pruned", tables.value(pruned[0], ".0%") + " of the edge operations"))
+        facts.append(("search", ", ".join(run.path for run in searches)))
+    return tuple(facts)
+
+
+def _results(genotype: Genotype, protocols: Sequence[Protocol]) -> Table | None:
+    """The cell and the random cells beside it, under each configuration in which it was trained."""
+    groups = []
+    for protocol in protocols:
+        for cell in _trained(genotype, protocol):
+            beside = comparisons.controls(cell, protocol)
+            known = (
+                "random cells of matched depth" if beside.matched else "random cells, not of matched depth"
+            )
+            banner = f"{protocol.label}; {known if beside.cells else 'no random cell was trained beside it'}"
+            groups.append(Group("plain", banner, tuple(map(_row, (cell, *beside.cells)))))
+    return (
+        Table("This cell and the random cells beside it", RESULT_COLUMNS, tuple(groups)) if groups else None
+    )
+
+
+def _row(cell: Cell) -> tuple[str, ...]:
+    """One line of results."""
+    ppl = (tables.spread(cell.sample(split)) for split in ("valid", "test"))
+    return cell.label, tables.value(cell.depth), *ppl, str(len(cell.runs))

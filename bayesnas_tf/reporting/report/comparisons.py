@@ -1,0 +1,188 @@
+"""Who is better, and does the difference exceed the noise? Tests, corrected for their number."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from bayesnas_tf.reporting.report import cells, statistics, tables
+from bayesnas_tf.reporting.report.cells import Cell, Protocol
+from bayesnas_tf.reporting.report.statistics import Difference
+
+SPLIT = "test"  # cells are chosen on validation text, and so compared on test
+MATCHED = 0.5  # a random cell of the same size matches when its mean depth differs by no more
+SIGNIFICANT = 0.05
+NEAREST = 3  # random cells shown beside a searched one
+
+
+class Controls(NamedTuple):
+    """The random cells beside a searched one, nearest depth first, and whether they match it."""
+
+    cells: tuple[Cell, ...]
+    matched: bool
+
+
+class Comparison(NamedTuple):
+    """One question. `difference` is first - second in perplexity: below 0 the first is better.
+
+    `of_cells` tells a comparison of strategies, whose unit is the cell, from one of cells, whose unit is the
+    seed. `why` says why there is no difference, or what speaks against it.
+    """
+
+    protocol: Protocol
+    first: str
+    second: str
+    of_cells: bool
+    difference: Difference | None
+    why: str = ""
+    adjusted: float = math.nan
+
+    @property
+    def significant(self) -> bool:
+        """Whether the difference exceeds the noise, all tests of the report counted."""
+        return self.adjusted < SIGNIFICANT
+
+    @property
+    def sentence(self) -> str:
+        """The answer in words."""
+        d = self.difference
+        if d is None:
+            return f"{self.first} against {self.second}: {self.why}; no statement is possible."
+        better, worse = (self.first, self.second) if d.mean < 0 else (self.second, self.first)
+        low, high = (-d.high, -d.low) if d.mean < 0 else (d.low, d.high)  # in favour of the better one
+        verdict = (
+            f"{better} {_are(better)} better than {worse}: the difference exceeds the noise"
+            if self.significant
+            else f"{self.first} and {self.second} cannot be told apart: the difference is within the noise"
+        )
+        unit = "cells" if self.of_cells else "seeds, paired"
+        return (
+            f"{verdict} ({abs(d.mean):.2f} perplexity in favour of {better}, "
+            f"95 % interval {tables.signed(low)} to {tables.signed(high)}, "
+            f"{' and '.join(map(str, d.n))} {unit}, p = {d.p:.2g}, corrected {self.adjusted:.2g})."
+        )
+
+
+def _are(name: str) -> str:
+    """The verb of a strategy or a cell."""
+    return "are" if name.startswith(("cells", "random cells")) else "is"
+
+
+def sentences(asked: Sequence[Comparison]) -> list[str]:
+    """What the comparisons say: a sentence for each strategy, and one over all cells of a configuration."""
+    found = []
+    for name in dict.fromkeys(one.protocol.name for one in asked):
+        here = [one for one in asked if one.protocol.name == name]
+        single = [one for one in here if not one.of_cells]
+        found += [f"{name}: {one.sentence}" for one in here if one.of_cells or len(single) == 1]
+        if len(single) > 1:
+            found.append(f"{name}: {_counted(single)}")
+    return found
+
+
+def _counted(asked: Sequence[Comparison]) -> str:
+    """How many cells are better, worse, or neither."""
+    silent = [one for one in asked if one.difference is None]
+    if len(silent) == len(asked):
+        return f"{len(asked)} searched cells: {silent[0].why}; no statement is possible."
+    clear = [one.difference.mean for one in asked if one.difference is not None and one.significant]
+    better = sum(mean < 0 for mean in clear)
+    counts = (
+        f"{better} better than the random cells beside them beyond the noise, {len(clear) - better} worse"
+    )
+    told = f"; for {len(silent)} no statement is possible" if silent else ""
+    even = len(asked) - len(clear) - len(silent)
+    return f"of {len(asked)} searched cells, {counts}, {even} cannot be told apart from them{told}."
+
+
+def controls(cell: Cell, protocol: Protocol) -> Controls:
+    """The random cells of matched depth and size; where there are none, the nearest ones, marked as such."""
+    drawn = [
+        other for other in protocol.cells if other.strategy == cells.RANDOM and other.genotype is not None
+    ]
+    drawn.sort(key=lambda other: (_size(other) != _size(cell), abs(other.depth - cell.depth), other.label))
+    matched = [o for o in drawn if _size(o) == _size(cell) and abs(o.depth - cell.depth) <= MATCHED]
+    return Controls(tuple((matched or drawn)[:NEAREST]), bool(matched))
+
+
+def _size(cell: Cell) -> int:
+    """Learned nodes."""
+    return len(cell.genotype.nodes) if cell.genotype else 0
+
+
+def all_of(protocols: Sequence[Protocol]) -> list[Comparison]:
+    """Every comparison that the runs allow to ask, with p corrected for the number of tests (Holm)."""
+    asked = [
+        comparison for protocol in protocols for comparison in (*_strategies(protocol), *_searched(protocol))
+    ]
+    tested = [k for k, one in enumerate(asked) if one.difference is not None]
+    adjusted = statistics.holm([asked[k].difference.p for k in tested])  # type: ignore[union-attr]
+    for k, p in zip(tested, adjusted, strict=True):
+        asked[k] = asked[k]._replace(adjusted=p)
+    return asked
+
+
+def _searched(protocol: Protocol) -> list[Comparison]:
+    """Each searched cell against its random ones, paired by seed."""
+    found = []
+    for cell in protocol.cells:
+        if not cell.searched:
+            continue
+        beside = controls(cell, protocol)
+        if not beside.cells:
+            found.append(
+                Comparison(
+                    protocol, cell.label, "chance", False, None, "no random cell has this configuration"
+                )
+            )
+            continue
+        pairs = _pairs(cell, beside.cells)
+        why = "" if beside.matched else "random cells not of matched size and depth"
+        if len(pairs) < 2:
+            why = f"{len(pairs) or 'no'} seed{'' if len(pairs) == 1 else 's'} shared"
+        count = len(beside.cells)
+        second = f"the mean of {count} random cells" if count > 1 else beside.cells[0].label
+        difference = statistics.paired(pairs)
+        found.append(
+            Comparison(protocol, cell.label, second, False, difference, why or _spreadless(difference))
+        )
+    return found
+
+
+def _spreadless(difference: Difference | None) -> str:
+    """Why there is no test although there are values."""
+    return "all differences are equal" if difference is None else ""
+
+
+def _pairs(cell: Cell, others: Sequence[Cell]) -> list[float]:
+    """For each seed that all have: the cell's perplexity minus the mean of the others'."""
+    own, theirs = cell.ppl(SPLIT), [other.ppl(SPLIT) for other in others]
+    pairs = []
+    for seed, value in own.items():
+        if all(seed in ppl for ppl in theirs):
+            pairs.append(value - sum(ppl[seed] for ppl in theirs) / len(theirs))
+    return [pair for pair in pairs if math.isfinite(pair)]
+
+
+def by_strategy(protocol: Protocol) -> dict[str, list[Cell]]:
+    """The cells of a protocol by who chose them, random ones last."""
+    names = sorted({cell.strategy for cell in protocol.cells}, key=lambda name: (name == cells.RANDOM, name))
+    return {name: [cell for cell in protocol.cells if cell.strategy == name] for name in names}
+
+
+def _strategies(protocol: Protocol) -> list[Comparison]:
+    """Each strategy against the random cells: cells are the unit, each with the mean over its seeds."""
+    groups = by_strategy(protocol)
+    means = {name: [cell.sample(SPLIT).mean for cell in members] for name, members in groups.items()}
+    floor = means.pop(cells.RANDOM, [])
+    found = []
+    for name, values in means.items():
+        if not groups[name][0].searched or len(values) < 2 or not floor:
+            continue  # one cell is compared seed by seed below
+        short = min(len(values), len(floor)) < 2
+        why = f"{len(values)} searched and {len(floor)} random cells" if short else ""
+        difference = statistics.welch(values, floor)
+        first = f"cells of {name}"
+        found.append(
+            Comparison(protocol, first, "random cells", True, difference, why or _spreadless(difference))
+        )
+    return found

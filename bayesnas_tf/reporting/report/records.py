@@ -1,0 +1,116 @@
+"""What a report knows of the runs that it read."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bayesnas_tf.reporting.report.settings import Budget, Settings
+from bayesnas_tf.space.genotype import Genotype
+
+
+class Problem(NamedTuple):
+    """A file (or a folder) that could not be read, and why."""
+
+    path: str
+    file: str
+    what: str
+
+
+class Row(NamedTuple):
+    """One line of metrics.jsonl; `ppl` is NaN where the run had none."""
+
+    step: int
+    epoch: int
+    split: str
+    ppl: float
+
+
+class Posterior(NamedTuple):
+    """The last update of a search: gamma [E, O], pruned [E, O], edges [E, 2] (source, target), ops [O]."""
+
+    gamma: np.ndarray
+    pruned: np.ndarray
+    edges: np.ndarray
+    ops: tuple[str, ...]
+
+
+class Place(NamedTuple):
+    """Where a run stands in a sweep; empty texts where no sweep.json says so."""
+
+    stage: str = ""
+    candidate: str = ""
+
+
+class Run(NamedTuple):
+    """One run directory; `summary` is empty until the run ends, `baseline` names what has no genotype."""
+
+    path: str
+    directory: Path
+    kind: str  # "search" or "evaluate"
+    seed: int
+    settings: Settings
+    corpus_digest: str
+    genotype: Genotype | None
+    baseline: str
+    summary: dict[str, Any]
+    rows: tuple[Row, ...]
+    posterior: Posterior | None
+    place: Place = Place()
+
+    @property
+    def budget(self) -> Budget:
+        """What it was given."""
+        return self.settings.budget(self.kind, self.summary)
+
+    def number(self, name: str) -> float:
+        """A number of the summary; NaN where it has none."""
+        value = self.summary.get(name)
+        return (
+            float(value) if isinstance(value, int | float) and not isinstance(value, bool) else float("nan")
+        )
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training and of curvature, as the summary says; NaN where it does not."""
+        spent = self.summary.get("seconds")
+        values = spent.values() if isinstance(spent, dict) else ()
+        numbers = [float(value) for value in values if isinstance(value, int | float)]
+        return sum(numbers) if numbers else float("nan")
+
+    @property
+    def tokens(self) -> float:
+        """Tokens that the run trained on: what the summary says, else its rate times its seconds."""
+        spent = self.summary.get("seconds")
+        train = spent.get("train") if isinstance(spent, dict) else None
+        counted = self.number("tokens")
+        if counted == counted or not isinstance(train, int | float):
+            return counted
+        return self.number("tokens_per_second") * train
+
+
+class Failure(NamedTuple):
+    """A run of a sweep that failed or has not ended."""
+
+    path: str
+    state: str
+    what: str
+    attempts: int
+
+
+class Selected(NamedTuple):
+    """A cell that a sweep chose, with its stage; a `control` is a random cell beside the chosen ones."""
+
+    genotype: Genotype
+    stage: str
+    control: bool
+
+
+class Collection(NamedTuple):
+    """Everything that was found."""
+
+    roots: tuple[str, ...]
+    runs: tuple[Run, ...]
+    selected: tuple[Selected, ...]
+    failures: tuple[Failure, ...]
+    problems: tuple[Problem, ...]
