@@ -91,7 +91,10 @@ def _card(
 
 def picture(genotype: Genotype) -> str:
     """The drawing as a data URI: as an image it runs no script and shares no names with the page."""
-    return "data:image/svg+xml;base64," + base64.b64encode(cell_drawing.svg(genotype).encode()).decode()
+    return (
+        "data:image/svg+xml;base64,"
+        + base64.b64encode(cell_drawing.svg(genotype).encode(errors="replace")).decode()
+    )
 
 
 def _facts(genotype: Genotype, searches: Sequence[Run]) -> tuple[tuple[str, str], ...]:

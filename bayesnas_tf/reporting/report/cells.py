@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from bayesnas_tf.bayes import health
 from bayesnas_tf.reporting.report import statistics
-from bayesnas_tf.reporting.report.records import Collection, Problem, Run, Selected
+from bayesnas_tf.reporting.report.records import Collection, Problem, Run, Selected, as_number
 from bayesnas_tf.reporting.report.settings import Budget
 from bayesnas_tf.space import known
 from bayesnas_tf.space.genotype import Genotype
@@ -83,8 +83,7 @@ def strategy_of(genotype: Genotype | None, told: str = "", control: bool = False
 
 def lambda_of(genotype: Genotype | None) -> float:
     """The λ_w of the search that found a cell; NaN where none is told."""
-    value = None if genotype is None else genotype.provenance.get("lambda_w")
-    return float(value) if isinstance(value, int | float) else math.nan
+    return math.nan if genotype is None else as_number(genotype.provenance.get("lambda_w"))
 
 
 def is_control(genotype: Genotype | None, selected: Sequence[Selected]) -> bool:

@@ -22,7 +22,7 @@ def run_report(run: config.Run) -> None:
         return
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        config.write_text(out, page.html(content))
+        config.write_text(out, _encodable(page.html(content)))
         beside = csv_files.write(content, out)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
@@ -42,6 +42,11 @@ def examine(collection: Collection) -> Content:
     protocols, repeated = cells.protocols(collection)
     asked = comparisons.all_of(protocols)
     return Content(collection, tuple(protocols), tuple(asked), (*collection.problems, *repeated))
+
+
+def _encodable(text: str) -> str:
+    """The text without half characters, which names of files and JSON may hold and UTF-8 may not."""
+    return text.encode(errors="replace").decode()
 
 
 def _told(content: Content) -> str:

@@ -23,7 +23,7 @@ def write(content: Content, page: Path) -> list[Path]:
     paths = []
     for name, rows in parts.items():
         paths.append(page.with_name(f"{page.stem}_{name}.csv"))
-        write_text(paths[-1], _text(rows))
+        write_text(paths[-1], _text(rows).encode(errors="replace").decode())
     return paths
 
 

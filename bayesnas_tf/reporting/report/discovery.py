@@ -31,7 +31,10 @@ class Found(NamedTuple):
 
 def find(folder: Path, depth: int = DEPTH) -> Found:
     """Runs and sweeps in a folder and below; a folder with files but without either is foreign."""
-    names = {path.name: path for path in sorted(folder.iterdir())}
+    try:
+        names = {path.name: path for path in sorted(folder.iterdir())}
+    except OSError:
+        return Found(foreign=(folder,))
     sweep = SWEEP in names
     own = Found(
         (folder,) if not sweep and any(mark in names for mark in MARKS) else (), (folder,) if sweep else ()
@@ -54,7 +57,7 @@ def collect(roots: Sequence[Path]) -> Collection:
     where = {path: place for part in places for path, place in part.items()}
     runs = [reading.run(path, where.get(path.resolve(), Place())) for path in _unique(found.runs)]
     for path in _unique(found.foreign):
-        reading.note(path, "", "holds files but no run")
+        reading.note(path, "", "holds no run that can be read")
     return Collection(
         tuple(str(root) for root in roots),
         tuple(run for run in runs if run is not None),

@@ -1,5 +1,6 @@
 """One reader per file of a run directory. What cannot be read is a `ValueError` that says why."""
 
+import dataclasses
 import json
 import math
 import zipfile
@@ -10,8 +11,11 @@ import numpy as np
 
 from bayesnas_tf.reporting.report import settings
 from bayesnas_tf.reporting.report.records import Posterior, Row
+from bayesnas_tf.space import topology
 from bayesnas_tf.space.genotype import Genotype
 
+MOST = 10**15  # steps or epochs: more is damage
+MOST_NODES = 64
 KINDS = ("search", "evaluate")
 HEADER = "# bayesnas_tf run: "
 
@@ -79,7 +83,8 @@ def genotype(data: Any) -> Genotype | None:
     if data is None:
         return None
     try:
-        return Genotype.from_dict(data)
+        cell = Genotype.from_dict(data)
+        return dataclasses.replace(cell, name="".join(c if c.isprintable() else "?" for c in cell.name))
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise ValueError(f"no cell: {error}") from None
 
@@ -100,7 +105,8 @@ def _row(line: str) -> Row | None:
     try:
         data = json.loads(line)
         step, epoch, ppl = data["step"], data["epoch"], data["ppl"]
-        return Row(int(step), int(epoch), str(data["split"]), math.nan if ppl is None else float(ppl))
+        row = Row(int(step), int(epoch), str(data["split"]), math.nan if ppl is None else float(ppl))
+        return row if 0 <= row.step < MOST and 0 <= row.epoch < MOST else None
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
         return None
 
@@ -119,4 +125,10 @@ def posterior(path: Path) -> Posterior:
         raise ValueError("no readable arrays: truncated or damaged") from None
     if gamma.shape != (len(edges), len(ops)) or pruned.shape != gamma.shape or edges.shape[1:] != (2,):
         raise ValueError(f"gamma is {gamma.shape} for {len(edges)} edges and {len(ops)} operations")
+    if (
+        not gamma.size
+        or edges.max() > MOST_NODES
+        or not np.array_equal(edges, topology.edges(int(edges.max())))
+    ):
+        raise ValueError("its edges are not those of a cell")
     return Posterior(gamma, pruned, edges, ops)

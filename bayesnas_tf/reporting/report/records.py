@@ -1,5 +1,6 @@
 """What a report knows of the runs that it read."""
 
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -7,6 +8,13 @@ import numpy as np
 
 from bayesnas_tf.reporting.report.settings import Budget, Settings
 from bayesnas_tf.space.genotype import Genotype
+
+
+def as_number(value: Any) -> float:
+    """A number of a JSON file; NaN for what is none, infinity for an integer that is too long."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return math.nan
+    return float(value) if isinstance(value, float) or abs(value) < 10**300 else math.inf
 
 
 class Problem(NamedTuple):
@@ -65,28 +73,21 @@ class Run(NamedTuple):
 
     def number(self, name: str) -> float:
         """A number of the summary; NaN where it has none."""
-        value = self.summary.get(name)
-        return (
-            float(value) if isinstance(value, int | float) and not isinstance(value, bool) else float("nan")
-        )
+        return as_number(self.summary.get(name))
 
     @property
     def seconds(self) -> float:
         """Seconds of training and of curvature, as the summary says; NaN where it does not."""
         spent = self.summary.get("seconds")
-        values = spent.values() if isinstance(spent, dict) else ()
-        numbers = [float(value) for value in values if isinstance(value, int | float)]
-        return sum(numbers) if numbers else float("nan")
+        return sum(map(as_number, spent.values())) if isinstance(spent, dict) and spent else math.nan
 
     @property
     def tokens(self) -> float:
         """Tokens that the run trained on: what the summary says, else its rate times its seconds."""
         spent = self.summary.get("seconds")
-        train = spent.get("train") if isinstance(spent, dict) else None
+        train = as_number(spent.get("train")) if isinstance(spent, dict) else math.nan
         counted = self.number("tokens")
-        if counted == counted or not isinstance(train, int | float):
-            return counted
-        return self.number("tokens_per_second") * train
+        return self.number("tokens_per_second") * train if math.isnan(counted) else counted
 
 
 class Failure(NamedTuple):

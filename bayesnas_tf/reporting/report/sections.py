@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from bayesnas_tf.reporting.report import cards, figures, judgement, printed, statistics, tables, thesis_tables
 from bayesnas_tf.reporting.report.cells import Protocol
 from bayesnas_tf.reporting.report.content import Content, Section
-from bayesnas_tf.reporting.report.records import Collection, Problem, Run
+from bayesnas_tf.reporting.report.records import Collection, Problem, Run, as_number
 from bayesnas_tf.reporting.report.tables import Column, Group, Table
 
 
@@ -116,23 +116,18 @@ def _health(searches: Sequence[Run]) -> Section:
     """What each search says about itself."""
     columns = [Column("Search", number=False), Column("Valid", "supernet perplexity"), Column("Live nodes")]
     columns += [Column(label, unit) for label, unit, _ in HEALTH.values()]
-    rows, sentences, warned = [], [], 0
+    rows = []
+    warnings: dict[str, list[str]] = {}
     for run in searches:
         told = run.summary.get("health")
         told = told if isinstance(told, dict) else {}
         numbers = (_health_number(told.get(name), form) for name, (_, _, form) in HEALTH.items())
-        rows.append(
-            (
-                run.path,
-                tables.value(run.number("valid_ppl")),
-                tables.value(run.number("live_nodes"), ".0f"),
-                *numbers,
-            )
-        )
-        warnings = told.get("warnings")
-        found = [str(sentence) for sentence in warnings] if isinstance(warnings, list) else []
-        warned += bool(found)
-        sentences += [f"{run.path}: {sentence}" for sentence in found]
+        ended = (tables.value(run.number("valid_ppl")), tables.value(run.number("live_nodes"), ".0f"))
+        rows.append((run.path, *ended, *numbers))
+        for sentence in told["warnings"] if isinstance(told.get("warnings"), list) else []:
+            warnings.setdefault(str(sentence), []).append(run.path)
+    sentences = [f"{sentence} ({', '.join(paths)})" for sentence, paths in warnings.items()]
+    warned = len({path for paths in warnings.values() for path in paths})
     intro = f"{warned} of {len(rows)} searches warn of themselves." if rows else ""
     table = (
         Table(
@@ -151,7 +146,7 @@ def _health(searches: Sequence[Run]) -> Section:
 
 def _health_number(value: object, form: str) -> str:
     """A number of the health report; a dash where it was not measured."""
-    return tables.value(value if isinstance(value, int | float) else None, form)
+    return tables.value(as_number(value), form)
 
 
 def _failures(collection: Collection) -> Section:

@@ -14,7 +14,7 @@ WIDTH, HEIGHT = (
     460.0,
     280.0,
 )  # units of the plot without legend: scaled to its column, text stays legible on a phone
-LEFT, RIGHT, TOP, BOTTOM = 56.0, 14.0, 12.0, 46.0
+LEFT, RIGHT, TOP, BOTTOM = 64.0, 14.0, 12.0, 46.0
 LEGEND_ROW, LEGEND_COLUMNS = 20.0, 2
 LONGEST = 29  # characters of a legend entry
 MARKED = 8  # a longer line carries a mark at its end alone
@@ -134,7 +134,7 @@ def _labels(labels: tuple[str, str]) -> Markup:
     """What the axes show."""
     x = _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, labels[0], "middle")
     middle = (TOP + HEIGHT - BOTTOM) / 2
-    turned = Markup('<text transform="translate(13 {:.1f}) rotate(-90)" text-anchor="middle">{}</text>')
+    turned = Markup('<text transform="translate(12 {:.1f}) rotate(-90)" text-anchor="middle">{}</text>')
     return x + turned.format(middle, labels[1])
 
 
@@ -196,7 +196,7 @@ def _legend(series: Sequence[Series]) -> Markup:
     """A sample and the name of every series, below the plot."""
     parts = []
     for k, one in enumerate(series):
-        x = LEFT - 40 + (k % LEGEND_COLUMNS) * (WIDTH - LEFT + 40) / LEGEND_COLUMNS
+        x = 24.0 + (k % LEGEND_COLUMNS) * (WIDTH - 24.0) / LEGEND_COLUMNS
         y = HEIGHT + LEGEND_ROW * (k // LEGEND_COLUMNS) + 9
         line = Markup('<path class="line" d="M{:.1f} {:.1f}h26"/>').format(x, y) if one.line else NOTHING
         label = one.label if len(one.label) <= LONGEST else one.label[: LONGEST - 1] + "…"

@@ -80,10 +80,11 @@ def search(folder, seed=0, lambda_w=0.17, genotype=None, corpus="ptb", limit=0, 
     warnings = ["62% of the nodes are identity."] if seed % 2 else []
     health = {"gain": 0.17, "pull_ratio": 1.3, "travel": 0.9, "h_reliability": 0.99, "stability": 0.92,
               "star_share": 0.25, "mean_depth": 2.5, "identity_share": 0.3, "warnings": warnings}  # fmt: skip
+    ppl = float(train[-1] + 8)
     summary = {"kind": "search", "genotype": genotype.to_dict(), "live_nodes": len(genotype.nodes),
-               "pruned_fraction": float((gamma < 0.0585).mean()), "travel": 0.9,
-               "valid_ppl": float(train[-1] + 8), "seconds": {"train": 600.0 + seed, "hessian": 40.0},
-               "tokens_per_second": 1500.0, "epochs": 1, "seed": seed, "health": health, "made_by": MADE_BY}  # fmt: skip
+               "pruned_fraction": float((gamma < 0.0585).mean()), "travel": 0.9, "valid_ppl": ppl,
+               "seconds": {"train": 600.0 + seed, "hessian": 40.0}, "tokens_per_second": 1500.0,
+               "epochs": 1, "seed": seed, "health": health, "made_by": MADE_BY}  # fmt: skip
     config.write_json(folder / "summary.json", summary)
     return genotype
 
