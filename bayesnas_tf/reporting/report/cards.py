@@ -24,6 +24,9 @@ RESULT_COLUMNS = (
 )
 
 
+HEATED = {"γ": "γ after the last update", "probability": "Probability of each edge operation at the end"}
+
+
 class Card(NamedTuple):
     """A cell as the page shows it; `picture` is a data URI."""
 
@@ -33,6 +36,7 @@ class Card(NamedTuple):
     picture: str
     facts: tuple[tuple[str, str], ...]
     heat: Markup | None
+    heated: str  # what it shows
     results: Table | None
 
 
@@ -72,19 +76,15 @@ def _card(
     """One cell."""
     stages = [one.stage for one in selected if one.genotype == genotype and not one.control]
     marks = tuple(f"selected ({stage})" for stage in dict.fromkeys(stages))
-    source = next((run for run in searches if run.posterior is not None), None)
-    heat = (
-        gamma.figure(source.posterior, genotype)
-        if source is not None and source.posterior is not None
-        else None
-    )
+    ends = [run.posterior for run in searches if run.posterior is not None]
     return Card(
         genotype.name,
         marks,
         str(genotype),
         picture(genotype),
         _facts(genotype, searches),
-        heat,
+        gamma.figure(ends[0], genotype) if ends else None,
+        HEATED.get(ends[0].name, ends[0].name) if ends else "",
         _results(genotype, protocols),
     )
 

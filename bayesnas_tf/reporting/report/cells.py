@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from bayesnas_tf.bayes import health
 from bayesnas_tf.reporting.report import statistics
-from bayesnas_tf.reporting.report.records import Collection, Problem, Run, Selected, as_number
+from bayesnas_tf.reporting.report.records import SEARCHED, Collection, Problem, Run, Selected, as_number
 from bayesnas_tf.reporting.report.settings import Budget
 from bayesnas_tf.space import known
 from bayesnas_tf.space.genotype import Genotype
@@ -17,7 +17,6 @@ RANDOM, PUBLISHED, BASELINE, OTHER = (
     "baseline",
     "cell of unknown origin",
 )
-SEARCHED = "BayesNAS"  # a search that names no strategy
 
 
 class Cell(NamedTuple):
@@ -72,13 +71,15 @@ def strategy_of(genotype: Genotype | None, told: str = "", control: bool = False
     """Who chose a cell, by its provenance and its name."""
     if genotype is None:
         return BASELINE
-    if control or genotype.name.startswith(f"{known.RANDOM}-"):
+    if control:
         return RANDOM
     if told or (told := str(genotype.provenance.get("strategy") or "")):
         return told
-    if genotype.name in known.NAMES:
-        return PUBLISHED
-    return SEARCHED if "config" in genotype.provenance else OTHER
+    if "config" in genotype.provenance:
+        return SEARCHED
+    if genotype.name.startswith(f"{known.RANDOM}-"):
+        return RANDOM
+    return PUBLISHED if genotype.name in known.NAMES else OTHER
 
 
 def lambda_of(genotype: Genotype | None) -> float:

@@ -7,13 +7,22 @@ from typing import Any, NamedTuple, TypeVar
 
 from bayesnas_tf.config.run_directory import CONFIG
 from bayesnas_tf.reporting.report import readers
-from bayesnas_tf.reporting.report.records import Collection, Failure, Place, Problem, Run, Selected
+from bayesnas_tf.reporting.report.records import (
+    SEARCHED,
+    Collection,
+    Failure,
+    Place,
+    Posterior,
+    Problem,
+    Run,
+    Selected,
+)
 from bayesnas_tf.space.genotype import Genotype
 
 T = TypeVar("T")
 MARKS = (CONFIG, "summary.json", "metrics.jsonl", "posterior.npz")
 SWEEP = "sweep.json"
-INSIDE_A_RUN = ("checkpoints", "tb", "saved_model")
+INSIDE = ("checkpoints", "tb", "saved_model", "logs")  # of runs and sweeps: nothing of theirs to read
 DEPTH = 8  # of folders within folders
 
 
@@ -41,7 +50,7 @@ def find(folder: Path, depth: int = DEPTH) -> Found:
     )
     below = Found()
     for name, path in names.items():
-        inside = name.startswith(".") or (own.runs and name in INSIDE_A_RUN)
+        inside = name.startswith(".") or ((own.runs or own.sweeps) and name in INSIDE)
         if depth and not inside and path.is_dir() and not path.is_symlink():
             below = below.joined(find(path, depth - 1))
     if own.runs or own.sweeps or below.runs or below.sweeps:
@@ -109,7 +118,8 @@ class _Reading:
         if kind not in readers.KINDS:
             return None  # the directory of another command
         if (path / "operative_config.gin").exists():
-            settings = self.attempt(path, "operative_config.gin", readers.operative) or settings
+            used = self.attempt(path, "operative_config.gin", readers.operative)
+            settings = settings.completed(used) if used else settings
         ended = (path / "summary.json").exists()
         summary = (
             self.attempt(path, "summary.json", lambda file: readers.summary(file, kind)) if ended else None
@@ -117,13 +127,10 @@ class _Reading:
         rows, told = self.attempt(path, "metrics.jsonl", readers.metrics) or ((), "")
         if told:
             self.note(path, "metrics.jsonl", told)
-        if not ended:
+        if not ended and all(failure.path != self.shown(path) for failure in self.failures):
             done = max((row.epoch for row in rows if row.split == "valid"), default=0)
             self.failures.append(Failure(self.shown(path), "not ended", f"{done} epochs validated so far", 1))
         pins = self.attempt(path, "pins.json", readers.json_object) if (path / "pins.json").exists() else {}
-        posterior = (
-            self.attempt(path, "posterior.npz", readers.posterior) if kind == "search" and ended else None
-        )
         summary = summary or {}
         return Run(
             self.shown(path),
@@ -136,9 +143,15 @@ class _Reading:
             str(summary.get("baseline", "")),
             summary,
             rows,
-            posterior,
+            self._posterior(path, summary) if kind == "search" and summary else None,
             place,
         )
+
+    def _posterior(self, path: Path, summary: dict[str, Any]) -> Posterior | None:
+        """What a search knew of its edge operations at its end: only BayesNAS must have a posterior."""
+        if summary.get("strategy", SEARCHED) == SEARCHED:
+            return self.attempt(path, "posterior.npz", readers.posterior)
+        return self.attempt(path, "architecture.npz", readers.probabilities)
 
     def _genotype(self, path: Path, summary: dict[str, Any]) -> Genotype | None:
         """The cell of a run: of its summary, else of genotype.json."""
@@ -158,7 +171,7 @@ class _Reading:
             directory = path / str(entry.get("run", ""))
             places[directory.resolve()] = Place(str(entry.get("stage", "")), str(entry.get("candidate", "")))
             state, error = str(entry.get("state", "")), entry.get("error")
-            if state == "failed":
+            if state == "failed" or error:
                 attempts = entry.get("attempts")
                 count = attempts if type(attempts) is int else 1
                 self.failures.append(

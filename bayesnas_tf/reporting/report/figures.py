@@ -10,7 +10,7 @@ from markupsafe import Markup
 from bayesnas_tf.bayes import health
 from bayesnas_tf.reporting.report import cells, statistics, svg
 from bayesnas_tf.reporting.report.cells import Cell, Protocol
-from bayesnas_tf.reporting.report.records import Run
+from bayesnas_tf.reporting.report.records import SEARCHED, Run
 from bayesnas_tf.reporting.report.settings import LAMBDA_W
 from bayesnas_tf.reporting.report.svg import Series
 
@@ -65,7 +65,7 @@ def training(protocols: Sequence[Protocol]) -> list[Figure]:
     """Validation perplexity of cells while they train: by the λ_w of their search, and by who chose them."""
     drawn = []
     for protocol in protocols:
-        ours = [cell for cell in protocol.cells if cell.strategy in (cells.SEARCHED, cells.RANDOM)]
+        ours = [cell for cell in protocol.cells if cell.strategy in (SEARCHED, cells.RANDOM)]
         by_lambda, by_strategy = (
             _grouped(ours, _lambda_name),
             _grouped(protocol.cells, lambda cell: cell.strategy),

@@ -1,4 +1,4 @@
-"""γ of a search as inline SVG: for each operation a triangle of the edges, source across and target down."""
+"""γ of a search as inline SVG: for each operation a triangle of the edges, source across, target down."""
 
 import math
 
@@ -16,12 +16,12 @@ BELOW = 36.0
 
 
 def figure(posterior: Posterior, genotype: Genotype | None) -> Markup:
-    """Colours by the logarithm of γ; pruned edges are crossed out, the chosen ones framed."""
+    """Colours by the logarithm of the values; pruned edges are crossed out, the chosen ones framed."""
     nodes = int(posterior.edges.max())
     panel = nodes * SIDE
     across, down = min(ACROSS, len(posterior.ops)), math.ceil(len(posterior.ops) / ACROSS)
     width, bottom = across * (LEFT + panel + ROOM), down * (TOP + panel)
-    scale = heatmap.scale_of(posterior.gamma, log=True)
+    scale = heatmap.scale_of(posterior.values, log=True)
     chosen = _chosen(genotype, nodes)
     parts = []
     for column, op in enumerate(posterior.ops):
@@ -30,12 +30,12 @@ def figure(posterior: Posterior, genotype: Genotype | None) -> Markup:
         parts += [_text(x + panel / 2, y - 20, op), _numbers((x, y), nodes)]
         for row, (source, target) in enumerate(posterior.edges):
             corner = (x + source * SIDE, y + (target - 1) * SIDE)
-            value, crossed = float(posterior.gamma[row, column]), bool(posterior.pruned[row, column])
-            title = f"{op}, edge {source} to {target}: γ = {value:.3g}{', pruned' if crossed else ''}"
+            value, crossed = float(posterior.values[row, column]), bool(posterior.pruned[row, column])
+            title = f"{op}, {source} to {target}: {posterior.name} {value:.3g}{', pruned' if crossed else ''}"
             kept = (int(source), int(target), op) in chosen
             parts.append(_square(corner, heatmap.colour(scale.place(value)), crossed, kept, title))
     parts.append(_legend(scale, bottom + 12, width - LEFT - ROOM))
-    told = f"gamma of {posterior.gamma.size} edge operations, {int(posterior.pruned.sum())} of them pruned"
+    told = f"{posterior.name} of {posterior.values.size} edge operations, {posterior.pruned.sum()} pruned"
     return Markup(
         '<svg class="gamma" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}">{}</svg>'
     ).format(width, bottom + 12 + BELOW, told, svg.join(parts))

@@ -4,6 +4,8 @@ Jinja escapes whatever comes from files; a content security policy in the page l
 and fetch nothing even if something slipped through. Tables are for reading: to sort, there are the CSV files.
 """
 
+import functools
+
 import jinja2
 
 from bayesnas_tf import __version__
@@ -11,8 +13,9 @@ from bayesnas_tf.reporting.report import sections
 from bayesnas_tf.reporting.report.content import Content
 
 
-def html(content: Content) -> str:
-    """The whole page; the same runs give the same page."""
+@functools.cache
+def _template() -> jinja2.Template:
+    """The page with its gaps."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("bayesnas_tf.reporting.report"),
         autoescape=True,
@@ -20,6 +23,11 @@ def html(content: Content) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    return environment.get_template("report.html")
+
+
+def html(content: Content) -> str:
+    """The whole page; the same runs give the same page."""
     cells = [cell for protocol in content.protocols for cell in protocol.cells]
     facts = [
         (len(content.searches), "searches"),
@@ -28,6 +36,6 @@ def html(content: Content) -> str:
         (len(content.collection.failures), "failed or unfinished"),
         (len(content.problems), "not read"),
     ]
-    return environment.get_template("report.html").render(
+    return _template().render(
         facts=facts, roots=content.collection.roots, sections=sections.build(content), version=__version__
     )

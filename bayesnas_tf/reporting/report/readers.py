@@ -58,7 +58,10 @@ def config(path: Path) -> tuple[str, int, settings.Settings]:
 
 def operative(path: Path) -> settings.Settings:
     """Every setting that was used, defaults included."""
-    return settings.read(text(path), path.name)
+    found = settings.read(text(path), path.name)
+    if not found.values:
+        raise ValueError("sets nothing")
+    return found
 
 
 def summary(path: Path, kind: str) -> dict[str, Any]:
@@ -111,24 +114,64 @@ def _row(line: str) -> Row | None:
         return None
 
 
+class MissingArray(ValueError):
+    """A file that lacks one array."""
+
+
 def posterior(path: Path) -> Posterior:
-    """The last update of posterior.npz."""
+    """γ after the last update, of posterior.npz."""
+    found = _arrays(path, ("gamma", "pruned", "edges", "ops"))
+    if not len(found[0]) or not len(found[1]):
+        raise ValueError("has no update")
+    gamma, pruned, edges, ops = found[0][-1], found[1][-1], *found[2:]
+    return _checked("γ", gamma, pruned, edges, ops)
+
+
+def probabilities(path: Path) -> Posterior | None:
+    """The probabilities in architecture.npz; None where the strategy has none."""
+    if not path.is_file():
+        return None
+    try:
+        values, edges, ops = _arrays(path, ("probabilities", "edges", "ops"))
+    except MissingArray:
+        return None
+    return _checked("probability", values, np.zeros(np.shape(values), bool), edges, ops)
+
+
+def _arrays(path: Path, names: tuple[str, ...]) -> list[np.ndarray]:
+    """Arrays of a file; `MissingArray` where it lacks one."""
     if not path.is_file():
         raise ValueError("missing")
     try:
         with np.load(path, allow_pickle=False) as stored:
-            gamma, pruned = np.asarray(stored["gamma"], float)[-1], np.asarray(stored["pruned"], bool)[-1]
-            edges, ops = np.asarray(stored["edges"], int), tuple(str(op) for op in stored["ops"])
+            return [np.atleast_1d(stored[name]) for name in names]
     except KeyError as error:
-        raise ValueError(f"has no array {error}") from None
-    except (ValueError, OSError, IndexError, EOFError, TypeError, zipfile.BadZipFile, NotImplementedError):
-        raise ValueError("no readable arrays: truncated or damaged") from None
-    if gamma.shape != (len(edges), len(ops)) or pruned.shape != gamma.shape or edges.shape[1:] != (2,):
-        raise ValueError(f"gamma is {gamma.shape} for {len(edges)} edges and {len(ops)} operations")
-    if (
-        not gamma.size
-        or edges.max() > MOST_NODES
-        or not np.array_equal(edges, topology.edges(int(edges.max())))
+        raise MissingArray(f"has no array {error}") from None
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        TypeError,
+        AttributeError,
+        zipfile.BadZipFile,
+        NotImplementedError,
     ):
+        raise ValueError("no readable arrays: truncated or damaged") from None
+
+
+def _checked(
+    name: str, values: np.ndarray, pruned: np.ndarray, edges: np.ndarray, ops: np.ndarray
+) -> Posterior:
+    """The arrays as what they should be."""
+    try:
+        found = Posterior(
+            name, values.astype(float), pruned.astype(bool), edges.astype(int), tuple(str(op) for op in ops)
+        )
+    except (ValueError, TypeError):
+        raise ValueError("its arrays hold no numbers") from None
+    if found.values.shape != (len(edges), len(ops)) or pruned.shape != values.shape:
+        raise ValueError(f"{name} is {values.shape} for {len(edges)} edges and {len(ops)} operations")
+    nodes = int(found.edges.max(initial=0))
+    if not values.size or nodes > MOST_NODES or not np.array_equal(found.edges, topology.edges(nodes)):
         raise ValueError("its edges are not those of a cell")
-    return Posterior(gamma, pruned, edges, ops)
+    return found

@@ -9,6 +9,8 @@ import numpy as np
 from bayesnas_tf.reporting.report.settings import Budget, Settings
 from bayesnas_tf.space.genotype import Genotype
 
+SEARCHED = "bayesnas"  # the strategy of a search that names none
+
 
 def as_number(value: Any) -> float:
     """A number of a JSON file; NaN for what is none, infinity for an integer that is too long."""
@@ -35,9 +37,13 @@ class Row(NamedTuple):
 
 
 class Posterior(NamedTuple):
-    """The last update of a search: gamma [E, O], pruned [E, O], edges [E, 2] (source, target), ops [O]."""
+    """The end of a search: values [E, O], pruned [E, O], edges [E, 2] (source, target), ops [O].
 
-    gamma: np.ndarray
+    The values are γ, or probabilities of a strategy that has no posterior.
+    """
+
+    name: str
+    values: np.ndarray
     pruned: np.ndarray
     edges: np.ndarray
     ops: tuple[str, ...]
@@ -86,7 +92,8 @@ class Run(NamedTuple):
         """Tokens that the run trained on: what the summary says, else its rate times its seconds."""
         spent = self.summary.get("seconds")
         train = as_number(spent.get("train")) if isinstance(spent, dict) else math.nan
-        counted = self.number("tokens")
+        told = self.summary.get("tokens")
+        counted = sum(map(as_number, told.values())) if isinstance(told, dict) else as_number(told)
         return self.number("tokens_per_second") * train if math.isnan(counted) else counted
 
 

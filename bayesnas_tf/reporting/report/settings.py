@@ -38,6 +38,10 @@ class Settings(NamedTuple):
             return float(value)
         return value if type(value) is type(default) else default
 
+    def completed(self, used: "Settings") -> "Settings":
+        """These settings and those that were used, which are the stronger ones."""
+        return Settings({**self.values, **used.values})
+
     def budget(self, kind: str, summary: Mapping[str, Any]) -> Budget:
         """Corpus, its limit, units and epochs; what the summary says of itself is stronger."""
         told = {name: summary.get(name) for name in ("units", "epochs")}
