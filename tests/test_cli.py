@@ -14,7 +14,7 @@ from bayesnas_tf.config import flags
 from bayesnas_tf.errors import UsageError, UserError
 
 MODULES = ("tests.configurables",)
-COMMANDS = ("search", "evaluate", "export", "score", "curvature")
+COMMANDS = ("search", "evaluate", "export", "score", "curvature", "report")
 COMMON = ("gin_file", "gin_param", "run_dir", "data_dir", "seed", "overwrite", "dry_run", "verbose")
 
 # A command of its own, so that these tests need no model.
@@ -81,6 +81,7 @@ def test_help_lists_every_flag_at_once_and_imports_no_tensorflow(python, command
     assert process.returncode == 0
     own = {"search": ["diagnose"], "evaluate": ["genotype"], "export": ["run", "out"]}
     own["curvature"] = own["export"]
+    own["report"] = ["runs", "out"]
     for flag in (*COMMON, *own.get(command, ["model", "text", "generate"])):
         assert f"--{flag}" in out
     imported = {line.rsplit("|", 1)[-1].strip() for line in err.splitlines()}
@@ -220,6 +221,9 @@ def test_the_wheel_brings_its_gin_files(root, tmp_path):
         )
 
     assert "--gin_file" in installed("-m", "bayesnas_tf.search", "--help").stdout
+    imports = "from bayesnas_tf.reporting.report import page, printed"
+    report = f"{imports}; page._template(); print(len(printed.tables()))"
+    assert installed("-c", report).stdout == "3\n"
     code = "from bayesnas_tf.config import gin_files; print(gin_files.find('base/of_the_wheel.gin'))"
     assert str(target / "bayesnas_tf" / "_gin") in installed("-c", code).stdout
     assert "gin" not in {path.name for path in target.iterdir()}
