@@ -26,6 +26,7 @@ class Cell(NamedTuple):
     genotype: Genotype | None
     strategy: str
     lambda_w: float  # NaN where it comes from no search
+    selected: bool  # by a sweep
     runs: dict[int, Run]
 
     def ppl(self, split: str) -> dict[int, float]:
@@ -87,9 +88,11 @@ def lambda_of(genotype: Genotype | None) -> float:
     return math.nan if genotype is None else as_number(genotype.provenance.get("lambda_w"))
 
 
-def is_control(genotype: Genotype | None, selected: Sequence[Selected]) -> bool:
-    """Whether a sweep names the cell as one of its random ones."""
-    return genotype is not None and any(one.control and one.genotype == genotype for one in selected)
+def is_selected(genotype: Genotype | None, selected: Sequence[Selected], control: bool = False) -> bool:
+    """Whether a sweep selected the cell, or names it as a random one beside a selected cell."""
+    return genotype is not None and any(
+        (one.genotype, one.control) == (genotype, control) for one in selected
+    )
 
 
 def protocols(collection: Collection) -> tuple[list[Protocol], list[Problem]]:
@@ -132,11 +135,12 @@ def _cells(runs: Sequence[Run], selected: Sequence[Selected]) -> tuple[list[Cell
     repeated = []
     for run in runs:
         genotype, told = run.genotype, str(run.summary.get("strategy") or "")
-        strategy = strategy_of(genotype, told, is_control(genotype, selected))
+        strategy = strategy_of(genotype, told, is_selected(genotype, selected, control=True))
         name, lambda_w = (genotype.name if genotype else run.baseline), lambda_of(genotype)
+        chosen = is_selected(genotype, selected)
         key = (name, genotype, str(lambda_w), strategy)
         label = name if math.isnan(lambda_w) else f"{name}, λ {lambda_w:g}"
-        cell = found.setdefault(key, Cell(label, genotype, strategy, lambda_w, {}))
+        cell = found.setdefault(key, Cell(label, genotype, strategy, lambda_w, chosen, {}))
         if run.seed in cell.runs:
             what = f"same cell, configuration and seed as {cell.runs[run.seed].path}: not counted again"
             repeated.append(Problem(run.path, "", what))

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from bayesnas_tf.reporting.report import cells, statistics, tables
 from bayesnas_tf.reporting.report.cells import Cell, Protocol
@@ -24,14 +24,14 @@ class Controls(NamedTuple):
 class Comparison(NamedTuple):
     """One question. `difference` is first - second in perplexity: below 0 the first is better.
 
-    `of_cells` tells a comparison of strategies, whose unit is the cell, from one of cells, whose unit is the
-    seed. `why` says why there is no difference, or what speaks against it.
+    The unit of a strategy is the cell, that of the other kinds the seed. `why` says why there is no
+    difference, or what speaks against it.
     """
 
     protocol: Protocol
     first: str
     second: str
-    of_cells: bool
+    kind: Literal["strategy", "chance", "published"]
     difference: Difference | None
     why: str = ""
     adjusted: float = math.nan
@@ -54,7 +54,7 @@ class Comparison(NamedTuple):
             if self.significant
             else f"{self.first} and {self.second} cannot be told apart: the difference is within the noise"
         )
-        unit = "cells" if self.of_cells else "seeds, paired"
+        unit = "cells" if self.kind == "strategy" else "seeds, paired"
         return (
             f"{verdict} ({abs(d.mean):.2f} perplexity in favour of {better}, "
             f"95 % interval {tables.signed(low)} to {tables.signed(high)}, "
@@ -68,12 +68,12 @@ def _are(name: str) -> str:
 
 
 def sentences(asked: Sequence[Comparison]) -> list[str]:
-    """What the comparisons say: a sentence for each strategy, and one over all cells of a configuration."""
+    """What the comparisons say: one sentence over all cells against chance, and one for each other answer."""
     found = []
-    for name in dict.fromkeys(one.protocol.name for one in asked):
-        here = [one for one in asked if one.protocol.name == name]
-        single = [one for one in here if not one.of_cells]
-        found += [f"{name}: {one.sentence}" for one in here if one.of_cells or len(single) == 1]
+    for name in dict.fromkeys(one.protocol.label for one in asked):
+        here = [one for one in asked if one.protocol.label == name]
+        single = [one for one in here if one.kind == "chance"]
+        found += [f"{name}: {one.sentence}" for one in here if one.kind != "chance" or len(single) == 1]
         if len(single) > 1:
             found.append(f"{name}: {_counted(single)}")
     return found
@@ -111,9 +111,8 @@ def _size(cell: Cell) -> int:
 
 def all_of(protocols: Sequence[Protocol]) -> list[Comparison]:
     """Every comparison that the runs allow to ask, with p corrected for the number of tests (Holm)."""
-    asked = [
-        comparison for protocol in protocols for comparison in (*_strategies(protocol), *_searched(protocol))
-    ]
+    questions = (_strategies, _searched, _published)
+    asked = [one for protocol in protocols for question in questions for one in question(protocol)]
     tested = [k for k, one in enumerate(asked) if one.difference is not None]
     adjusted = statistics.holm([asked[k].difference.p for k in tested])  # type: ignore[union-attr]
     for k, p in zip(tested, adjusted, strict=True):
@@ -131,21 +130,39 @@ def _searched(protocol: Protocol) -> list[Comparison]:
         if not beside.cells:
             found.append(
                 Comparison(
-                    protocol, cell.label, "chance", False, None, "no random cell has this configuration"
+                    protocol, cell.label, "chance", "chance", None, "no random cell has this configuration"
                 )
             )
             continue
         pairs = _pairs(cell, beside.cells)
         why = "" if beside.matched else "random cells not of matched size and depth"
         if len(pairs) < 2:
-            why = f"{len(pairs) or 'no'} seed{'' if len(pairs) == 1 else 's'} shared"
+            why = _shared(pairs)
         count = len(beside.cells)
         second = f"the mean of {count} random cells" if count > 1 else beside.cells[0].label
         difference = statistics.paired(pairs)
         found.append(
-            Comparison(protocol, cell.label, second, False, difference, why or _spreadless(difference))
+            Comparison(protocol, cell.label, second, "chance", difference, why or _spreadless(difference))
         )
     return found
+
+
+def _published(protocol: Protocol) -> list[Comparison]:
+    """The searched cell that is best on validation text against each published one, paired by seed."""
+    best = next((cell for cell in protocol.cells if cell.searched), None)
+    found = []
+    for other in protocol.cells if best else ():
+        if best and other.strategy == cells.PUBLISHED:
+            pairs = _pairs(best, (other,))
+            difference = statistics.paired(pairs)
+            why = _spreadless(difference) if len(pairs) > 1 else _shared(pairs)
+            found.append(Comparison(protocol, best.label, other.label, "published", difference, why))
+    return found
+
+
+def _shared(pairs: Sequence[float]) -> str:
+    """How many seeds two cells share where they are too few."""
+    return f"{len(pairs) or 'no'} seed{'' if len(pairs) == 1 else 's'} shared"
 
 
 def _spreadless(difference: Difference | None) -> str:
@@ -181,8 +198,10 @@ def _strategies(protocol: Protocol) -> list[Comparison]:
         short = min(len(values), len(floor)) < 2
         why = f"{len(values)} searched and {len(floor)} random cells" if short else ""
         difference = statistics.welch(values, floor)
-        first = f"cells of {name}"
+        why = why or _spreadless(difference)
         found.append(
-            Comparison(protocol, first, "random cells", True, difference, why or _spreadless(difference))
+            Comparison(
+                protocol, first, "random cells", "strategy", difference, why or _spreadless(difference)
+            )
         )
     return found

@@ -50,6 +50,12 @@ ANSWER_COLUMNS = (
 )
 
 
+def short(asked: Sequence[Comparison]) -> Section:
+    """Who is better, in sentences."""
+    empty = "No searched cell was trained here: of none can be said what it is worth."
+    return Section("short", "In short", "", empty, tuple(comparisons.sentences(asked)))
+
+
 def answers(asked: Sequence[Comparison]) -> Section:
     """Who is better."""
     tests = sum(one.difference is not None for one in asked)
@@ -58,7 +64,8 @@ def answers(asked: Sequence[Comparison]) -> Section:
         f"cell is compared with random cells of its size and mean depth (within {comparisons.MATCHED} "
         "steps), seed by seed (paired t test): that says something about these cells. A strategy is "
         "compared with random cells by the means of its cells (Welch's t test): that says something about "
-        f"the strategy. Both assume normal differences. {tests} test{'' if tests == 1 else 's'} in this "
+        "the strategy. The best cell on validation text is also compared with each published one. All assume "
+        f"normal differences. {tests} test{'' if tests == 1 else 's'} in this "
         f"report; p is corrected for that number (Holm), and decides at {comparisons.SIGNIFICANT}."
     )
     groups = []
@@ -66,14 +73,8 @@ def answers(asked: Sequence[Comparison]) -> Section:
         here = [one for one in asked if one.protocol.label == protocol and one.difference is not None]
         groups += [Group("plain", protocol, tuple(map(_answer, here)))] if here else []
     table = Table("Every test; a difference below 0 speaks for the first", ANSWER_COLUMNS, tuple(groups))
-    return Section(
-        "answers",
-        "Better than chance?",
-        intro,
-        "No searched cell was trained here.",
-        tuple(comparisons.sentences(asked)),
-        (table,) if groups else (),
-    )
+    empty = "No test was possible: either no searched cell was trained here, or too few seeds."
+    return Section("answers", "Better than chance?", intro, empty, tables=(table,) if groups else ())
 
 
 def _answer(one: Comparison) -> tuple[str, ...]:

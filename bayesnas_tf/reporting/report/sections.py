@@ -12,6 +12,7 @@ from bayesnas_tf.reporting.report.tables import Column, Group, Table
 def build(content: Content) -> list[Section]:
     """All sections; one that has nothing to show says so."""
     return [
+        judgement.short(content.comparisons),
         _results(content),
         judgement.budgets(content.protocols),
         judgement.answers(content.comparisons),

@@ -128,7 +128,7 @@ def _ours(table: PrintedTable | None, protocol: Protocol, searches: Sequence[Run
     kind, banner, mark = verdict(table, protocol)
     rows = tuple(
         (
-            cell.label,
+            cell.label + (" (selected)" if cell.selected else ""),
             tables.spread(cell.sample("valid"), mark=mark),
             tables.spread(cell.sample("test"), mark=mark),
             tables.millions(cell.parameters),

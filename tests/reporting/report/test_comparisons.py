@@ -113,8 +113,20 @@ def test_all_tests_of_a_report_are_corrected_together(content):
 
 def test_one_sentence_counts_the_cells_of_a_configuration(content):
     strategy, counted = comparisons.sentences(content.comparisons)
-    assert strategy.startswith("A: cells of bayesnas")
-    assert counted.startswith("A: of 4 searched cells, ")
+    assert strategy.startswith("A: ptb (whole), 200 units, 5 epochs: cells of bayesnas")
+    assert counted.startswith("A: ptb (whole), 200 units, 5 epochs: of 4 searched cells, ")
+
+
+def test_the_best_searched_cell_stands_against_each_published_one(tmp_path, cell):
+    train(tmp_path, cell, {0: 118.0, 1: 119.1, 2: 120.0})
+    train(tmp_path, builder.found_cell(3), {0: 128.0, 1: 129.1, 2: 130.0})
+    train(tmp_path, known.named("DARTS_V2"), {0: 120.0, 1: 121.0, 2: 122.1})
+    train(tmp_path, known.named("ENAS"), {7: 120.0})
+    found = [one for one in examined(tmp_path).comparisons if one.kind == "published"]
+    assert {(one.first, one.second, one.significant, one.why) for one in found} == {
+        ("ptb-seed0", "DARTS_V2", True, ""),
+        ("ptb-seed0", "ENAS", False, "no seeds shared"),
+    }
 
 
 @pytest.mark.parametrize(
