@@ -199,9 +199,6 @@ def _strategies(protocol: Protocol) -> list[Comparison]:
         why = f"{len(values)} searched and {len(floor)} random cells" if short else ""
         difference = statistics.welch(values, floor)
         why = why or _spreadless(difference)
-        found.append(
-            Comparison(
-                protocol, first, "random cells", "strategy", difference, why or _spreadless(difference)
-            )
-        )
+        first = f"cells of {name}"
+        found.append(Comparison(protocol, first, "random cells", "strategy", difference, why))
     return found

@@ -129,7 +129,9 @@ class _Reading:
             self.note(path, "metrics.jsonl", told)
         if not ended and all(failure.path != self.shown(path) for failure in self.failures):
             done = max((row.epoch for row in rows if row.split == "valid"), default=0)
-            self.failures.append(Failure(self.shown(path), "not ended", f"{done} epochs validated so far", 1))
+            self.failures.append(
+                Failure(self.shown(path), "not ended", f"validated epochs so far: {done}", 1)
+            )
         pins = self.attempt(path, "pins.json", readers.json_object) if (path / "pins.json").exists() else {}
         summary = summary or {}
         return Run(
