@@ -14,6 +14,7 @@ from bayesnas_tf.reporting.report.records import SEARCHED, Run
 from bayesnas_tf.reporting.report.settings import LAMBDA_W
 from bayesnas_tf.reporting.report.svg import Series
 
+MOST_POINTS = 400  # of a line: about as many as its pixels
 RANKABLE = 3  # cells without which no order can be stable
 GREY = svg.STYLES - 1
 
@@ -224,6 +225,8 @@ def _stacked(curves: Sequence[Sequence[svg.Point]]) -> list[tuple[float, list[fl
 def _curve(label: str, style: int, curves: Sequence[Sequence[svg.Point]]) -> Series:
     """Mean of curves, with a band of one standard deviation where there are two or more."""
     summary = [(x, statistics.sample(values)) for x, values in _stacked([curve for curve in curves if curve])]
+    thinned = summary[:: math.ceil(len(summary) / MOST_POINTS) or 1]
+    summary = thinned if thinned[-1:] == summary[-1:] else [*thinned, summary[-1]]
     points = tuple((x, one.mean) for x, one in summary)
     band = tuple((one.mean - one.sd, one.mean + one.sd) for _, one in summary) if len(curves) > 1 else ()
     return Series(label, style, points, band if all(map(math.isfinite, (v for b in band for v in b))) else ())

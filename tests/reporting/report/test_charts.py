@@ -86,6 +86,13 @@ def test_rank_stability_is_spearman_with_the_end(tmp_path, content):
     assert figures.stabilities([other])[0].points[0] == (1, pytest.approx(-1.0))
 
 
+def test_a_long_curve_is_thinned_and_keeps_its_ends():
+    curve = [(float(k), 100.0 + k) for k in range(1, 3301)]
+    series = figures._curve("x", 0, [curve])
+    assert len(series.points) <= figures.MOST_POINTS + 1
+    assert (series.points[0], series.points[-1]) == (curve[0], curve[-1])
+
+
 def test_two_cells_have_no_rank_stability(content):
     (protocol,) = content.protocols
     assert figures.stabilities([protocol._replace(cells=protocol.cells[:2])]) == []
