@@ -91,10 +91,8 @@ def _card(
 
 def picture(genotype: Genotype) -> str:
     """The drawing as a data URI: as an image it runs no script and shares no names with the page."""
-    return (
-        "data:image/svg+xml;base64,"
-        + base64.b64encode(cell_drawing.svg(genotype).encode(errors="replace")).decode()
-    )
+    drawing = cell_drawing.svg(genotype).encode(errors="replace")
+    return "data:image/svg+xml;base64," + base64.b64encode(drawing).decode()
 
 
 def _facts(genotype: Genotype, searches: Sequence[Run]) -> tuple[tuple[str, str], ...]:
@@ -120,14 +118,12 @@ def _results(genotype: Genotype, protocols: Sequence[Protocol]) -> Table | None:
     for protocol in protocols:
         for cell in _trained(genotype, protocol):
             beside = comparisons.controls(cell, protocol)
-            known = (
-                "random cells of matched depth" if beside.matched else "random cells, not of matched depth"
-            )
-            banner = f"{protocol.label}; {known if beside.cells else 'no random cell was trained beside it'}"
+            told = "random cells of matched depth" if beside.matched else "random cells, not of matched depth"
+            banner = f"{protocol.label}; {told if beside.cells else 'no random cell was trained beside it'}"
             groups.append(Group("plain", banner, tuple(map(_row, (cell, *beside.cells)))))
-    return (
-        Table("This cell and the random cells beside it", RESULT_COLUMNS, tuple(groups)) if groups else None
-    )
+    if not groups:
+        return None
+    return Table("This cell and the random cells beside it", RESULT_COLUMNS, tuple(groups))
 
 
 def _row(cell: Cell) -> tuple[str, ...]:

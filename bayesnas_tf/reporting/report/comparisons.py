@@ -128,11 +128,8 @@ def _searched(protocol: Protocol) -> list[Comparison]:
             continue
         beside = controls(cell, protocol)
         if not beside.cells:
-            found.append(
-                Comparison(
-                    protocol, cell.label, "chance", "chance", None, "no random cell has this configuration"
-                )
-            )
+            why = "no random cell has this configuration"
+            found.append(Comparison(protocol, cell.label, "chance", "chance", None, why))
             continue
         pairs = _pairs(cell, beside.cells)
         why = "" if beside.matched else "random cells not of matched size and depth"
@@ -141,9 +138,8 @@ def _searched(protocol: Protocol) -> list[Comparison]:
         count = len(beside.cells)
         second = f"the mean of {count} random cells" if count > 1 else beside.cells[0].label
         difference = statistics.paired(pairs)
-        found.append(
-            Comparison(protocol, cell.label, second, "chance", difference, why or _spreadless(difference))
-        )
+        why = why or _spreadless(difference)
+        found.append(Comparison(protocol, cell.label, second, "chance", difference, why))
     return found
 
 
@@ -199,6 +195,6 @@ def _strategies(protocol: Protocol) -> list[Comparison]:
         why = f"{len(values)} searched and {len(floor)} random cells" if short else ""
         difference = statistics.welch(values, floor)
         why = why or _spreadless(difference)
-        first = f"cells of {name}"
+        first = f"cells of strategy {name}"
         found.append(Comparison(protocol, first, "random cells", "strategy", difference, why))
     return found

@@ -101,21 +101,19 @@ def _printed_number(mean: float | None, sd: float | None, digits: int) -> str:
 
 
 def verdict(table: PrintedTable | None, protocol: Protocol) -> tuple[str, str, str]:
-    """Kind and banner of a group, and the mark behind its numbers."""
+    """Kind and banner of a group, and the mark behind its numbers; `table` is None where nothing is printed."""
     if table is None:
         return "plain", f"This report, {protocol.label}", ""
     if table.reached_by(protocol.budget):
         return "comparable", f"This report, {protocol.label}: at the printed budget", ""
     given, needed = protocol.budget, table.budget
-    lacks = [
-        f"{mine:,} of {printed:,} {name}"
-        for mine, printed, name in (
-            (given.epochs, needed.epochs, "epochs"),
-            (given.units, needed.units, "units"),
-        )
-        if mine != printed
-    ]
-    lacks += [f"the first {given.limit_tokens:,} tokens of the text"] if given.limit_tokens else []
+    lacks = []
+    if given.epochs < needed.epochs:
+        lacks.append(f"{given.epochs:,} of {needed.epochs:,} epochs")
+    if given.units != needed.units:
+        lacks.append(f"{given.units:,} units, not {needed.units:,}")
+    if given.limit_tokens:
+        lacks.append(f"the first {given.limit_tokens:,} tokens of the text")
     return (
         "smaller",
         f"Not comparable with the printed rows: {', '.join(lacks)} — {protocol.label}",

@@ -113,7 +113,7 @@ def test_all_tests_of_a_report_are_corrected_together(content):
 
 def test_one_sentence_counts_the_cells_of_a_configuration(content):
     strategy, counted = comparisons.sentences(content.comparisons)
-    assert strategy.startswith("A: ptb (whole), 200 units, 5 epochs: cells of bayesnas")
+    assert strategy.startswith("A: ptb (whole), 200 units, 5 epochs: cells of strategy bayesnas")
     assert counted.startswith("A: ptb (whole), 200 units, 5 epochs: of 4 searched cells, ")
 
 

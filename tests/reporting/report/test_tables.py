@@ -62,7 +62,7 @@ def test_every_number_of_a_smaller_budget_is_marked_and_none_of_the_printed_one(
     assert [row[1:3] for row in groups["smaller"].rows] == [("125.00 ± 0.00†", "119.50 ± 0.71†")]
     assert [row[1:3] for row in groups["comparable"].rows] == [("60.50 ± 0.71", "57.50 ± 0.71")]
     assert groups["smaller"].banner.startswith(
-        "Not comparable with the printed rows: 3 of 3,300 epochs, 200 of 850 units — "
+        "Not comparable with the printed rows: 3 of 3,300 epochs, 200 units, not 850 — "
     )
     assert tables.NOT_COMPARABLE in table.notes[0]
     assert not any(
