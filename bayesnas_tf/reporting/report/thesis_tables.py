@@ -101,7 +101,7 @@ def _printed_number(mean: float | None, sd: float | None, digits: int) -> str:
 
 
 def verdict(table: PrintedTable | None, protocol: Protocol) -> tuple[str, str, str]:
-    """Kind and banner of a group, and the mark behind its numbers; `table` is None where nothing is printed."""
+    """Kind and banner of a group, and the mark behind its numbers; None: nothing is printed for its text."""
     if table is None:
         return "plain", f"This report, {protocol.label}", ""
     if table.reached_by(protocol.budget):
