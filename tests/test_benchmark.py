@@ -2,6 +2,7 @@
 
 import collections
 import json
+import os
 import runpy
 
 import pytest
@@ -109,7 +110,8 @@ def test_every_repeat_of_a_product_is_computed():
     assert many > 3 * few  # ten times as long, but for noise; as long if the loop computed it once
 
 
-def test_the_command_prints_and_writes_its_numbers(command, capsys, tmp_path):
+def test_the_command_prints_and_writes_its_numbers(command, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "alone", lambda function, *arguments: function(*arguments))
     file = tmp_path / "speed.json"
     settings = [f"--gin_param={setting}" for setting in TINY]
     assert command([*settings, f"--vocabulary={VOCABULARY}", "--steps=2", "--graph", f"--json={file}"]) == 0
@@ -125,6 +127,7 @@ def test_the_command_prints_and_writes_its_numbers(command, capsys, tmp_path):
     assert hessian["windows"] == 2
     assert written["one_pass"]["seconds"] > 0.0
     assert min(written["one_pass"][f"{name}_steps"] for name in ("ggn", "recursive")) > 0.5
+    assert {"plain_mb", "ggn_memory", "recursive_memory"} <= set(written["one_pass"])
     assert hessian["share_of_epoch"] == pytest.approx(hessian["seconds"] / (415 * step["seconds"]))
 
 
@@ -146,6 +149,13 @@ def test_peak_memory_is_that_since_the_reset():
     block = bytearray(50_000_000)
     assert len(block) == 50_000_000
     assert machine.peak_mb() > before + 40
+
+
+def test_a_function_that_runs_alone_has_its_own_process():
+    assert machine.alone(os.getpid) != os.getpid()
+    block = bytearray(200_000_000)
+    assert machine.alone(machine.resident_mb) < machine.resident_mb()
+    assert len(block) == 200_000_000
 
 
 def test_a_wrong_setting_is_one_line(command, capsys):

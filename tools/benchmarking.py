@@ -1,11 +1,10 @@
 """What tools/benchmark measures: how fast and in how much memory each part of a search runs.
 
 Each function in `MEASURES` measures one entry of the result, (bench, rounds, entries so far) -> a NamedTuple
-of numbers. Seconds are wall-clock medians, memory is that of this process (host) in megabytes of 10^6 bytes,
-compile time is what the first call takes beyond a later one.
+of numbers. Seconds are wall-clock medians, memory is that of this process (host) in megabytes of 10^6 bytes
+unless it says otherwise, compile time is what the first call takes beyond a later one.
 """
 
-import functools
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayesnas_tf.cells import masks
+from bayesnas_tf.config import bindings, gin_files
 from bayesnas_tf.curvature import interface as curvature
 from bayesnas_tf.curvature import one_pass as one_pass_form
 from bayesnas_tf.curvature.lanes import Rule
@@ -28,7 +28,8 @@ from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training.search_loop import HESSIAN_SEED, fixed_windows
 from bayesnas_tf.training.search_settings import SearchProblem, SearchSettings, build
 from bayesnas_tf.training.train_loop import MASK_SEED
-from tools.machine import peak_mb, reset_peak
+from tools import machine
+from tools.machine import peak_mb, reset_peak, resident_mb
 from tools.matrix_products import Product, product_timer, step_products, total_flops
 
 PUBLISHED_VOCABULARY = {"ptb": 10_000, "wikitext2": 33_278}
@@ -194,22 +195,30 @@ def hessian(bench: Bench, rounds: int, entries: dict[str, Any]) -> HessianSpeed:
 
 
 class OnePassSpeed(NamedTuple):
-    """Gradients of all weights of one window, alone and with curvature in the same backward pass."""
+    """Gradients of all weights of one window, alone and with curvature in the same backward pass.
+
+    Memory is what a process that does nothing else needs beyond its weights and libraries.
+    """
 
     seconds: float  # the gradient alone
     ggn_steps: float  # with one linear lane, in units of that
     recursive_steps: float  # with one diagonal lane
-    peak_mb: float | None
+    plain_mb: float | None  # the gradient alone
+    ggn_memory: float | None  # in units of that
+    recursive_memory: float | None
 
 
-def one_pass(bench: Bench, rounds: int, entries: dict[str, Any]) -> OnePassSpeed:
-    """Time the three in turns."""
+PASSES = (None, Rule(False), Rule(True))
+
+
+def gradient_pass(bench: Bench, rule: Rule | None):
+    """The compiled gradient of one window in all weights and, with a rule, in the scalars' shadows."""
     problem, windows = bench.problem, bench.settings.windows
     ((x, y),) = fixed_windows(problem.train_rows, windows.bptt, 1)
     model, state = problem.model, problem.model.zero_state(windows.batch_size)
-    weights = model.trainable_variables
 
-    def gradients(rule: Rule | None):
+    @tf.function(jit_compile=bench.xla)
+    def gradients():
         lanes = one_pass_form.Lanes(rule or Rule(False), 1)
         beside = one_pass_form.shadows(lanes, model, windows.batch_size) if rule else []
         with tf.GradientTape() as tape:
@@ -218,12 +227,32 @@ def one_pass(bench: Bench, rounds: int, entries: dict[str, Any]) -> OnePassSpeed
                 loss, _ = one_pass_form.forward(model, x, y, state, lanes, beside, problem.seed)
             else:
                 loss = tf.reduce_mean(losses.token_nats(model.decode(model.hidden(x, state)), y))
-        found = tape.gradient(loss, [*weights, *beside])
+        found = tape.gradient(loss, [*model.trainable_variables, *beside])
         return [tf.reduce_sum(tf.convert_to_tensor(part)) for part in found]
 
-    rules = (None, Rule(False), Rule(True))
-    compiled = [tf.function(functools.partial(gradients, rule), jit_compile=bench.xla) for rule in rules]
+    return gradients
+
+
+def pass_memory(configuration: str, vocabulary: int, xla: bool, rule: Rule | None) -> float | None:
+    """What `gradient_pass` needs, in 10^6 bytes; to be called in a new process.
+
+    TensorFlow keeps what it has once asked for: a second function of one process seems to need nothing.
+    """
+    bindings.load()
+    bindings.bind(gin_files.read_text(configuration, "configuration"))
+    function = gradient_pass(prepare(1, vocabulary)._replace(xla=xla), rule)
+    function.get_concrete_function()
+    before = resident_mb()
     reset_peak()
+    for _ in range(2):
+        [part.numpy() for part in function()]
+    peak = peak_mb()
+    return None if before is None or peak is None else peak - before
+
+
+def one_pass(bench: Bench, rounds: int, entries: dict[str, Any]) -> OnePassSpeed:
+    """Time the three in turns; then measure the memory of each, in a process of its own."""
+    compiled = [gradient_pass(bench, rule) for rule in PASSES]
     times: list[list[float]] = [[] for _ in compiled]
     for number in range(rounds + 1):
         for function, own in zip(compiled, times, strict=True):
@@ -232,7 +261,10 @@ def one_pass(bench: Bench, rounds: int, entries: dict[str, Any]) -> OnePassSpeed
             if number:  # the first call compiles
                 own.append(time.perf_counter() - started)
     plain, ggn, recursive = (statistics.median(own) for own in times)
-    return OnePassSpeed(plain, ggn / plain, recursive / plain, peak_mb())
+    same = gin.config_str(), bench.problem.model.vocabulary, bench.xla
+    first, *others = [machine.alone(pass_memory, *same, rule) for rule in PASSES]
+    shares = [None if first is None or other is None else other / first for other in others]
+    return OnePassSpeed(plain, ggn / plain, recursive / plain, first, *shares)
 
 
 # In order: an entry may use those before it.

@@ -1,6 +1,9 @@
 """What a measurement must say about the machine, and the memory of this process."""
 
+import concurrent.futures
+import multiprocessing
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +30,26 @@ def reset_peak() -> bool:
 
 def peak_mb() -> float | None:
     """The largest resident memory since `reset_peak`, in 10^6 bytes; None where the system does not say."""
+    return _status_mb("VmHWM:")
+
+
+def resident_mb() -> float | None:
+    """The resident memory now, in 10^6 bytes; None where the system does not say."""
+    return _status_mb("VmRSS:")
+
+
+def _status_mb(name: str) -> float | None:
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:
         return None
     for line in status.splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(name):
             return int(line.split()[1]) * 1024 / 1e6
     return None
+
+
+def alone(function: Callable, *arguments) -> Any:
+    """What `function(*arguments)` returns in a new process that does nothing else."""
+    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(function, *arguments).result()
