@@ -58,8 +58,8 @@ def use_shadows(cell, rule: Rule, lanes: int, shape) -> list:
 
 
 def step(cell, rule: Rule, w: Pair | None, projected, h: Pair, uses=()) -> Stepped:
-    """(M1)-(M4) of one time step, from projected inputs `[B, 2U]`; `w` are the scalars of a search cell."""
-    if isinstance(cell, DerivedCell):
+    """(M1)-(M4) of one time step, from projected inputs `[B, 2U]`; `w` is from `edge_scalars`."""
+    if w is None:
         return _derived_step(cell, rule, projected, h, uses)
     return _search_step(cell, rule, w, projected, h, uses)
 

@@ -89,9 +89,8 @@ def walk(model, x, state, lanes: Lanes, scalar_shadows, uses=(), model_masks=NO_
             after = lane_cells.step(cell, lanes.rule, w, inputs[0], before, inputs[1:])
             return (*after.h, *([tf.stack(after.read)] if uses else []))
 
-        start = (state, shadow_of(state, lanes.number))
-        if uses:
-            start = (*start, tf.zeros([lane_cells.sources(cell), *state.shape], state.dtype))
+        read = [tf.zeros([lane_cells.sources(cell), *state.shape], state.dtype)] if uses else []
+        start = (state, shadow_of(state, lanes.number), *read)
         values, beside, *read = scan_time(step, (by_time, *uses), start)
     hidden = Pair(tf.transpose(values, [1, 0, 2]), tf.transpose(beside, [1, 2, 0, 3]))
     return Walk(hidden, read[0] if read else None)

@@ -65,9 +65,9 @@ def of_embedding(rule: Rule, decoder: DecoderUse, hidden, ids, inputs):
       ids: words read, `[T, B]`.
       inputs: what flows back into each embedding that was read, `[T, L, B, U]`.
     """
-    if rule.diagonal:
-        return decoder.embedding + _rows(inputs[:, 0], ids, decoder.embedding)
     read = decoder.at_words
+    if read is None:
+        return decoder.embedding + _rows(inputs[:, 0], ids, decoder.embedding)
     if not rule.per_sequence:
         hidden, ids, inputs, read = (
             _as_one_sequence(hidden, 1),

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import gin
 import numpy as np
@@ -111,7 +111,7 @@ def facts(options: CurvatureOptions, found: weights.WeightCurvature) -> dict[str
     return {name: np.asarray(value) for name, value in told.items()}
 
 
-def write(out: Path, arrays: dict[str, np.ndarray]) -> None:
+def write(out: Path, arrays: dict[str, Any]) -> None:
     """An .npz, whole or not at all."""
     temporary = out.with_name(f".{out.name}.part")
     try:
@@ -127,10 +127,10 @@ def write(out: Path, arrays: dict[str, np.ndarray]) -> None:
 
 def table(arrays: dict[str, np.ndarray]) -> list[str]:
     """One line per weight: how h is spread over its entries, and how many feel nothing of the loss."""
-    rows = [("weight", "shape", "min h", "median h", "max h", "zeros")]
+    rows = [["weight", "shape", "min h", "median h", "max h", "zeros"]]
     for name, h in arrays.items():
         spread = [f"{value:.2e}" for value in (h.min(), np.median(h), h.max())]
-        rows.append((name, "x".join(map(str, h.shape)), *spread, f"{np.mean(h == 0.0):.1%}"))
+        rows.append([name, "x".join(map(str, h.shape)), *spread, f"{np.mean(h == 0.0):.1%}"])
     wide = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     return [
         "  ".join(
