@@ -141,7 +141,8 @@ class Standardised(NamedTuple):
     @classmethod
     def of(cls, x, axis: int):
         """From x."""
-        return cls(*norms.standardise(x, axis), axis)
+        y, inverse = norms.standardise(x, axis)
+        return cls(y, inverse, axis)
 
     def mean(self, v):
         """Over the axis."""
