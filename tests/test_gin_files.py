@@ -27,6 +27,11 @@ SMALL = (
     "CorpusOptions.test_file = 'test.txt'",
     "CellOptions.units = 4",
     "DerivedOptions.units = 4",
+    "RhnOptions.units = 4",
+    "NasOptions.units = 4",
+    "LstmOptions.embedding = 4",
+    "LstmOptions.widths = (4, 4)",
+    "MixtureOptions.experts = 2",
     "WindowOptions.batch_size = 4",
 )
 CELL = Genotype((Node(0, "tanh"), Node(1, "relu")), (1, 2))
@@ -47,7 +52,7 @@ def built(file, folder):
     corpus = corpora.load(settings.corpus, folder)
     if root == "search":
         return root, settings, search_settings.build(settings, corpus, 0)
-    return root, settings, evaluate_settings.build(settings, corpus, CELL, 0)
+    return root, settings, evaluate_settings.build(settings, corpus, None if settings.baseline else CELL, 0)
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -42,10 +42,31 @@ class HighwayCell(keras.layers.Layer):
         self.kernel = self._kernel("kernel", (input_size, 2 * self.units))
         self.recurrent_kernel = self._kernel("recurrent_kernel", (self.units, 2 * self.units))
 
+    @property
+    def input_size(self) -> int:
+        """The width of the embeddings that a language model gives this cell."""
+        return self.units
+
+    def over_time(self, dtype) -> "ProjectedRNN":
+        """The layer that runs this cell over windows."""
+        return ProjectedRNN(self, return_sequences=True, return_state=True, dtype=dtype)
+
+    def ranges(self) -> list:
+        """Pairs of a weight and the half-width of the uniform distribution that it starts with."""
+        return [(weight, self.init_range) for weight in self.weights if "kernel" in weight.name]
+
+    def draw_masks(self, seed, batch: int) -> masks.CellMasks:
+        """The masks of one window from a stateless seed (int32 [2])."""
+        drawn = [
+            masks.dropout_mask(masks.fold(seed, slot), [batch, self.units], rate, self.kernel.dtype)
+            for slot, rate in ((3, self.input_dropout), (4, self.hidden_dropout))
+        ]
+        return masks.CellMasks(*drawn)
+
     @contextlib.contextmanager
-    def masked(self, cell_masks: masks.CellMasks):
-        """Within this context every call uses these masks: one window, all its time steps."""
-        self._masks = cell_masks
+    def masked(self, cell_masks: masks.CellMasks | None):
+        """Within this context every call uses these masks, None for none: one window, all its time steps."""
+        self._masks = cell_masks or masks.NO_MASKS
         try:
             yield
         finally:
@@ -165,6 +186,12 @@ class ProjectedRNN(keras.layers.RNN):
     def call(self, sequences, initial_state=None, mask=None, training=False):
         """`[B, T, K]` -> outputs `[B, T, U]` (and the final state), as `keras.layers.RNN`."""
         return super().call(self.cell.project_inputs(sequences), initial_state, mask, training)
+
+    def window(self, x, state, length, drawn: masks.CellMasks | None = None):
+        """Outputs `[B, T, U]` and the state after `length` steps, from x `[B, T, K]` and a state `[B, U]`."""
+        with self.cell.masked(drawn):
+            outputs, _ = self(x, initial_state=[state])
+        return outputs, outputs[:, length - 1]
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         """Last output, outputs `[B, T, U]` and final states of projected sequences `[B, T, 2U]`."""

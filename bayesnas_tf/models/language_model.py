@@ -1,8 +1,8 @@
-"""A word-level language model: tied embedding, one recurrent cell, softmax over the vocabulary."""
+"""A word-level language model: tied embedding, a recurrent cell or a stack of layers, and a head."""
 
 import dataclasses
 import math
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import gin
 import keras
@@ -10,7 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from bayesnas_tf.cells import masks, products
-from bayesnas_tf.cells.highway_cell import HighwayCell, ProjectedRNN
+from bayesnas_tf.cells.highway_cell import HighwayCell
+from bayesnas_tf.cells.stack import Stack
+from bayesnas_tf.models.heads import Decoder, Mixture, Softmax
 
 DecoderBias = Literal["zeros", "log_frequencies"]
 
@@ -24,7 +26,7 @@ class ModelOptions:
     embedding_dropout: float = 0.0  # embeddings entering the cell, one mask for all time steps
     output_dropout: float = 0.0  # hidden states entering the decoder, one mask for all time steps
     embedding_range: float = 0.1  # uniform
-    input_std: float = 0.0  # > 0: input rows of W_0 so large that x W_0 has this standard deviation
+    input_std: float = 0.0  # > 0: the cell's input kernel W so large that x W has this standard deviation
     decoder_bias: DecoderBias = "zeros"
     matmul_dtype: products.MatmulDtype = "float32"  # bfloat16: rounded factors; loss and scalars stay float32
 
@@ -53,30 +55,45 @@ class Masks(NamedTuple):
     """All dropout masks of one window; None means no dropout."""
 
     words: tf.Tensor | None  # [V, 1]
-    embeddings: tf.Tensor | None  # [B, 1, U]
+    embeddings: tf.Tensor | None  # [B, 1, E]
     outputs: tf.Tensor | None  # [B, 1, U]
-    cell: masks.CellMasks
+    cell: Any  # what the cell's `draw_masks` gives
+    head: tf.Tensor | None = None  # what the head's `draw_mask` gives
 
 
-NO_MASKS = Masks(None, None, None, masks.NO_MASKS)
+NO_MASKS = Masks(None, None, None, None)
 
 
 class LanguageModel(keras.Model):
-    """Token ids `[B, T]` and a carried state `[B, U]` to logits `[B, T, V]`.
+    """Token ids `[B, T]` and a carried state `[B, S]` to logits `[B, T, V]`.
 
-    The embedding is the decoder's matrix too (tied); its size is the cell's.
+    The embedding, of the cell's `input_size` E, is the decoder's matrix too (tied). S is the cell's
+    `state_size`, U its `output_size`; all three are one number for a highway cell.
     """
 
-    def __init__(self, vocabulary: int, cell: HighwayCell, options: ModelOptions, **kwargs):
-        """Build all weights at once; `initialise` gives them their values."""
+    def __init__(
+        self,
+        vocabulary: int,
+        cell: HighwayCell | Stack,
+        options: ModelOptions,
+        head: Mixture | Softmax | None = None,
+        **kwargs,
+    ):
+        """Build all weights at once; `initialise` gives them their values. `head` None: one softmax.
+
+        Raises:
+          ValueError: the head cannot read what the cell gives.
+        """
         super().__init__(**kwargs)
         self.vocabulary, self.options = vocabulary, options
-        self.cell = cell
+        self.cell, self.head = cell, head or Softmax()
         cell.matmul_dtype = options.matmul_dtype
-        self.rnn = ProjectedRNN(cell, return_sequences=True, return_state=True, dtype=self.dtype_policy)
-        self.embedding = self.add_weight(name="embedding", shape=(vocabulary, cell.units))
+        self.rnn = cell.over_time(self.dtype_policy)
+        self.embedding = self.add_weight(name="embedding", shape=(vocabulary, cell.input_size))
         self.decoder_bias = self.add_weight(name="decoder_bias", shape=(vocabulary,), initializer="zeros")
-        self.rnn.build((None, None, cell.units))
+        if not self.rnn.built:
+            self.rnn.build((None, None, cell.input_size))
+        self.head.build(cell.output_size, cell.input_size)
         self.rnn.built = self.built = True
 
     def initialise(self, seed, log_frequencies: np.ndarray | None = None):
@@ -93,11 +110,11 @@ class LanguageModel(keras.Model):
                 shape, masks.fold(seed, slot), -limit, limit, self.embedding.dtype
             )
 
-        for slot, weight in enumerate(w for w in self.cell.weights if "kernel" in w.name):
-            weight.assign(uniform(slot, weight.shape, self.cell.init_range))
+        for slot, (weight, limit) in enumerate([*self.cell.ranges(), *self.head.ranges()]):
+            weight.assign(uniform(slot, weight.shape, limit))
         self.embedding.assign(uniform(1000, self.embedding.shape, self.options.embedding_range))
         if self.options.input_std > 0.0:
-            limit = input_range(self.options.input_std, self.options.embedding_range, self.cell.units)
+            limit = input_range(self.options.input_std, self.options.embedding_range, self.cell.input_size)
             self.cell.kernel.assign(uniform(1001, self.cell.kernel.shape, limit))
         if self.options.decoder_bias == "log_frequencies":
             if log_frequencies is None:
@@ -108,51 +125,67 @@ class LanguageModel(keras.Model):
         """All masks of one window from a stateless seed (int32 [2])."""
         options, cell, dtype = self.options, self.cell, self.embedding.dtype
         draw = lambda slot, shape, rate: masks.dropout_mask(masks.fold(seed, slot), shape, rate, dtype)  # noqa: E731
-        units = cell.units
         return Masks(
             words=draw(0, [self.vocabulary, 1], options.word_dropout),
-            embeddings=draw(1, [batch, 1, units], options.embedding_dropout),
-            outputs=draw(2, [batch, 1, units], options.output_dropout),
-            cell=masks.CellMasks(
-                inputs=draw(3, [batch, units], cell.input_dropout),
-                hidden=draw(4, [batch, units], cell.hidden_dropout),
-            ),
+            embeddings=draw(1, [batch, 1, cell.input_size], options.embedding_dropout),
+            outputs=draw(2, [batch, 1, cell.output_size], options.output_dropout),
+            cell=cell.draw_masks(seed, batch),
+            head=self.head.draw_mask(seed, batch),
         )
 
     def embed(self, ids, model_masks: Masks = NO_MASKS):
-        """Embeddings `[B, T, U]` of ids `[B, T]`, words and embeddings masked."""
+        """Embeddings `[B, T, E]` of ids `[B, T]`, words and embeddings masked."""
         x = tf.gather(tf.convert_to_tensor(self.embedding), ids)
         if model_masks.words is not None:
             x = x * tf.gather(model_masks.words, ids)
         return masks.apply(model_masks.embeddings, x)
 
+    def window(self, ids, state, length, model_masks: Masks = NO_MASKS):
+        """Hidden states `[B, T, U]` before output dropout, and the state after the first `length` steps.
+
+        From ids `[B, T]` and a state `[B, S]`.
+        """
+        return self.rnn.window(self.embed(ids, model_masks), state, length, model_masks.cell)
+
     def hidden(self, ids, state, model_masks: Masks = NO_MASKS):
-        """Hidden states `[B, T, U]` before output dropout, from ids `[B, T]` and a state `[B, U]`."""
-        with self.cell.masked(model_masks.cell):
-            outputs, _ = self.rnn(self.embed(ids, model_masks), initial_state=[state])
-        return outputs
+        """The hidden states of `window` alone."""
+        return self.window(ids, state, tf.shape(ids)[1], model_masks)[0]
+
+    def dropped(self, hidden, model_masks: Masks = NO_MASKS):
+        """Hidden states after output dropout."""
+        return masks.apply(model_masks.outputs, hidden)
 
     def decode(self, hidden, model_masks: Masks = NO_MASKS):
         """Logits `[B, T, V]` of hidden states `[B, T, U]`."""
-        flat = tf.reshape(masks.apply(model_masks.outputs, hidden), [-1, self.cell.units])
+        return self.head.logits(self.dropped(hidden, model_masks), self._decoder(), model_masks.head)
+
+    def token_nats(self, hidden, targets, model_masks: Masks = NO_MASKS):
+        """Negative log-likelihood of targets `[B, T]` in nats, `[B, T]`, from hidden states `[B, T, U]`."""
+        dropped = self.dropped(hidden, model_masks)
+        return self.head.token_nats(dropped, targets, self._decoder(), model_masks.head)
+
+    def log_probabilities(self, hidden):
+        """Of the next word, `[B, T, V]`, without dropout."""
+        return self.head.log_probabilities(hidden, self._decoder())
+
+    def _decoder(self) -> Decoder:
         embedding = tf.convert_to_tensor(self.embedding)
         rounded = products.rounded(embedding, self.options.matmul_dtype)
-        logits = products.matmul(flat, embedding, rounded, transpose_b=True)
-        logits = tf.nn.bias_add(logits, tf.convert_to_tensor(self.decoder_bias))
-        return tf.reshape(logits, tf.concat([tf.shape(hidden)[:-1], [self.vocabulary]], axis=0))
+        return Decoder(embedding, tf.convert_to_tensor(self.decoder_bias), rounded)
 
     def call(self, ids, state=None, training=False):
         """Logits `[B, T, V]` and the state after the window, without dropout."""
-        hidden = self.hidden(ids, self.zero_state(tf.shape(ids)[0]) if state is None else state)
-        return self.decode(hidden), hidden[:, -1]
+        state = self.zero_state(tf.shape(ids)[0]) if state is None else state
+        hidden, after = self.window(ids, state, tf.shape(ids)[1])
+        return self.decode(hidden), after
 
     def zero_state(self, batch):
-        """The state `[B, U]` at the start of a corpus."""
-        return tf.zeros([batch, self.cell.units], self.embedding.dtype)
+        """The state `[B, S]` at the start of a corpus."""
+        return tf.zeros([batch, self.cell.state_size], self.embedding.dtype)
 
 
 def input_range(std: float, embedding_range: float, units: int) -> float:
-    """Half-width of the uniform input rows of W_0 for which x W_0 has standard deviation `std`.
+    """Half-width of the uniform input kernel W for which x W has standard deviation `std`.
 
     std² = U · var(x) · var(W), and a uniform on ±r has variance r²/3.
     """

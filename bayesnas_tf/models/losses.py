@@ -25,3 +25,10 @@ def temporal_activation(hidden, length):
     steps = valid_tokens(length, tf.shape(hidden)[1], hidden.dtype)[1:]
     change = tf.reduce_mean(tf.square(hidden[:, 1:] - hidden[:, :-1]), axis=[0, 2])
     return tf.reduce_sum(change * steps) / tf.cast(tf.maximum(length - 1, 1), hidden.dtype)
+
+
+def activation(dropped, length):
+    """Mean of h_t² over the first `length` steps of `[B, P, U]`, after dropout (as AWD-LSTM)."""
+    steps = valid_tokens(length, tf.shape(dropped)[1], dropped.dtype)
+    size = tf.reduce_mean(tf.square(dropped), axis=[0, 2])
+    return tf.reduce_sum(size * steps) / tf.cast(length, dropped.dtype)

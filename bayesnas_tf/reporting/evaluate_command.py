@@ -38,7 +38,7 @@ def run_evaluate(run: config.Run) -> None:
         print("\n".join(summary_lines(summary)))
         print(f"this evaluation has ended. Its result is in {run.directory}. --overwrite repeats it")
         return
-    genotype = find_genotype(run.options.genotype, run.seed)
+    genotype = chosen_genotype(settings, run)
     problem = build(settings, corpora.load(settings.corpus, run.data_dir), genotype, run.seed)
     if run.dry_run:
         print(describe(problem))
@@ -49,7 +49,7 @@ def run_evaluate(run: config.Run) -> None:
     listeners = FanOut(
         MetricsFile(run.directory),
         TensorBoardCallback(
-            run.directory / "tb", run.config_text, hyperparameters(settings, genotype, run.seed)
+            run.directory / "tb", run.config_text, hyperparameters(settings, problem, run.seed)
         ),
         ProgressCallback(),
     )
@@ -63,6 +63,22 @@ def run_evaluate(run: config.Run) -> None:
     listeners.on_end(summary)
 
 
+def chosen_genotype(settings: EvaluateSettings, run: config.Run) -> Genotype | None:
+    """The cell to train; None where the configuration has a baseline.
+
+    Raises:
+      UserError: there are both, or `find_genotype` finds none.
+    """
+    if settings.baseline is None:
+        return find_genotype(run.options.genotype, run.seed)
+    if run.options.genotype:
+        raise UserError(
+            f"{run.config_name} trains the baseline {settings.baseline.name!r}, and --genotype="
+            f"{run.options.genotype} is another cell. Leave --genotype out, or choose another --gin_file"
+        )
+    return None
+
+
 def find_genotype(name: str, seed: int) -> Genotype:
     """The genotype in a file or of a name in `space.known`; a random one is drawn with `seed`.
 
@@ -73,7 +89,7 @@ def find_genotype(name: str, seed: int) -> Genotype:
     if not name:
         raise UserError(
             "evaluate needs a cell. Add --genotype=NAME, such as DARTS_V2, or --genotype=FILE, such as "
-            "runs/ptb-seed0/genotype.json"
+            "runs/ptb-seed0/genotype.json, or choose a baseline: --gin_file=baselines/awd_lstm.gin"
         )
     path = Path(name).expanduser()
     if path.is_file():
@@ -100,18 +116,20 @@ def nearby(path: Path) -> list[str]:
 
 
 def write_cell(directory: Path, problem: EvaluateProblem) -> None:
-    """What an export needs beside the checkpoint, and the drawings of the cell."""
-    config.write_json(directory / GENOTYPE, problem.genotype.to_dict())
+    """What an export needs beside the checkpoint, and the drawings of a cell."""
     config.write_text(directory / VOCABULARY, "\n".join(problem.corpus.vocabulary.tokens) + "\n")
+    if problem.genotype is None:
+        return
+    config.write_json(directory / GENOTYPE, problem.genotype.to_dict())
     config.write_text(directory / "cell.svg", cell_drawing.svg(problem.genotype))
     config.write_text(directory / "cell.dot", cell_drawing.dot(problem.genotype))
 
 
-def hyperparameters(settings: EvaluateSettings, genotype: Genotype, seed: int) -> dict:
+def hyperparameters(settings: EvaluateSettings, problem: EvaluateProblem, seed: int) -> dict:
     """What the HParams page compares."""
     return {
-        "genotype": genotype.name,
-        "units": settings.cell.units,
+        "genotype": problem.name,
+        "units": problem.model.cell.output_size,
         "lr": settings.weights.lr,
         "batch_size": settings.windows.batch_size,
         "epochs": settings.epochs,
@@ -122,13 +140,13 @@ def hyperparameters(settings: EvaluateSettings, genotype: Genotype, seed: int) -
 def describe(problem: EvaluateProblem) -> str:
     """What `--dry_run` prints: corpus, cell and parameters."""
     corpus, model, genotype = problem.corpus, problem.model, problem.genotype
-    units = model.cell.units
+    nodes = f", {len(genotype.nodes)} nodes" if genotype else ""
     return "\n".join(
         [
             f"corpus     {corpus.name}: {len(corpus.train):,} / {len(corpus.valid):,} / {len(corpus.test):,} "
             f"tokens, vocabulary {len(corpus.vocabulary):,}",
-            f"cell       {genotype.name}: {genotype}",
-            f"model      {units} units, {len(genotype.nodes)} nodes: {model.count_params():,} parameters",
+            f"cell       {problem.name}: {genotype}" if genotype else f"baseline   {problem.name}",
+            f"model      {model.cell.output_size} units{nodes}: {model.count_params():,} parameters",
         ]
     )
 
@@ -139,9 +157,9 @@ def summarise(
     """The content of summary.json."""
     return {
         "kind": "evaluate",
-        "genotype": problem.genotype.to_dict(),
+        **cell_of(problem.genotype, problem.name),
         "parameters": problem.model.count_params(),
-        "units": settings.cell.units,
+        "units": problem.model.cell.output_size,
         **measured("valid", result.valid),
         **measured("test", result.test),
         **measured("valid_stream", result.valid_stream),
@@ -154,6 +172,11 @@ def summarise(
         "tokens_per_second": result.tokens_per_second,
         "made_by": config.made_by(),
     }
+
+
+def cell_of(genotype: Genotype | None, name: str) -> dict:
+    """What a JSON file says of the cell: the genotype itself, or the baseline's name."""
+    return {"baseline": name} if genotype is None else {"genotype": genotype.to_dict()}
 
 
 def summarise_dynamic(result: DynamicResult, settings: EvaluateSettings) -> dict:

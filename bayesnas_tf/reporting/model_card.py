@@ -53,15 +53,18 @@ LIMITS = (
     "It repeats what its corpus says, with the corpus' opinions and errors, and it has no notion of truth.",
     "Perplexities compare only within one corpus, vocabulary and tokenisation. Those above are static: no "
     "dynamic evaluation, no cache, no softmax temperature.",
+)
+CHANCE = (
     "That its cell is better than a random one is not shown by one number: train random cells with the same "
-    "configuration beside it.",
+    "configuration beside it."
 )
 
 
 class Facts(NamedTuple):
     """What a card tells."""
 
-    genotype: Genotype
+    name: str  # of the genotype or the baseline
+    genotype: Genotype | None  # None for a baseline
     corpus: str
     tokenisation: str
     vocabulary: int
@@ -70,6 +73,7 @@ class Facts(NamedTuple):
     configuration: str  # as one gin text
     summary: dict[str, Any] | None  # of the run; None where its training has not ended
     seeds: list[dict[str, Any]]  # summaries of runs that differ from it in the seed alone, its own among them
+    experts: int = 1  # softmaxes of its output
 
 
 def siblings(run: Path) -> list[dict[str, Any]]:
@@ -92,10 +96,10 @@ def siblings(run: Path) -> list[dict[str, Any]]:
 def _identity(run: Path) -> tuple:
     """Configuration, cell and corpus of a run, its seed left out."""
     text = (run / "config.gin").read_text(encoding="utf-8")
-    genotype = Genotype.load(run / "genotype.json")
-    pins = run / "pins.json"
+    cell, pins = run / "genotype.json", run / "pins.json"  # a baseline has no such cell
+    genotype = Genotype.load(cell) if cell.is_file() else None
     corpus = pins.read_text(encoding="utf-8") if pins.is_file() else None
-    return text.partition("\n")[2], genotype.nodes, genotype.output, corpus
+    return text.partition("\n")[2], genotype, corpus
 
 
 def card(facts: Facts) -> str:
@@ -107,17 +111,14 @@ def card(facts: Facts) -> str:
             f"{text.what}. Terms of this text: {text.terms}. Within them, whoever publishes the model "
             f"chooses its licence.\n\nVocabulary: {facts.vocabulary:,} tokens. {facts.tokenisation}"
         ),
-        "Model": (
-            f"One recurrent cell of {facts.units} units between a tied embedding and softmax, "
-            f"{facts.parameters:,} parameters. Cell: `{facts.genotype}` ({_origin(facts.genotype)})."
-        ),
+        "Model": _model(facts),
         "Use": _use(),
-        "Limits": "\n".join(f"- {limit}" for limit in LIMITS),
+        "Limits": "\n".join(f"- {limit}" for limit in (*LIMITS, *([CHANCE] if facts.genotype else []))),
         "How it was made": _made(facts),
         "Configuration": f"```\n{_settings(facts.configuration)}\n```",
     }
     body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items())
-    return f"{_header(facts)}\n# {facts.genotype.name} on {facts.corpus}\n\n{body}\n"
+    return f"{_header(facts)}\n# {facts.name} on {facts.corpus}\n\n{body}\n"
 
 
 def _header(facts: Facts) -> str:
@@ -154,7 +155,7 @@ def _index(facts: Facts) -> list[dict[str, Any]]:
         for split, value in values.items()
         if value is not None
     ]
-    return [{"name": facts.genotype.name, "results": results}] if results else []
+    return [{"name": facts.name, "results": results}] if results else []
 
 
 def _results(facts: Facts) -> str:
@@ -194,6 +195,20 @@ def over_seeds(summaries: list[dict[str, Any]]) -> str:
     makers = {str(summary.get("made_by", {}).get("commit")) for summary in summaries}
     commits = f" They come from different commits: {', '.join(sorted(makers))}." if len(makers) > 1 else ""
     return f"Over {len(summaries)} seeds ({seeds}), same configuration: {'; '.join(parts)}.{commits}"
+
+
+def _model(facts: Facts) -> str:
+    """What lies between the words."""
+    output = "softmax" if facts.experts == 1 else f"a mixture of {facts.experts} softmaxes"
+    if facts.genotype is None:
+        return (
+            f"The baseline `{facts.name}` between a tied embedding and {output}, {facts.parameters:,} "
+            "parameters. Its sizes stand in the configuration below."
+        )
+    return (
+        f"One recurrent cell of {facts.units} units between a tied embedding and {output}, "
+        f"{facts.parameters:,} parameters. Cell: `{facts.genotype}` ({_origin(facts.genotype)})."
+    )
 
 
 def _origin(genotype: Genotype) -> str:
@@ -238,5 +253,5 @@ saved_model_cli run --dir saved_model --tag_set serve --signature_def score \\
 ```
 
 Signatures: `score` (lines of one text to nats and predicted tokens of each), `step` (token ids and state to
-log-probabilities and state), `cell` (the learned cell alone), `encode`, `decode`, `score_next` (a text in
-pieces). Lines are UTF-8; other bytes are read as U+FFFD. TensorFlow alone is needed."""
+log-probabilities and state), `cell` (the cell alone; stacked layers have none), `encode`, `decode`,
+`score_next` (a text in pieces). Lines are UTF-8; other bytes are read as U+FFFD. Needs TensorFlow alone."""

@@ -12,15 +12,14 @@ import tensorflow as tf
 from bayesnas_tf import __version__, config
 from bayesnas_tf.data.vocabulary import EOS, Vocabulary
 from bayesnas_tf.errors import UserError
-from bayesnas_tf.models import losses
 from bayesnas_tf.models.language_model import LanguageModel
 from bayesnas_tf.reporting import model_card
-from bayesnas_tf.reporting.evaluate_command import GENOTYPE, VOCABULARY
+from bayesnas_tf.reporting.evaluate_command import GENOTYPE, VOCABULARY, cell_of
 from bayesnas_tf.reporting.graph_text import RULES, Rule
 from bayesnas_tf.reporting.serving import ServedModel
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.training.checkpoints import restore_best
-from bayesnas_tf.training.evaluate_settings import EvaluateSettings, build_model
+from bayesnas_tf.training.evaluate_settings import EvaluateSettings, build_model, name_of
 
 ABOUT = Path("assets.extra") / "about.json"  # where serving systems expect what is no part of the graph
 TOLERANCE = 1e-4  # relative; float32, with sums in another order
@@ -34,30 +33,32 @@ def run_export(run: config.Run) -> None:
     if (out / "saved_model.pb").is_file() and not run.overwrite:
         raise UserError(f"{out} holds a SavedModel. Choose another --out, or replace it with --overwrite")
     settings: EvaluateSettings = gin.get_configurable("evaluate")()
-    genotype = Genotype.load(directory / GENOTYPE)
+    genotype = Genotype.load(directory / GENOTYPE) if settings.baseline is None else None
     vocabulary = read_vocabulary(directory / VOCABULARY)
     model = build_model(settings, len(vocabulary), genotype)
     restore_best(directory / "checkpoints", model)
-    if run.dry_run:
-        print(f"would write {genotype.name} with {model.count_params():,} parameters to {out}")
-        return
     facts = facts_of(directory, settings, model, genotype)
+    if run.dry_run:
+        print(f"would write {facts.name} with {facts.parameters:,} parameters to {out}")
+        return
     texts = {ABOUT: about(facts), Path(model_card.FILE): model_card.card(facts)}
     export(model, vocabulary, RULES[settings.corpus.name], texts, out)
-    print(f"wrote {out}: {genotype.name}, {model.count_params():,} parameters; it computes what the run did")
+    print(f"wrote {out}: {facts.name}, {facts.parameters:,} parameters; it computes what the run did")
 
 
 def facts_of(
-    directory: Path, settings: EvaluateSettings, model: LanguageModel, genotype: Genotype
+    directory: Path, settings: EvaluateSettings, model: LanguageModel, genotype: Genotype | None
 ) -> model_card.Facts:
     """What a run's directory tells of its model."""
     summary = directory / "summary.json"
     return model_card.Facts(
+        name=name_of(settings, genotype),
         genotype=genotype,
         corpus=settings.corpus.name,
         tokenisation=RULES[settings.corpus.name].note,
-        vocabulary=model.vocabulary,
-        units=settings.cell.units,
+        vocabulary=model.vocabulary - settings.spare_words,
+        units=model.cell.output_size,
+        experts=settings.head.experts if settings.head else 1,
         parameters=model.count_params(),
         configuration=read_configuration(directory),
         summary=json.loads(summary.read_text(encoding="utf-8")) if summary.is_file() else None,
@@ -74,7 +75,7 @@ def read_configuration(directory: Path) -> str:
 def about(facts: model_card.Facts) -> str:
     """The facts that a program may want, as JSON."""
     names = ("corpus", "vocabulary", "units", "parameters", "tokenisation")
-    told = {"genotype": facts.genotype.to_dict(), **{name: getattr(facts, name) for name in names}}
+    told = {**cell_of(facts.genotype, facts.name), **{name: getattr(facts, name) for name in names}}
     return json.dumps({**told, "bayesnas_tf": __version__}, indent=1) + "\n"
 
 
@@ -125,21 +126,22 @@ def compare(loaded, model: LanguageModel, vocabulary: Vocabulary, rule: Rule) ->
     lines = sample_lines(vocabulary)
     stream = vocabulary.ids(token for line in lines for token in (*rule.python(line), EOS))
     x, y = tf.constant(stream[np.newaxis, :-1]), tf.constant(stream[np.newaxis, 1:])
-    logits, _ = model(x)
-    nats = losses.token_nats(logits, y)[0].numpy().astype(np.float64)
+    hidden = model.hidden(x, model.zero_state(1))
+    nats = model.token_nats(hidden, y)[0].numpy().astype(np.float64)
     score = loaded.signatures["score"](lines=tf.constant(lines))
     step, state = loaded.signatures["step"], model.zero_state(1)
     for t in range(2):
-        after = step(ids=x[0, t : t + 1], state=state)
-        embedded = tf.gather(tf.convert_to_tensor(model.embedding), x[0, t : t + 1])
-        h, state = loaded.signatures["cell"](x=embedded, h=state)["h"], after["state"]
+        before, after = state, step(ids=x[0, t : t + 1], state=state)
+        state = after["state"]
     pairs = {
         "number of tokens": (tf.reduce_sum(score["tokens"]), len(stream) - 1),
         "score": (tf.reduce_sum(score["nats"]), nats.sum()),
-        "step": (after["log_probabilities"], tf.nn.log_softmax(logits[:, 1])),
-        "state": (state, model.hidden(x[:, :2], model.zero_state(1))[:, 1]),
-        "cell": (h, state),
+        "step": (after["log_probabilities"], model.log_probabilities(hidden)[:, 1, : len(vocabulary)]),
+        "state": (state, model.window(x[:, :2], model.zero_state(1), 2)[1]),
     }
+    if "cell" in loaded.signatures:
+        embedded = tf.gather(tf.convert_to_tensor(model.embedding), x[0, 1:2])
+        pairs["cell"] = (loaded.signatures["cell"](x=embedded, h=before)["h"], state)
     for name, (found, wanted) in pairs.items():
         if not np.allclose(found, wanted, rtol=TOLERANCE, atol=TOLERANCE):
             raise UserError(

@@ -7,8 +7,8 @@ the nats of all lines of a validation file add up to what `evaluate` finds with 
 
 import tensorflow as tf
 
+from bayesnas_tf.cells.highway_cell import HighwayCell
 from bayesnas_tf.data.vocabulary import EOS, UNK, Vocabulary
-from bayesnas_tf.models import losses
 from bayesnas_tf.models.language_model import LanguageModel
 
 WINDOW = 128  # tokens whose logits are in memory at once; the result does not depend on it
@@ -38,21 +38,23 @@ class ServedModel(tf.Module):
 
     def signatures(self) -> dict:
         """Name -> concrete function, as `tf.saved_model.save` takes them."""
-        functions, units, dtype = self._functions, self._functions.units, self._functions.dtype
+        functions, dtype = self._functions, self._functions.dtype
         lines = tf.TensorSpec([None], tf.string, "lines")
         ids = tf.TensorSpec([None], tf.int32, "ids")
         one = tf.TensorSpec([1], tf.int32, "previous")
-        state = lambda rows, name: tf.TensorSpec([rows, units], dtype, name)  # noqa: E731
+        state = lambda rows, name: tf.TensorSpec([rows, functions.state_size], dtype, name)  # noqa: E731
         score = _signature(functions.score, lines)
-        return {
+        found = {
             "serving_default": score,
             "score": score,
             "score_next": _signature(functions.score_next, lines, state(1, "state"), one),
             "step": _signature(functions.step, ids, state(None, "state")),
-            "cell": _signature(functions.cell, state(None, "x"), state(None, "h")),
             "encode": _signature(functions.encode, lines),
             "decode": _signature(functions.decode, ids),
         }
+        if isinstance(functions.model.cell, HighwayCell):  # a stack has no cell that stands alone
+            found["cell"] = _signature(functions.cell, state(None, "x"), state(None, "h"))
+        return found
 
 
 def _signature(function, *specs):
@@ -64,7 +66,7 @@ class _Functions:
 
     def __init__(self, model, served, tokenise):
         self.model, self.served, self.tokenise = model, served, tokenise
-        self.units, self.dtype = model.cell.units, model.embedding.dtype
+        self.state_size, self.dtype = model.cell.state_size, model.embedding.dtype
 
     def ids(self, lines):
         """Ids of all lines, int32 [N, tokens] with `<eos>` at each end.
@@ -93,12 +95,12 @@ class _Functions:
 
     def score(self, lines):
         """Nats, float64 [N], and predicted tokens, int32 [N], of the lines of one text."""
-        state = tf.zeros([1, self.units], self.dtype)
+        state = tf.zeros([1, self.state_size], self.dtype)
         result = self.score_next(lines, state, tf.constant([NOTHING]))
         return {name: result[name] for name in ("nats", "tokens")}
 
     def score_next(self, lines, state, previous):
-        """`score` of lines that go on from a state [1, U] and the token before them, int32 [1], -1 for none.
+        """`score` of lines that go on from a state [1, S] and the token before them, int32 [1], -1 for none.
 
         Also per line the number of words that are `<unk>`, int32 [N], and state and token after the text.
         """
@@ -124,20 +126,22 @@ class _Functions:
         def body(begin, nats, state):
             end = tf.minimum(begin + WINDOW, steps)
             x, y = stream[tf.newaxis, begin:end], stream[tf.newaxis, begin + 1 : end + 1]
-            hidden = self.model.hidden(x, state)
-            of_tokens = tf.cast(losses.token_nats(self.model.decode(hidden), y)[0], tf.float64)
+            hidden, state = self.model.window(x, state, end - begin)
+            of_tokens = tf.cast(self.model.token_nats(hidden, y)[0], tf.float64)
             nats += tf.math.unsorted_segment_sum(of_tokens, line_of[begin:end], count)
-            return end, nats, tf.ensure_shape(hidden[:, -1], [1, self.units])
+            return end, nats, tf.ensure_shape(state, [1, self.state_size])
 
         start = (tf.constant(0), tf.zeros([count], tf.float64), state)
-        shapes = (tf.TensorShape([]), tf.TensorShape([None]), tf.TensorShape([1, self.units]))
+        shapes = (tf.TensorShape([]), tf.TensorShape([None]), tf.TensorShape([1, self.state_size]))
         _, nats, state = tf.while_loop(lambda begin, *_: begin < steps, body, start, shape_invariants=shapes)
         return nats, state
 
     def step(self, ids, state):
-        """Log-probabilities [B, V] of the token after ids [B], each in 0..V-1, and the new state [B, U]."""
-        logits, state = self.model(self.checked(ids)[:, tf.newaxis], state)
-        return {"log_probabilities": tf.nn.log_softmax(logits[:, 0]), "state": state}
+        """Log-probabilities [B, V] of the token after ids [B], each in 0..V-1, and the new state [B, S]."""
+        hidden, state = self.model.window(self.checked(ids)[:, tf.newaxis], state, 1)
+        # without the rows for words that no vocabulary has, see `evaluate.spare_words`
+        words = self.model.log_probabilities(hidden)[:, 0, : len(self.served.words)]
+        return {"log_probabilities": words, "state": state}
 
     def cell(self, x, h):
         """The learned cell alone: h_t [B, U] from x_t and h_{t-1}, both [B, U]."""

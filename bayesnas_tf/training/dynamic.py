@@ -87,9 +87,9 @@ class DynamicEvaluation(tf.Module):
         """Of the mean nats of a window, dense; then its mean nats and the state after it."""
         weights = self.model.trainable_variables
         with tf.GradientTape() as tape:
-            hidden = self.model.hidden(x, state)
-            nats = losses.mean_nats(losses.token_nats(self.model.decode(hidden), y), length)
-        return sgd.dense(tape.gradient(nats, weights), weights), nats, hidden[:, length - 1]
+            hidden, after = self.model.window(x, state, length)
+            nats = losses.mean_nats(self.model.token_nats(hidden, y), length)
+        return sgd.dense(tape.gradient(nats, weights), weights), nats, after
 
     def gather(self, stream: np.ndarray) -> None:
         """Take the mean squares from the training split, int32 [N] ids."""

@@ -133,7 +133,7 @@ class EvaluateLoop(TrainLoop):
 
     def evaluation_facts(self):
         """What listeners hear when training begins or goes on."""
-        return self.facts("evaluate", f"{self.problem.genotype.name} on {self.problem.corpus.name}")
+        return self.facts("evaluate", f"{self.problem.name} on {self.problem.corpus.name}")
 
     def ended(self) -> bool:
         """Whether all epochs are done, or too many of them without a better validation loss."""
@@ -146,13 +146,19 @@ class EvaluateLoop(TrainLoop):
     def _train_window(self, x, y, length, step):
         """A step whose masks also depend on the rollbacks: what led to a NaN is not drawn again."""
         seed = masks.fold(self.problem.seed, MASK_SEED, self.course.rollbacks, step)
-        self.step(x, y, length, self.lr, seed)
+        self.step(x, y, length, self.lr / tf.cast(self.lr_divisor(), self.lr.dtype), seed)
+
+    def lr_divisor(self):
+        """A power of `OptimizerOptions.lr_divisor`, float64; it reads a variable: one graph does for all."""
+        options = self.settings.optimizer
+        late = tf.maximum(self.progress.epoch + 1 - options.full_rate_epochs, 0)
+        return tf.constant(options.lr_divisor, tf.float64) ** tf.cast(late, tf.float64)
 
     def validate(self) -> None:
         """Nats of the validation split under the averaged weights, where there are any; then the trigger."""
-        with self.step.optimizer.averages():
+        with self.step.averages():
             nats = self.measure("valid", self.problem.valid_rows).mean
-            self.validated(nats, self.step.optimizer.averaging)
+            self.validated(nats, self.step.averaging)
         done = int(self.progress.epoch)
         self.course.valid_nats[done].assign(nats)
         if int(self.course.asgd_epoch) == 0 and self.begins(done + 1):
@@ -162,7 +168,7 @@ class EvaluateLoop(TrainLoop):
     def begins(self, epochs: int) -> bool:
         """Whether averaging begins after `epochs` epochs; after the last one nothing is left to average."""
         averaging = self.settings.averaging
-        if epochs == self.settings.epochs:
+        if epochs == self.settings.epochs or self.settings.optimizer.rule != "asgd":
             return False
         if averaging.after_epoch:
             return epochs == averaging.after_epoch

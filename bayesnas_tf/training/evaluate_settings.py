@@ -9,13 +9,26 @@ import tensorflow as tf
 
 from bayesnas_tf.cells import masks
 from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
+from bayesnas_tf.cells.highway_cell import HighwayCell
+from bayesnas_tf.cells.lstm import LstmOptions
+from bayesnas_tf.cells.nas_cell import NasOptions
+from bayesnas_tf.cells.rhn_cell import RhnOptions
+from bayesnas_tf.cells.stack import Stack
 from bayesnas_tf.data import batching
 from bayesnas_tf.data.corpora import Corpus, CorpusOptions
+from bayesnas_tf.models.heads import Mixture, MixtureOptions
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.space.genotype import Genotype
+from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training.dynamic import DynamicOptions
 from bayesnas_tf.training.evaluate_step import EvaluateStep
-from bayesnas_tf.training.settings import AveragingOptions, Compile, WeightOptions, WindowOptions
+from bayesnas_tf.training.settings import (
+    AveragingOptions,
+    Compile,
+    OptimizerOptions,
+    WeightOptions,
+    WindowOptions,
+)
 
 
 @gin.configurable("evaluate")
@@ -31,6 +44,10 @@ class EvaluateSettings:
     # with defaults: a run of an earlier version is exported without them
     averaging: AveragingOptions = dataclasses.field(default_factory=AveragingOptions)
     dynamic: DynamicOptions = dataclasses.field(default_factory=DynamicOptions)
+    optimizer: OptimizerOptions = dataclasses.field(default_factory=OptimizerOptions)
+    baseline: LstmOptions | RhnOptions | NasOptions | None = None  # a system to train in place of a genotype
+    head: MixtureOptions | None = None  # None: one softmax
+    spare_words: int = 0  # rows of the embedding beyond the vocabulary, for systems that counted some
     epochs: int = 1
     patience: int = 0  # epochs without a better validation loss after which training ends; 0: never
     rollbacks: int = 3  # times that training goes back to its last good state before it gives up
@@ -45,7 +62,7 @@ class EvaluateSettings:
         for name in ("epochs", "eval_batch_size", "test_batch_size", "report_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"evaluate.{name}={getattr(self, name)} must be at least 1")
-        for name in ("patience", "rollbacks"):
+        for name in ("patience", "rollbacks", "spare_words"):
             if getattr(self, name) < 0:
                 raise ValueError(f"evaluate.{name}={getattr(self, name)} must be at least 0")
 
@@ -54,7 +71,8 @@ class EvaluateProblem(NamedTuple):
     """What an evaluation works on."""
 
     corpus: Corpus
-    genotype: Genotype
+    genotype: Genotype | None  # None for a baseline
+    name: str  # of the genotype or the baseline
     train_rows: np.ndarray  # int32 [B, N // B]
     valid_rows: np.ndarray
     test_rows: np.ndarray
@@ -63,8 +81,10 @@ class EvaluateProblem(NamedTuple):
     seed: tf.Tensor  # int32 [2], stateless
 
 
-def build(settings: EvaluateSettings, corpus: Corpus, genotype: Genotype, seed: int) -> EvaluateProblem:
-    """Rows, language model with initial weights, and train step.
+def build(
+    settings: EvaluateSettings, corpus: Corpus, genotype: Genotype | None, seed: int
+) -> EvaluateProblem:
+    """Rows, language model with initial weights, and train step; `genotype` None: the settings' baseline.
 
     Raises:
       UserError: a split is too short to train on, or to predict one token of.
@@ -75,14 +95,46 @@ def build(settings: EvaluateSettings, corpus: Corpus, genotype: Genotype, seed: 
     test = evaluation_rows(corpus.test, settings.test_batch_size, f"{corpus.name} (test)")
     model = build_model(settings, len(corpus.vocabulary), genotype)
     stateless = masks.run_seed(seed)
-    model.initialise(masks.fold(stateless, 0), corpus.log_frequencies())
-    step = EvaluateStep(model, windows, settings.weights, settings.averaging.pytorch_compat)
-    return EvaluateProblem(corpus, genotype, train, valid, test, model, step, stateless)
+    frequencies = corpus.log_frequencies()
+    spare = np.full(settings.spare_words, frequencies.min(), frequencies.dtype)
+    model.initialise(masks.fold(stateless, 0), np.concatenate([frequencies, spare]))
+    if isinstance(model.cell, Stack):
+        model.cell.fused = use_fused(settings.compile)
+    step = EvaluateStep(
+        model, windows, settings.weights, settings.averaging.pytorch_compat, settings.optimizer
+    )
+    name = name_of(settings, genotype)
+    return EvaluateProblem(corpus, genotype, name, train, valid, test, model, step, stateless)
 
 
-def build_model(settings: EvaluateSettings, vocabulary: int, genotype: Genotype) -> LanguageModel:
-    """The language model around the genotype's cell; its weights have no meaningful values yet."""
-    return LanguageModel(vocabulary, DerivedCell(genotype, settings.cell), settings.model)
+def build_model(settings: EvaluateSettings, vocabulary: int, genotype: Genotype | None) -> LanguageModel:
+    """The language model of the settings' baseline, or around the genotype's cell where there is none.
+
+    Its weights have no meaningful values yet.
+
+    Raises:
+      ValueError: there is neither.
+    """
+    cell: HighwayCell | Stack
+    if settings.baseline is not None:
+        cell = settings.baseline.cell()
+    elif genotype is not None:
+        cell = DerivedCell(genotype, settings.cell)
+    else:
+        raise ValueError("nothing to train: give a genotype, or bind evaluate.baseline")
+    head = Mixture(settings.head) if settings.head else None
+    return LanguageModel(vocabulary + settings.spare_words, cell, settings.model, head)
+
+
+def name_of(settings: EvaluateSettings, genotype: Genotype | None) -> str:
+    """How a run calls what it trains."""
+    trained = settings.baseline or genotype
+    return trained.name if trained else ""
+
+
+def use_fused(mode: Compile) -> bool:
+    """Whether LSTM layers go through cuDNN where they can: on a GPU, and not under XLA, which lacks it."""
+    return bool(tf.config.list_logical_devices("GPU")) and not compiling.use_xla(mode)
 
 
 def evaluation_rows(stream: np.ndarray, batch: int, name: str) -> np.ndarray:

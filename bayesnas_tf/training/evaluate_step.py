@@ -1,16 +1,19 @@
 """One step of training a finished cell: a window in, every weight and the carried state updated in place."""
 
+import contextlib
+
+import keras
 import tensorflow as tf
 
 from bayesnas_tf.models.language_model import LanguageModel
 from bayesnas_tf.optim.asgd import ASGD
 from bayesnas_tf.training import sgd
-from bayesnas_tf.training.settings import WeightOptions, WindowOptions
+from bayesnas_tf.training.settings import OptimizerOptions, WeightOptions, WindowOptions
 from bayesnas_tf.training.train_step import TrainStep
 
 
 class EvaluateStep(TrainStep):
-    """Clipped SGD on all weights, with their average from the switch on (method section 6).
+    """Clipped SGD on all weights, with their average from the switch on (method section 6), or another rule.
 
     `options.weight_decay` is PyTorch's here: λ W beside the gradient.
     """
@@ -21,10 +24,11 @@ class EvaluateStep(TrainStep):
         windows: WindowOptions,
         weights: WeightOptions,
         pytorch_compat: bool = False,
+        rule: OptimizerOptions | None = None,
     ):
-        """See `TrainStep`, and `ASGD` for `pytorch_compat`."""
+        """See `TrainStep`, and `ASGD` for `pytorch_compat`; `rule` None means averaged SGD."""
         super().__init__(model, windows, weights)
-        self.optimizer = ASGD(weights.lr, weights.weight_decay, pytorch_compat)
+        self.optimizer = optimizer_of(rule or OptimizerOptions(), weights, pytorch_compat)
         self.optimizer.build(model.trainable_variables)
 
     def __call__(self, x, y, length, lr, seed):
@@ -34,7 +38,28 @@ class EvaluateStep(TrainStep):
             model_masks = self.model.draw_masks(seed, x.shape[0])
             loss, nats, state = self.loss(x, y, length, model_masks)
         gradients = sgd.dense(tape.gradient(loss, variables), variables)
+        gradients = sgd.clip_by_norm(gradients, self.options.clip)
+        if not isinstance(self.optimizer, ASGD):  # which adds it itself
+            gradients = sgd.decayed(gradients, variables, self.options.weight_decay)
         self.optimizer.learning_rate.assign(self.rate(length, lr))
-        self.optimizer.apply(sgd.clip_by_norm(gradients, self.options.clip), variables)
+        self.optimizer.apply(gradients, variables)
         self.state.assign(state)
         self.add_totals(nats, length)
+
+    @property
+    def averaging(self) -> bool:
+        """Whether there is a mean of iterates."""
+        return isinstance(self.optimizer, ASGD) and self.optimizer.averaging
+
+    def averages(self):
+        """A context in which the weights are their means, where there are any."""
+        return self.optimizer.averages() if isinstance(self.optimizer, ASGD) else contextlib.nullcontext()
+
+
+def optimizer_of(options: OptimizerOptions, weights: WeightOptions, pytorch_compat: bool):
+    """The Keras optimizer of a rule; all but ASGD take the weight decay as part of the gradient."""
+    if options.rule == "adam":
+        return keras.optimizers.Adam(weights.lr, options.beta_1, options.beta_2, options.epsilon)
+    if options.rule == "sgd":
+        return keras.optimizers.SGD(weights.lr)
+    return ASGD(weights.lr, weights.weight_decay, pytorch_compat)

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 import gin
 
 Gauge = Literal["none", "rms"]
+Rule = Literal["asgd", "sgd", "adam"]
 Compile = Literal["auto", "graph", "xla"]
 
 
@@ -43,10 +44,36 @@ class WeightOptions:
     clip: float = 0.25  # joint norm of all gradients of W; 0: none
     weight_decay: float = 8e-7  # λ: a search adds λ‖W‖² to the loss (M5), `evaluate` λ W to the gradient
     temporal_activation: float = 0.0  # factor of mean (h_t - h_{t-1})²
+    activation: float = 0.0  # factor of mean h_t², after dropout
 
     def __post_init__(self):
         """Refuse negative values."""
-        _at_least(self, 0.0, "lr", "clip", "weight_decay", "temporal_activation")
+        _at_least(self, 0.0, "lr", "clip", "weight_decay", "temporal_activation", "activation")
+
+
+@gin.register
+@dataclasses.dataclass(frozen=True)
+class OptimizerOptions:
+    """What `evaluate` does with a gradient, and how its rate falls from epoch to epoch."""
+
+    rule: Rule = "asgd"  # asgd: SGD whose iterates are averaged once AveragingOptions say so
+    beta_1: float = 0.9  # of adam
+    beta_2: float = 0.999
+    epsilon: float = 1e-7
+    lr_divisor: float = 1.0  # divides the rate once for each epoch after the first `full_rate_epochs`
+    full_rate_epochs: int = 0
+
+    def __post_init__(self):
+        """Refuse values without meaning."""
+        if self.rule not in get_args(Rule):
+            raise ValueError(f"OptimizerOptions.rule={self.rule!r} must be one of {get_args(Rule)}")
+        for name in ("beta_1", "beta_2"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ValueError(f"OptimizerOptions.{name}={getattr(self, name)} must lie in [0, 1)")
+        if not self.epsilon > 0.0:
+            raise ValueError(f"OptimizerOptions.epsilon={self.epsilon} must be above 0")
+        _at_least(self, 1.0, "lr_divisor")
+        _at_least(self, 0, "full_rate_epochs")
 
 
 @gin.register

@@ -25,6 +25,16 @@ def clip_by_norm(gradients, limit: float):
     return [gradient * scale for gradient in gradients]
 
 
+def decayed(gradients, weights, weight_decay: float):
+    """g + λ W: the gradient of λ/2 ‖W‖² beside the others."""
+    if weight_decay == 0.0:
+        return gradients
+    return [
+        gradient + weight_decay * tf.convert_to_tensor(weight)
+        for gradient, weight in zip(gradients, weights, strict=True)
+    ]
+
+
 def sgd(weights, gradients, lr, weight_decay: float):
     """W - lr (∂L/∂W + 2 λ W): the gradient of λ‖W‖² in (M5) stays outside the clip, as in PyTorch."""
     return [

@@ -46,6 +46,10 @@ class TrainLoop:
     def _train_window(self, x, y, length, step):
         self.step(x, y, length, self.lr, masks.fold(self.problem.seed, MASK_SEED, step))
 
+    def lr_divisor(self):
+        """By what the learning rate is divided in the epoch under way."""
+        return 1.0
+
     def train_epoch(self) -> None:
         """The windows of one epoch, from the first that is not done yet.
 
@@ -89,9 +93,8 @@ class TrainLoop:
         per_step = float(progress.train_seconds) / step
         left = per_step * (steps - done + steps * (self.settings.epochs - epoch))
         rate, self.inherited = (tokens - self.inherited) / max(now - clock, 1e-9), 0
-        self.callbacks.on_step(
-            StepRecord(step, epoch, steps, nats / tokens, self.settings.weights.lr, rate, left, done)
-        )
+        lr = self.settings.weights.lr / float(self.lr_divisor())
+        self.callbacks.on_step(StepRecord(step, epoch, steps, nats / tokens, lr, rate, left, done))
         for total in totals:
             total.assign(tf.zeros_like(total))
         return now
@@ -160,7 +163,8 @@ class TrainLoop:
         good = self.checkpoints.last_path or "none yet"
         raise Diverged(
             f"training diverged: loss or weights are no longer finite at step {int(self.progress.step)}, "
-            f"learning rate {self.settings.weights.lr:g}. {self.advice} (last good checkpoint: {good})"
+            f"learning rate {self.settings.weights.lr / float(self.lr_divisor()):g}. {self.advice} "
+            f"(last good checkpoint: {good})"
         )
 
     @property

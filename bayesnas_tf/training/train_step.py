@@ -31,14 +31,18 @@ class TrainStep(tf.Module):
 
     def loss(self, x, y, length, model_masks):
         """Training loss without the terms that have closed-form steps, its data part, and the next state."""
-        hidden = self.model.hidden(x, self.state, model_masks)
-        nats = losses.mean_nats(losses.token_nats(self.model.decode(hidden, model_masks), y), length)
+        options, model = self.options, self.model
+        hidden, state = model.window(x, self.state, length, model_masks)
+        nats = losses.mean_nats(model.token_nats(hidden, y, model_masks), length)
         loss = nats
-        if self.options.temporal_activation > 0.0:
-            # a copy collects the term's two gradients, so that never three meet: see highway.ordered_sum
-            smoothed = losses.temporal_activation(tf.identity(hidden), length)
-            loss += self.options.temporal_activation * smoothed
-        return loss, nats, hidden[:, length - 1]
+        # copies collect the gradients of a term, so that never three meet: see highway.ordered_sum
+        beside = tf.identity(hidden)
+        if options.activation > 0.0:
+            loss += options.activation * losses.activation(model.dropped(beside, model_masks), length)
+        if options.temporal_activation > 0.0:
+            smoothed = losses.temporal_activation(tf.identity(beside), length)
+            loss += options.temporal_activation * smoothed
+        return loss, nats, state
 
     def move(self, variables, gradients, length, lr):
         """Clipped SGD on `variables` at the rate of a window of `length` steps."""

@@ -29,10 +29,10 @@ def window_nats(model):
     """A function of x, y `[B, P]`, length, state: total nats of the first `length` steps, the next state."""
 
     def run(x, y, length, state):
-        hidden = model.hidden(x, state)
-        nats = losses.token_nats(model.decode(hidden), y)
+        hidden, after = model.window(x, state, length)
+        nats = model.token_nats(hidden, y)
         valid = losses.valid_tokens(length, tf.shape(nats)[1], nats.dtype)
-        return tf.reduce_sum(tf.cast(nats * valid, tf.float64)), hidden[:, length - 1]
+        return tf.reduce_sum(tf.cast(nats * valid, tf.float64)), after
 
     return run
 

@@ -24,6 +24,7 @@ SUMMARY = {
     "made_by": {"commit": "abc1234", "machine": "a machine", "cores": 2},
 }
 FACTS = model_card.Facts(
+    name="small",
     genotype=trained.GENOTYPE,
     corpus="ptb",
     tokenisation="Tokens are what white space separates.",

@@ -1,0 +1,174 @@
+"""From hidden states to probabilities of words: one softmax, or a mixture of several (Yang et al. 2018).
+
+Shapes: hidden states `[B, T, U]`, N = B T of them; E is the width of the embedding, V the vocabulary's size.
+"""
+
+import dataclasses
+import math
+from typing import NamedTuple
+
+import gin
+import keras
+import tensorflow as tf
+
+from bayesnas_tf.cells import highway, masks, products
+from bayesnas_tf.models import losses
+
+FLOOR = 1e-8  # added to every probability of a mixture, as in the authors' code
+MASK_SLOT = 5  # behind the masks of the language model and its highway cell
+
+
+class Decoder(NamedTuple):
+    """The tied weights of a language model's output."""
+
+    embedding: tf.Tensor  # [V, E]
+    bias: tf.Tensor  # [V]
+    rounded: tf.Tensor | None = None  # see `products.matmul`
+
+
+def tied_logits(latent, decoder: Decoder):
+    """`[N, V]` from `[N, E]`."""
+    logits = products.matmul(latent, decoder.embedding, decoder.rounded, transpose_b=True)
+    return tf.nn.bias_add(logits, decoder.bias)
+
+
+class Softmax:
+    """One softmax over hidden states of the embedding's width; it has no weights of its own."""
+
+    def build(self, units: int, embedding_size: int) -> None:
+        """Check the widths.
+
+        Raises:
+          ValueError: hidden states are not as wide as embeddings.
+        """
+        if units != embedding_size:
+            raise ValueError(
+                f"a tied softmax needs outputs as wide as the embedding, and they have {units} and "
+                f"{embedding_size} units. Make them equal, or set evaluate.head = @MixtureOptions()"
+            )
+
+    def ranges(self) -> list:
+        """Nothing to initialise."""
+        return []
+
+    def draw_mask(self, seed, batch: int) -> None:
+        """Nothing to drop."""
+
+    def logits(self, hidden, decoder: Decoder, mask=None):
+        """`[B, T, V]`, of which softmax makes probabilities."""
+        logits = tied_logits(tf.reshape(hidden, [-1, hidden.shape[-1]]), decoder)
+        return tf.reshape(logits, tf.concat([tf.shape(hidden)[:-1], [logits.shape[-1]]], axis=0))
+
+    def log_probabilities(self, hidden, decoder: Decoder):
+        """`[B, T, V]`, without dropout."""
+        return tf.nn.log_softmax(self.logits(hidden, decoder))
+
+    def token_nats(self, hidden, targets, decoder: Decoder, mask=None):
+        """Negative log-likelihood of targets `[B, T]` in nats, `[B, T]`."""
+        return losses.token_nats(self.logits(hidden, decoder, mask), targets)
+
+
+@gin.register
+@dataclasses.dataclass(frozen=True)
+class MixtureOptions:
+    """A mixture of softmaxes in place of the one softmax, over any cell."""
+
+    experts: int = 15
+    latent_dropout: float = 0.0  # on the latents of all experts, one mask for all time steps
+
+    def __post_init__(self):
+        """Refuse values that no mixture can have."""
+        if self.experts < 1:
+            raise ValueError(f"MixtureOptions.experts={self.experts} must be at least 1")
+        if not 0.0 <= self.latent_dropout < 1.0:
+            raise ValueError(f"MixtureOptions.latent_dropout={self.latent_dropout} must lie in [0, 1)")
+
+
+class Mixture(keras.layers.Layer):
+    """P = Σ_k π_k softmax(tanh(h L + l)_k Eᵀ + b) with π = softmax(h Π), K experts.
+
+    The experts come one after the other and a gradient computes their logits again, so that `[N, V]` is in
+    memory for one of them at a time, not for all K.
+    """
+
+    def __init__(self, options: MixtureOptions, **kwargs):
+        """`kwargs` go to `keras.layers.Layer`."""
+        super().__init__(**kwargs)
+        self.options = options
+
+    def build(self, units: int, embedding_size: int) -> None:
+        """Create Π `[U, K]`, L `[U, K E]` and l `[K E]`."""
+        width = self.options.experts * embedding_size
+        self.prior_kernel = self.add_weight(name="prior_kernel", shape=(units, self.options.experts))
+        self.latent_kernel = self.add_weight(name="latent_kernel", shape=(units, width))
+        self.latent_bias = self.add_weight(name="latent_bias", shape=(width,))
+        self.built = True
+
+    def ranges(self) -> list:
+        """All weights start uniform within 1 / sqrt(U), as PyTorch's linear maps."""
+        limit = 1.0 / math.sqrt(self.prior_kernel.shape[0])
+        return [(weight, limit) for weight in (self.prior_kernel, self.latent_kernel, self.latent_bias)]
+
+    def draw_mask(self, seed, batch: int):
+        """The mask `[B, 1, K E]` of one window, or None."""
+        shape = [batch, 1, self.latent_bias.shape[0]]
+        rate, dtype = self.options.latent_dropout, self.latent_bias.dtype
+        return masks.dropout_mask(masks.fold(seed, MASK_SLOT), shape, rate, dtype)
+
+    def parts(self, hidden, mask):
+        """log π `[K, N]` and the latents `[K, N, E]`."""
+        for_prior, for_latents = tf.identity(hidden), tf.identity(hidden)
+        prior = tf.nn.log_softmax(highway.project(for_prior, self.prior_kernel))
+        latents = tf.tanh(highway.project(for_latents, self.latent_kernel) + self.latent_bias)
+        experts = self.options.experts
+        latents = tf.reshape(masks.apply(mask, latents), [-1, experts, latents.shape[-1] // experts])
+        return tf.transpose(tf.reshape(prior, [-1, experts])), tf.transpose(latents, [1, 0, 2])
+
+    def logits(self, hidden, decoder: Decoder, mask=None):
+        """log(P + 1e-8) `[B, T, V]`; the authors' floor makes the sum of probabilities 1 + V 1e-8."""
+        prior, latents = self.parts(hidden, mask)
+
+        def add(total, expert):
+            log_prior, latent = expert
+            return total + tf.exp(log_prior[:, tf.newaxis] + tf.nn.log_softmax(tied_logits(latent, decoder)))
+
+        nothing = tf.zeros([tf.shape(latents)[1], decoder.bias.shape[0]], latents.dtype)
+        total = tf.foldl(add, (prior, latents), nothing, parallel_iterations=1)
+        shape = tf.concat([tf.shape(hidden)[:-1], [decoder.bias.shape[0]]], axis=0)
+        return tf.reshape(tf.math.log(total + FLOOR), shape)
+
+    def log_probabilities(self, hidden, decoder: Decoder):
+        """The same, without dropout."""
+        return self.logits(hidden, decoder)
+
+    def token_nats(self, hidden, targets, decoder: Decoder, mask=None):
+        """-log(P[target] + 1e-8) `[B, T]` of targets `[B, T]`."""
+        prior, latents = self.parts(hidden, mask)
+        flat = tf.reshape(targets, [-1])
+        of_experts = tf.map_fn(
+            lambda latent: target_log_probability(latent, flat, decoder),
+            latents,
+            fn_output_signature=latents.dtype,
+            parallel_iterations=1,
+        )
+        mixed = tf.reduce_sum(tf.exp(prior + of_experts), axis=0)
+        return tf.reshape(-tf.math.log(mixed + FLOOR), tf.shape(targets))
+
+
+def target_log_probability(latent, targets, decoder: Decoder):
+    """log softmax(latent Eᵀ + b)[target] `[N]`; the gradient computes the logits again."""
+
+    def forward(latent, embedding, bias):
+        return -losses.token_nats(tied_logits(latent, Decoder(embedding, bias, decoder.rounded)), targets)
+
+    @tf.custom_gradient
+    def cheap(latent, embedding, bias):
+        def gradient(upstream):
+            with tf.GradientTape() as tape:
+                tape.watch((latent, embedding, bias))
+                again = forward(latent, embedding, bias)
+            return tape.gradient(again, (latent, embedding, bias), upstream)
+
+        return forward(latent, embedding, bias), gradient
+
+    return cheap(latent, decoder.embedding, decoder.bias)
