@@ -1,0 +1,49 @@
+"""tools/baselines: what it runs, and the table that it makes of what lies in the run directories."""
+
+import json
+import runpy
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def tool(root):
+    """The names of tools/baselines."""
+    return runpy.run_path(str(root / "tools" / "baselines"), run_name="baselines")
+
+
+def test_every_baseline_file_of_ptb_is_a_row(tool, root):
+    files = {path.stem for path in (root / "gin" / "baselines").glob("*.gin")}
+    assert set(tool["SYSTEMS"]) == {name for name in files if not name.endswith("_wikitext2")}
+
+
+def test_a_baseline_has_its_file_and_a_genotype_the_protocol_of_cells(tool):
+    given = Namespace(out=Path("o"), gin_file=["s.gin"], gin_param=["A.b=1"], seed=3, data_dir="d")
+    shared = ["--gin_file=s.gin", "--gin_param=A.b=1"]
+    where = ["--seed=3", "--data_dir=d"]
+    assert tool["command"]("nas", given)[3:] == [
+        "--gin_file=baselines/nas.gin",
+        *shared,
+        "--run_dir=o/nas",
+        *where,
+    ]
+    assert tool["command"]("runs/x.json", given)[3:] == [
+        "--gin_file=ptb_eval.gin",
+        "--genotype=runs/x.json",
+        *shared,
+        "--run_dir=o/x",
+        *where,
+    ]
+
+
+def test_a_row_tells_size_speed_curve_and_perplexity(tool, tmp_path):
+    summary = {"parameters": 1234, "valid_ppl": 80.125, "test_ppl": 78.0}
+    summary |= {"tokens_per_second": 500.0, "seconds": {"train": 4.0}}
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    rows = [{"step": 10 * k, "split": "train", "nats": float(9 - k)} for k in range(1, 9)]
+    rows += [{"step": 80, "split": "valid", "nats": 4.0}]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    expected = "| 1,234 | 80 | 2,000 | 500 | 7.50 5.50 3.50 1.50 | 80.1 / 78.0 |"
+    assert tool["row"](tmp_path) == f"| {tmp_path.name} {expected}"
