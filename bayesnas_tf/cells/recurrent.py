@@ -1,6 +1,5 @@
 """A recurrent layer with a hidden and a cell state, over whole windows: what LSTM and NAS layers share."""
 
-import dataclasses
 from typing import NamedTuple
 
 import keras
@@ -18,8 +17,7 @@ class LayerMasks(NamedTuple):
     recurrent: tf.Tensor | None = None  # [U, N], on the hidden-to-hidden weights: DropConnect
 
 
-@dataclasses.dataclass(frozen=True)
-class LayerRates:
+class LayerRates(NamedTuple):
     """Probabilities of dropping, one for each of `LayerMasks`."""
 
     inputs: float = 0.0
@@ -55,10 +53,9 @@ class RecurrentLayer(keras.layers.Layer):
     def draw_masks(self, seed, batch: int) -> LayerMasks:
         """The masks of one window from a stateless seed (int32 [2])."""
         shapes = ([batch, 1, self.kernel.shape[0]], [batch, self.units], self.recurrent_kernel.shape)
-        rates = dataclasses.astuple(self.rates)
         drawn = [
             masks.dropout_mask(masks.fold(seed, slot), shape, rate, self.kernel.dtype)
-            for slot, (shape, rate) in enumerate(zip(shapes, rates, strict=True))
+            for slot, (shape, rate) in enumerate(zip(shapes, self.rates, strict=True))
         ]
         return LayerMasks(*drawn)
 
