@@ -40,7 +40,8 @@ def run_curvature(run: config.Run) -> None:
     """Write h of the weights of a run, and of a search's scalars.
 
     Raises:
-      UserError: the run has no trained weights, its text is another one today, or `out` cannot be written.
+      UserError: the run has no trained weights or is a baseline's, its text is another one today, or `out`
+        cannot be written.
     """
     out = Path(run.options.out)
     if out.exists() and not run.overwrite:
@@ -69,6 +70,12 @@ def load(run: config.Run) -> Trained:
     """Settings, corpus and best weights of the run in `run.options.run`."""
     command = config.stored_command(run.directory)
     settings = gin.get_configurable(command)()
+    if command == "evaluate" and (settings.baseline or settings.head):
+        other = "a baseline" if settings.baseline else "a mixture of softmaxes"
+        raise UserError(
+            f"{run.directory} holds {other}, and h is known for a searched cell or a genotype under one "
+            "softmax. Give the run of such a cell"
+        )
     corpus = corpora.load(settings.corpus, run.data_dir)
     if config.pins(run.directory).get("corpus", corpus.digest()) != corpus.digest():
         raise UserError(f"{run.directory} was trained on a text that has changed since. Bring it back")

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from bayesnas_tf import config
-from bayesnas_tf.reporting import evaluate_command, model_card, saved_model
+from bayesnas_tf.reporting import curvature_command, evaluate_command, model_card, saved_model
 from tests.reporting import trained
 
 BASELINE = """
@@ -97,6 +97,12 @@ def test_a_dry_run_prints_its_size(folder, capfd):
     out = capfd.readouterr().out
     assert "baseline   tiny_lstm" in out
     assert f"{trained.summary(folder)['parameters']:,} parameters" in out
+
+
+def test_its_curvature_is_refused(folder, capfd):
+    flags = [f"--run={folder}/run", f"--data_dir={folder}/data"]
+    assert config.run_command(curvature_command.run_curvature, "curvature", flags) == 1
+    assert "holds a baseline, and h is known for" in capfd.readouterr().err
 
 
 def test_a_genotype_beside_a_baseline_is_refused(folder, capfd):
