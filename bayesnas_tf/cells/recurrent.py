@@ -73,10 +73,11 @@ class RecurrentLayer(keras.layers.Layer):
         recurrent = self.masked_recurrent_kernel(drawn)
         rounded = products.rounded(recurrent, self.matmul_dtype)
 
-        def step(t, x, h, c):
-            return self.step(x, products.matmul(masks.apply(drawn.hidden, h), recurrent, rounded), c)
+        def step(t, inputs, h, c):
+            return self.step(*inputs, products.matmul(masks.apply(drawn.hidden, h), recurrent, rounded), c)
 
-        h, c = scan_time(step, self.project(masks.apply(drawn.inputs, x)), states)
+        by_time = tf.transpose(self.project(masks.apply(drawn.inputs, x)), [1, 0, 2])
+        h, c = scan_time(step, (by_time,), states)
         return tf.transpose(h, [1, 0, 2]), (h[length - 1], c[length - 1])
 
     def masked_recurrent_kernel(self, drawn: LayerMasks):
