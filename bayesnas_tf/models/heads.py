@@ -53,6 +53,7 @@ class Softmax:
 
     def draw_mask(self, seed, batch: int) -> None:
         """Nothing to drop."""
+        return None  # AutoGraph cannot read a function that is a docstring alone
 
     def logits(self, hidden, decoder: Decoder, mask=None):
         """`[B, T, V]`, of which softmax makes probabilities."""
