@@ -1,7 +1,7 @@
 """The root of an evaluation's configuration and what is built from it."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import gin
 import numpy as np
@@ -31,6 +31,9 @@ from bayesnas_tf.training.settings import (
 )
 
 
+Baseline = LstmOptions | RhnOptions | NasOptions
+
+
 @gin.configurable("evaluate")
 @dataclasses.dataclass(frozen=True)
 class EvaluateSettings:
@@ -45,7 +48,7 @@ class EvaluateSettings:
     averaging: AveragingOptions = dataclasses.field(default_factory=AveragingOptions)
     dynamic: DynamicOptions = dataclasses.field(default_factory=DynamicOptions)
     optimizer: OptimizerOptions = dataclasses.field(default_factory=OptimizerOptions)
-    baseline: LstmOptions | RhnOptions | NasOptions | None = None  # a system to train in place of a genotype
+    baseline: Baseline | None = None  # a system to train in place of a genotype
     head: MixtureOptions | None = None  # None: one softmax
     spare_words: int = 0  # rows of the embedding beyond the vocabulary, for systems that counted some
     epochs: int = 1
@@ -65,6 +68,10 @@ class EvaluateSettings:
         for name in ("patience", "rollbacks", "spare_words"):
             if getattr(self, name) < 0:
                 raise ValueError(f"evaluate.{name}={getattr(self, name)} must be at least 0")
+        for name, kinds in {"baseline": Baseline, "head": MixtureOptions}.items():
+            if not isinstance(getattr(self, name), kinds | None):
+                choices = ", ".join(f"@{kind.__name__}()" for kind in get_args(kinds) or [kinds])
+                raise ValueError(f"evaluate.{name}={getattr(self, name)!r} must be None or one of {choices}")
 
 
 class EvaluateProblem(NamedTuple):

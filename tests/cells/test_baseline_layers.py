@@ -102,6 +102,17 @@ def test_masks_are_drawn_once_per_window_by_layer_and_rate():
     assert np.any(first.hidden[:, :30] != second.hidden)
 
 
+def test_bfloat16_factors_are_near_float32():
+    stack, random = LstmOptions(embedding=K, widths=(5, K)).cell(), np.random.default_rng(3)
+    for weight in stack.weights:
+        weight.assign(0.5 * random.normal(size=weight.shape))
+    x = tf.constant(random.normal(size=(B, T, K)), tf.float32)
+    exact, _ = stack.window(x, tf.zeros([B, stack.state_size]), T)
+    stack.matmul_dtype = "bfloat16"
+    rounded, _ = stack.window(x, tf.zeros([B, stack.state_size]), T)
+    assert 0.0 < np.abs(rounded - exact).max() < 0.05
+
+
 def emulated_cudnn(**arguments):
     """What NVIDIA documents of the operation, in NumPy: matrices by rows of outputs, then two biases."""
     x, h, c = (arguments[name].numpy() for name in ("input", "input_h", "input_c"))

@@ -13,7 +13,7 @@ from bayesnas_tf.cells.lstm import LstmOptions
 from bayesnas_tf.cells.rhn_cell import RhnOptions
 from bayesnas_tf.models.heads import MixtureOptions
 from bayesnas_tf.training.evaluate_loop import EvaluateLoop
-from bayesnas_tf.training.evaluate_settings import build, build_model, name_of
+from bayesnas_tf.training.evaluate_settings import build, build_model, name_of, use_fused
 from bayesnas_tf.training.evaluate_step import EvaluateStep
 from bayesnas_tf.training.settings import AveragingOptions, OptimizerOptions, WeightOptions, WindowOptions
 from tests.references import averaging
@@ -163,6 +163,27 @@ def test_other_rules_than_averaged_sgd_average_nothing(tmp_path):
     )
     assert not trained.begins(1)
     assert not trained.step.averaging
+
+
+def test_cudnn_is_for_a_gpu_and_not_under_xla(monkeypatch):
+    assert not any(use_fused(mode) for mode in ("auto", "graph", "xla"))
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
+    assert [use_fused(mode) for mode in ("auto", "graph", "xla")] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (
+            {"baseline": LstmOptions},
+            r"evaluate\.baseline=.*@LstmOptions\(\), @RhnOptions\(\), @NasOptions\(\)",
+        ),
+        ({"head": LSTM}, r"evaluate\.head=.*must be None or one of @MixtureOptions\(\)"),
+    ],
+)
+def test_other_things_than_baselines_and_heads_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        settings(**wrong)
 
 
 def test_without_genotype_and_baseline_there_is_nothing_to_train():
