@@ -30,7 +30,6 @@ from bayesnas_tf.training.settings import (
     WindowOptions,
 )
 
-
 Baseline = LstmOptions | RhnOptions | NasOptions
 
 
