@@ -118,9 +118,8 @@ class Mixture(keras.layers.Layer):
 
     def parts(self, hidden, mask):
         """log π `[K, N]` and the latents `[K, N, E]`."""
-        for_prior, for_latents = tf.identity(hidden), tf.identity(hidden)
-        prior = tf.nn.log_softmax(highway.project(for_prior, self.prior_kernel))
-        latents = tf.tanh(highway.project(for_latents, self.latent_kernel) + self.latent_bias)
+        prior = tf.nn.log_softmax(highway.project(hidden, self.prior_kernel))
+        latents = tf.tanh(highway.project(hidden, self.latent_kernel) + self.latent_bias)
         experts = self.options.experts
         latents = tf.reshape(masks.apply(mask, latents), [-1, experts, latents.shape[-1] // experts])
         return tf.transpose(tf.reshape(prior, [-1, experts])), tf.transpose(latents, [1, 0, 2])
