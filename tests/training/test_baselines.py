@@ -102,7 +102,7 @@ LSTM = LstmOptions(
 )
 SYSTEMS = {
     "averaged LSTM with DropConnect under a mixture": {
-        "baseline": dataclasses.replace(LSTM, widths=(5, 7)),
+        "baseline": dataclasses.replace(LSTM, widths=(7,)),
         "head": MixtureOptions(experts=2, latent_dropout=0.2),
         "averaging": AveragingOptions(after_epoch=1, pytorch_compat=True),
         "weights": WeightOptions(lr=5.0, activation=2.0, temporal_activation=1.0),
