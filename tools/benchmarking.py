@@ -25,8 +25,9 @@ from bayesnas_tf.data.vocabulary import Vocabulary
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.models import losses
 from bayesnas_tf.training import compile as compiling
-from bayesnas_tf.training.search_loop import HESSIAN_SEED, fixed_windows
+from bayesnas_tf.training.fixed_windows import fixed_windows
 from bayesnas_tf.training.search_settings import SearchProblem, SearchSettings, build
+from bayesnas_tf.training.strategies.bayesnas import HESSIAN_SEED
 from bayesnas_tf.training.train_loop import MASK_SEED
 from tools import machine
 from tools.machine import peak_mb, reset_peak, resident_mb

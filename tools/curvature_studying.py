@@ -19,7 +19,7 @@ from bayesnas_tf.curvature.lanes import STATISTICS
 from bayesnas_tf.data import batching, corpora
 from bayesnas_tf.models import losses
 from bayesnas_tf.training import compile as compiling
-from bayesnas_tf.training.search_loop import fixed_windows
+from bayesnas_tf.training.fixed_windows import fixed_windows
 from bayesnas_tf.training.search_settings import SearchProblem, SearchSettings, build
 from bayesnas_tf.training.train_loop import MASK_SEED
 

@@ -24,8 +24,9 @@ from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training import evaluate_settings, search_settings
 from bayesnas_tf.training.checkpoints import restore_best
 from bayesnas_tf.training.evaluate_settings import EvaluateSettings
-from bayesnas_tf.training.search_loop import HESSIAN_SEED, fixed_windows
+from bayesnas_tf.training.fixed_windows import fixed_windows
 from bayesnas_tf.training.search_settings import SearchSettings
+from bayesnas_tf.training.strategies.bayesnas import HESSIAN_SEED
 
 
 class Trained(NamedTuple):

@@ -13,7 +13,14 @@ from rich.text import Text
 
 from bayesnas_tf.reporting.run_files import perplexity
 from bayesnas_tf.reporting.summary_text import duration, summary_lines
-from bayesnas_tf.training.records import Callbacks, EpochRecord, RunFacts, StepRecord, UpdateRecord
+from bayesnas_tf.training.records import (
+    Callbacks,
+    ChoiceRecord,
+    EpochRecord,
+    RunFacts,
+    StepRecord,
+    UpdateRecord,
+)
 
 PLAIN_SECONDS = 10.0  # between two plain lines
 LIVE_HIDES = ("nats", "lr")  # a terminal of 80 columns has no room for them
@@ -164,6 +171,10 @@ class ProgressCallback(Callbacks):
         self._pruned, self._live = f"{record.pruned.mean():.1%}", str(record.live_nodes)
         cell = record.genotype if record.genotype is not None else "none: every node died"
         self._view.line(f"update {record.epoch} pruned {self._pruned} live {self._live} cell {cell}")
+
+    def on_choice(self, record: ChoiceRecord) -> None:
+        """The cell."""
+        self._view.line(f"choice {record.epoch} cell {record.genotype}")
 
     def on_end(self, summary: dict[str, Any]) -> None:
         """The result."""

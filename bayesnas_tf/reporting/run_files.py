@@ -8,7 +8,15 @@ import numpy as np
 from bayesnas_tf import config
 from bayesnas_tf.reporting import cell_drawing
 from bayesnas_tf.space import primitives, topology
-from bayesnas_tf.training.records import Callbacks, EpochRecord, RunFacts, StepRecord, UpdateRecord
+from bayesnas_tf.space.genotype import Genotype
+from bayesnas_tf.training.records import (
+    Callbacks,
+    ChoiceRecord,
+    EpochRecord,
+    RunFacts,
+    StepRecord,
+    UpdateRecord,
+)
 
 POSTERIOR_ARRAYS = ("w", "h", "c", "omega", "s", "gamma", "pruned")
 
@@ -54,19 +62,39 @@ class MetricsFile(Callbacks):
 
 
 class SearchFiles(Callbacks):
-    """Writes posterior.npz, genotype.json, cell.svg and cell.dot after each update."""
+    """Writes what a search knows, genotype.json, cell.svg and cell.dot after each update or choice."""
 
     def __init__(self, directory: Path):
         """Files go to `directory`."""
         self._directory = directory
 
     def on_update(self, record: UpdateRecord) -> None:
-        """Append the update to the posterior and draw the cell."""
+        """Append the update to posterior.npz and draw the cell."""
         write_posterior(self._directory / "posterior.npz", record)
-        if (genotype := record.genotype) is not None:
-            config.write_json(self._directory / "genotype.json", genotype.to_dict())
-            config.write_text(self._directory / "cell.svg", cell_drawing.svg(genotype))
-            config.write_text(self._directory / "cell.dot", cell_drawing.dot(genotype))
+        if record.genotype is not None:
+            self._draw(record.genotype)
+
+    def on_choice(self, record: ChoiceRecord) -> None:
+        """Write architecture.npz and draw the cell."""
+        write_architecture(self._directory / "architecture.npz", record)
+        self._draw(record.genotype)
+
+    def _draw(self, genotype: Genotype) -> None:
+        config.write_json(self._directory / "genotype.json", genotype.to_dict())
+        config.write_text(self._directory / "cell.svg", cell_drawing.svg(genotype))
+        config.write_text(self._directory / "cell.dot", cell_drawing.dot(genotype))
+
+
+def write_architecture(path: Path, record: ChoiceRecord) -> None:
+    """What a search without a posterior knew at its last choice; absent where a strategy has none of it.
+
+    `probabilities` [E, O] with edges [E, 2] (source, target) and ops [O]; `candidates` [K, n, 2], (source,
+    op) of each node, and their `candidate_nats` [K, W] per validation window.
+    """
+    rows: dict[str, Any] = {"ops": primitives.OP_NAMES, "edges": topology.edges(len(record.genotype.nodes))}
+    names = ("probabilities", "candidates", "candidate_nats")
+    rows |= {name: getattr(record, name) for name in names if getattr(record, name) is not None}
+    _savez(path, rows)
 
 
 def write_posterior(path: Path, record: UpdateRecord) -> None:
@@ -85,6 +113,11 @@ def write_posterior(path: Path, record: UpdateRecord) -> None:
     names = ("kappa", "h_windows", "h_standard_error", "gradient")
     last = {name: getattr(record, name) for name in names}
     rows |= {name: value for name, value in last.items() if value is not None}
-    temporary = path.with_name(".posterior.npz")
-    np.savez(temporary, **rows)
+    _savez(path, rows)
+
+
+def _savez(path: Path, arrays: dict[str, Any]) -> None:
+    """Write an npz file whole or not at all."""
+    temporary = path.with_name(f".{path.name}")
+    np.savez(temporary, **arrays)
     temporary.replace(path)

@@ -6,6 +6,7 @@ import gin
 
 from bayesnas_tf import config
 from bayesnas_tf.data import corpora
+from bayesnas_tf.errors import UserError
 from bayesnas_tf.reporting.fan_out import FanOut
 from bayesnas_tf.reporting.progress import ProgressCallback
 from bayesnas_tf.reporting.run_files import MetricsFile, SearchFiles, perplexity
@@ -13,8 +14,10 @@ from bayesnas_tf.reporting.summary_text import summary_lines
 from bayesnas_tf.reporting.tensorboard import TensorBoardCallback
 from bayesnas_tf.space.genotype import parameter_count
 from bayesnas_tf.space.topology import edge_count
+from bayesnas_tf.training.records import UpdateRecord
 from bayesnas_tf.training.search_loop import SearchLoop, SearchResult
 from bayesnas_tf.training.search_settings import SearchProblem, SearchSettings, build
+from bayesnas_tf.training.strategies.options import BayesNasOptions
 
 EVALUATION_UNITS = 850  # the size at which the thesis trains a cell (5.3)
 
@@ -33,6 +36,11 @@ def run_search(run: config.Run) -> None:
             print("\n".join(summary_lines(result)))
             print(f"this search has ended. Its result is in {run.directory}. --overwrite repeats it")
             return
+    if run.options.diagnose and not isinstance(settings.strategy, BayesNasOptions):
+        raise UserError(
+            "--diagnose removes edge-ops from the scalars of BayesNAS, and search.strategy is "
+            f"{settings.strategy.name}. Leave it out"
+        )
     problem = build(settings, corpora.load(settings.corpus, run.data_dir), run.seed)
     if run.dry_run:
         print(describe(problem, settings))
@@ -63,6 +71,7 @@ def hyperparameters(settings: SearchSettings, seed: int) -> dict:
         "estimator": settings.curvature.estimator,
         "scale": settings.bayes.scale,
         "score": settings.prune.score,
+        "strategy": settings.strategy.name,
         "seed": seed,
     }
 
@@ -70,6 +79,10 @@ def hyperparameters(settings: SearchSettings, seed: int) -> dict:
 def describe(problem: SearchProblem, settings: SearchSettings) -> str:
     """What `--dry_run` prints: corpus, supernet and its parameters, and the size of the cell it may find."""
     cell, corpus, vocabulary = settings.cell, problem.corpus, len(problem.corpus.vocabulary)
+    last = f"strategy   {settings.strategy}"
+    if isinstance(settings.strategy, BayesNasOptions):
+        travel = expected_travel(problem, settings)
+        last = f"travel     L1 alone moves a scalar by {travel:.2f} in an epoch"
     found = parameter_count(vocabulary, EVALUATION_UNITS, cell.nodes)
     return "\n".join(
         [
@@ -79,7 +92,7 @@ def describe(problem: SearchProblem, settings: SearchSettings) -> str:
             f"norm {cell.norm}, weight sharing {cell.weight_sharing}: "
             f"{problem.model.count_params():,} parameters",
             f"cell       {found:,} parameters at {EVALUATION_UNITS} units if all nodes live",
-            f"travel     L1 alone moves a scalar by {expected_travel(problem, settings):.2f} in an epoch",
+            last,
         ]
     )
 
@@ -91,22 +104,27 @@ def expected_travel(problem: SearchProblem, settings: SearchSettings) -> float:
 
 
 def summarise(result: SearchResult, problem: SearchProblem, settings: SearchSettings, seed: int) -> dict:
-    """The content of summary.json."""
+    """The content of summary.json; null for what only BayesNAS has."""
     update, genotype, vocabulary = result.update, result.genotype, len(problem.corpus.vocabulary)
+    pruned, kappa = None, None
+    if bayes := isinstance(update, UpdateRecord):
+        pruned, kappa = float(update.pruned.mean()), update.kappa
     return {
         "kind": "search",
+        "strategy": settings.strategy.name,
         "genotype": genotype.to_dict(),
-        "live_nodes": update.live_nodes,
-        "pruned_fraction": float(update.pruned.mean()),
-        "travel": result.travel,
-        "kappa": update.kappa,
+        "live_nodes": len(genotype.nodes),
+        "pruned_fraction": pruned,
+        "travel": update.health["travel"] if bayes else None,
+        "kappa": kappa,
         "train_nats": update.train_nats,
         "valid_nats": update.valid_nats,
         "valid_ppl": perplexity(update.valid_nats),
         "supernet_parameters": problem.model.count_params(),
         "parameters": parameter_count(vocabulary, EVALUATION_UNITS, len(genotype.nodes)),
         "units_of_parameters": EVALUATION_UNITS,
-        "seconds": {"train": result.train_seconds, "hessian": result.hessian_seconds},
+        "tokens": {"train": result.train_tokens, "architecture": result.architecture_tokens},
+        "seconds": {"train": result.train_seconds, "hessian" if bayes else "scores": result.hessian_seconds},
         "tokens_per_second": result.tokens_per_second,
         "epochs": settings.epochs,
         "seed": seed,

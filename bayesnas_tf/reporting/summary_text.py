@@ -23,7 +23,14 @@ def duration(seconds: float) -> str:
 
 def summary_lines(summary: dict[str, Any]) -> list[str]:
     """Result, then health, then its warnings; what a summary does not hold is left out."""
-    rows = [_cell(summary), _size(summary), _perplexity(summary), _training(summary), _time(summary)]
+    rows = [
+        _strategy(summary),
+        _cell(summary),
+        _size(summary),
+        _perplexity(summary),
+        _training(summary),
+        _time(summary),
+    ]
     health = summary.get("health", {})
     rows += [_losses(health), _numbers(health)]
     rows += [("warning", sentence) for sentence in health.get("warnings", [])]
@@ -34,6 +41,12 @@ def _row(label: str, text: str) -> list[str]:
     """A label and its text, wrapped beside it."""
     lines = textwrap.wrap(text, WIDTH - LABEL, break_long_words=False)
     return [f"{label if k == 0 else '':{LABEL}}{line}" for k, line in enumerate(lines)]
+
+
+def _strategy(summary: dict[str, Any]) -> tuple[str, str]:
+    """What chose the cell, where it was not BayesNAS."""
+    name = summary.get("strategy", "bayesnas")
+    return "strategy", "" if name == "bayesnas" else name
 
 
 def _cell(summary: dict[str, Any]) -> tuple[str, str] | None:
@@ -48,7 +61,7 @@ def _size(summary: dict[str, Any]) -> tuple[str, str]:
     parts = []
     if "live_nodes" in summary:
         parts.append(f"{summary['live_nodes']} live nodes")
-    if "pruned_fraction" in summary:
+    if summary.get("pruned_fraction") is not None:
         parts.append(f"{summary['pruned_fraction']:.1%} of the edge operations pruned")
     if "parameters" in summary:
         at = f" at {summary['units_of_parameters']} units" if "units_of_parameters" in summary else ""

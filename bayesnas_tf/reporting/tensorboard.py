@@ -16,8 +16,16 @@ from bayesnas_tf.reporting import cell_drawing
 from bayesnas_tf.reporting.heatmap import edge_heatmap
 from bayesnas_tf.reporting.run_files import perplexity
 from bayesnas_tf.space import topology
+from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.space.primitives import OP_NAMES
-from bayesnas_tf.training.records import Callbacks, EpochRecord, RunFacts, StepRecord, UpdateRecord
+from bayesnas_tf.training.records import (
+    Callbacks,
+    ChoiceRecord,
+    EpochRecord,
+    RunFacts,
+    StepRecord,
+    UpdateRecord,
+)
 
 ARRAYS = ("w", "h", "c", "omega", "s", "gamma")
 POSITIVE = ("h", "omega", "s", "gamma", "c")  # over decades: coloured by their logarithms
@@ -99,8 +107,23 @@ class TensorBoardCallback(Callbacks):
                 image = edge_heatmap(values, title, edges, OP_NAMES, record.pruned, log=name in POSITIVE)
                 tf.summary.image(f"heatmap/{name}", image[None])
             if record.genotype is not None:
-                tf.summary.image("cell", cell_drawing.pixels(record.genotype)[None])
-                tf.summary.text("genotype", f"`{record.genotype}`")
+                _cell_summaries(record.genotype)
+            tf.summary.text("health/report", health_table(record.health))
+        self._opened().flush()
+
+    def on_choice(self, record: ChoiceRecord) -> None:
+        """The cell of a search without a posterior, what it was chosen from, and its health."""
+        values = {f"health/{name}": value for name, value in numbers(record.health)}
+        self._scalars(record.step, {"nats/unigram": record.unigram_nats} | values)
+        with self._opened().as_default(step=record.step):
+            if record.probabilities is not None:
+                title = f"probabilities after epoch {record.epoch}, step {record.step:,}"
+                edges = topology.edges(len(record.genotype.nodes))
+                image = edge_heatmap(record.probabilities, title, edges, OP_NAMES)
+                tf.summary.image("heatmap/probabilities", image[None])
+            if record.candidate_nats is not None:
+                tf.summary.histogram("candidates/nats", record.candidate_nats.mean(axis=1))
+            _cell_summaries(record.genotype)
             tf.summary.text("health/report", health_table(record.health))
         self._opened().flush()
 
@@ -124,6 +147,12 @@ class TensorBoardCallback(Callbacks):
             for name, value in values.items():
                 if not math.isnan(value):
                     tf.summary.scalar(name, value)
+
+
+def _cell_summaries(genotype: Genotype) -> None:
+    """The cell as a drawing and in short form."""
+    tf.summary.image("cell", cell_drawing.pixels(genotype)[None])
+    tf.summary.text("genotype", f"`{genotype}`")
 
 
 def open_session(directory: Path, step: int) -> None:

@@ -71,6 +71,23 @@ class UpdateRecord(NamedTuple):
     gradient: np.ndarray | None = None  # [E, O], of the mean loss at the probe windows
 
 
+class ChoiceRecord(NamedTuple):
+    """The cell that a search without a posterior holds best after an epoch."""
+
+    epoch: int
+    step: int
+    genotype: Genotype
+    train_nats: float
+    valid_nats: float
+    unigram_nats: float
+    health: dict[str, Any]
+    probabilities: np.ndarray | None = None  # [E, O], of each edge-op
+    candidates: np.ndarray | None = (
+        None  # int [K, n, 2], (source, op) of each node of each cell that was scored
+    )
+    candidate_nats: np.ndarray | None = None  # [K, W], mean nats of each cell on each validation window
+
+
 class Callbacks:
     """A listener; inherit from it and override what is of interest, the rest does nothing."""
 
@@ -91,6 +108,9 @@ class Callbacks:
 
     def on_update(self, record: UpdateRecord) -> None:
         """A Bayesian update ended."""
+
+    def on_choice(self, record: ChoiceRecord) -> None:
+        """A search without a posterior has chosen a cell."""
 
     def on_end(self, summary: dict[str, Any]) -> None:
         """The run is complete; `summary` is what summary.json holds."""

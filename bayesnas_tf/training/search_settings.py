@@ -11,13 +11,14 @@ from bayesnas_tf.bayes import update
 from bayesnas_tf.bayes.prune import PruneOptions
 from bayesnas_tf.bayes.update import BayesOptions
 from bayesnas_tf.cells import masks
-from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
+from bayesnas_tf.cells.search_cell import CellOptions
 from bayesnas_tf.curvature.interface import CurvatureOptions
 from bayesnas_tf.data import batching
 from bayesnas_tf.data.corpora import Corpus, CorpusOptions
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
-from bayesnas_tf.training.search_step import SearchStep
 from bayesnas_tf.training.settings import Compile, ScalarOptions, WeightOptions, WindowOptions
+from bayesnas_tf.training.strategies.options import BayesNasOptions, StrategyOptions
+from bayesnas_tf.training.train_step import TrainStep
 
 
 @gin.configurable("search")
@@ -34,6 +35,7 @@ class SearchSettings:
     curvature: CurvatureOptions
     bayes: BayesOptions
     prune: PruneOptions
+    strategy: StrategyOptions = dataclasses.field(default_factory=BayesNasOptions)
     epochs: int = 1  # T_max; one update after each
     compile: Compile = "auto"
     report_every: int = 10  # steps
@@ -50,6 +52,11 @@ class SearchSettings:
             raise ValueError(
                 "BayesOptions.parents='zero_edge' needs the switches. Set CellOptions.zero_edge_switch = True"
             )
+        if not isinstance(self.strategy, StrategyOptions):
+            raise ValueError(
+                f"search.strategy={self.strategy!r} is no strategy. Bind it to one such as @DartsOptions()"
+            )
+        self.strategy.check(self)
 
 
 class SearchProblem(NamedTuple):
@@ -59,12 +66,12 @@ class SearchProblem(NamedTuple):
     train_rows: np.ndarray  # int32 [B, N // B]
     valid_rows: np.ndarray
     model: LanguageModel
-    step: SearchStep
+    step: TrainStep
     seed: tf.Tensor  # int32 [2], stateless
 
 
 def build(settings: SearchSettings, corpus: Corpus, seed: int) -> SearchProblem:
-    """Rows, supernet with initial weights, and train step.
+    """Rows, supernet with initial weights, and the train step of the strategy.
 
     Raises:
       UserError: the corpus is shorter than a window.
@@ -75,10 +82,10 @@ def build(settings: SearchSettings, corpus: Corpus, seed: int) -> SearchProblem:
     model = build_model(settings, len(corpus.vocabulary))
     stateless = masks.run_seed(seed)
     model.initialise(masks.fold(stateless, 0), corpus.log_frequencies())
-    step = SearchStep(model, windows, settings.weights, settings.scalars)
+    step = settings.strategy.step(model, settings, valid, stateless)
     return SearchProblem(corpus, train, valid, model, step, stateless)
 
 
 def build_model(settings: SearchSettings, vocabulary: int) -> LanguageModel:
-    """The supernet; its weights have no meaningful values yet."""
-    return LanguageModel(vocabulary, SearchCell(settings.cell), settings.model)
+    """The network that the strategy trains; its weights have no meaningful values yet."""
+    return LanguageModel(vocabulary, settings.strategy.cell(settings.cell), settings.model)

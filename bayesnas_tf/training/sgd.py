@@ -16,12 +16,18 @@ def dense(gradients, weights):
     ]
 
 
+def clip_factor(gradients, limit: float):
+    """What brings the joint norm of the gradients to at most `limit` (0: 1), as `clip_grad_norm_`."""
+    if limit == 0.0:
+        return 1.0
+    return tf.minimum(limit / (tf.linalg.global_norm(gradients) + 1e-6), 1.0)
+
+
 def clip_by_norm(gradients, limit: float):
-    """Gradients scaled so that their joint norm is at most `limit` (0: never), as `clip_grad_norm_`."""
+    """Gradients scaled so that their joint norm is at most `limit` (0: never)."""
     if limit == 0.0:
         return gradients
-    norm = tf.linalg.global_norm(gradients)
-    scale = tf.minimum(limit / (norm + 1e-6), 1.0)
+    scale = clip_factor(gradients, limit)
     return [gradient * scale for gradient in gradients]
 
 

@@ -67,6 +67,7 @@ class TrainLoop:
         clock = self.counted = time.perf_counter()
         self.inherited = int(self.step.totals.tokens)
         for done, window in enumerate(batching.windows(rows, plan, bucket, first), start=first + 1):
+            self.before_window(done - 1, len(plan.lengths))
             self.train_window(window.x, window.y, window.length, tf.cast(progress.step, tf.int32))
             progress.step.assign_add(1)
             progress.window.assign(done)
@@ -78,6 +79,9 @@ class TrainLoop:
                 self.save()
             if self.stop.asked:
                 raise KeyboardInterrupt
+
+    def before_window(self, done: int, total: int) -> None:
+        """A subclass may act before the window after the `done` first of an epoch's `total`."""
 
     def report(self, epoch: int, steps: int, clock: float) -> float:
         """Read the running totals, add them to the epoch's, tell the listeners; returns the time."""

@@ -1,0 +1,98 @@
+"""One step of ENAS: shared weights move for a cell of the controller, then the controller by REINFORCE."""
+
+import dataclasses
+
+import gin
+import keras
+import tensorflow as tf
+
+from bayesnas_tf.cells import masks
+from bayesnas_tf.models import losses
+from bayesnas_tf.training.strategies.controller import Controller, score_function_gradients
+from bayesnas_tf.training.strategies.options import at_least
+from bayesnas_tf.training.strategies.sampled_step import CELL_SEED, CellStep, SampledOptions
+from bayesnas_tf.training.strategies.turns import Turns
+
+START_SEED, REWARD_SEED = 4, 52  # slots of the run's seed and of the step's
+MOST_NATS = 10.0  # of a validation window, for the reward
+
+
+@gin.register
+@dataclasses.dataclass(frozen=True)
+class EnasOptions(SampledOptions):
+    """ENAS: what the controller is, how it learns, and how a cell is taken from it."""
+
+    units: int = 100  # of the controller's LSTM
+    lr: float = 1e-3  # of Adam on the controller
+    temperature: float = 5.0
+    tanh_limit: float = 2.5
+    reward: float = 80.0  # over the validation perplexity of a window
+    entropy: float = 1e-3  # weight of -log π in the reward
+    baseline_decay: float = 0.99
+    steps: int = 1  # of the controller, after each window of training
+    cells: int = 100  # that the controller writes after each epoch; the best of them is taken
+    valid_windows: int = 0  # validation windows that score each; 0: all
+
+    def __post_init__(self):
+        """Refuse values without meaning."""
+        at_least(self, 1, "units", "cells")
+        at_least(self, 0, "steps", "valid_windows", "lr", "entropy", "reward")
+        if not (self.temperature > 0.0 and self.tanh_limit > 0.0):
+            raise ValueError(
+                f"EnasOptions: temperature={self.temperature}, tanh_limit={self.tanh_limit} must be above 0"
+            )
+        if not 0.0 <= self.baseline_decay < 1.0:
+            raise ValueError(f"EnasOptions.baseline_decay={self.baseline_decay} must lie in [0, 1)")
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return "enas"
+
+    def step(self, model, settings, valid_rows, seed) -> "EnasStep":
+        """See `EnasStep`."""
+        step = EnasStep(model, settings.windows, settings.weights, self, valid_rows)
+        step.controller.initialise(masks.fold(seed, START_SEED))
+        return step
+
+
+class EnasStep(CellStep):
+    """Owns the controller, its optimizer, the baseline and the validation windows of the rewards."""
+
+    def __init__(self, model, windows, weights, options: EnasOptions, valid_rows):
+        """`valid_rows` int32 `[B, C]`."""
+        super().__init__(model, windows, weights)
+        self.enas, self.turns = options, Turns(valid_rows, windows.bptt, self.state)
+        nodes, dtype = model.cell.options.nodes, self.state.dtype
+        self.controller = Controller(nodes, options.units, options.temperature, options.tanh_limit, dtype)
+        self.optimizer = keras.optimizers.Adam(options.lr)
+        self.optimizer.build(self.controller.weights)
+        self.baseline = tf.Variable(float("nan"), dtype=dtype, trainable=False)  # NaN: no reward yet
+        self.architecture_tokens = tf.Variable(0, dtype=tf.int64, trainable=False)
+
+    def __call__(self, x, y, length, lr, seed):
+        """As `CellStep` for a cell that the controller writes, then `steps` steps of the controller."""
+        self.model.cell.choice.assign(self.controller.sample(masks.fold(seed, CELL_SEED), 1).choices[0])
+        super().__call__(x, y, length, lr, seed)
+        for number in range(self.enas.steps):
+            self.move_controller(masks.fold(seed, REWARD_SEED, number))
+
+    def move_controller(self, seed) -> None:
+        """Adam on the score-function gradient of one cell's reward over the moving average of rewards."""
+        drawn = self.controller.sample(seed, 1)
+        self.model.cell.choice.assign(drawn.choices[0])
+        reward = self.window_reward() - self.enas.entropy * drawn.log_prob[0]
+        before = tf.where(tf.math.is_nan(self.baseline), reward, self.baseline)
+        self.baseline.assign(before - (1.0 - self.enas.baseline_decay) * (before - reward))
+        advantage = (reward - self.baseline)[tf.newaxis]
+        gradients = score_function_gradients(self.controller, drawn.choices, advantage)
+        self.optimizer.apply(gradients, self.controller.weights)
+
+    def window_reward(self):
+        """c over the perplexity of the present turn under the cell that is set, without dropout."""
+        x, y, state = self.turns.window()
+        hidden = self.model.hidden(x, state)
+        nats = losses.mean_nats(losses.token_nats(self.model.decode(hidden), y), self.turns.steps)
+        self.turns.carry(hidden[:, -1])
+        self.architecture_tokens.assign_add(self.turns.tokens)
+        return self.enas.reward * tf.exp(-tf.minimum(nats, MOST_NATS))

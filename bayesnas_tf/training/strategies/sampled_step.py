@@ -1,0 +1,106 @@
+"""Steps of strategies that train one discrete cell at a time: a fixed one, or one drawn for each window."""
+
+import dataclasses
+
+import gin
+import tensorflow as tf
+
+from bayesnas_tf.cells import masks
+from bayesnas_tf.cells.sampled_cell import SampledCell
+from bayesnas_tf.cells.search_cell import CellOptions
+from bayesnas_tf.space import primitives
+from bayesnas_tf.training.strategies.options import StrategyOptions, at_least
+from bayesnas_tf.training.train_step import TrainStep
+
+CELL_SEED = 51  # slot of the step's seed
+
+
+class CellStep(TrainStep):
+    """Clipped SGD on all weights for the cell that is set."""
+
+    def __call__(self, x, y, length, lr, seed):
+        """Train on x, y `[B, P]`, of which the first `length` time steps count; `seed` draws the masks."""
+        variables = self.model.trainable_variables
+        with tf.GradientTape() as tape:
+            loss, nats, state = self.loss(x, y, length, self.model.draw_masks(seed, x.shape[0]))
+        self.move(variables, tape.gradient(loss, variables), length, lr)
+        self.state.assign(state)
+        self.add_totals(nats, length)
+
+
+class SharingStep(CellStep):
+    """A uniform cell for every window: each trains the kernels that all share."""
+
+    def __call__(self, x, y, length, lr, seed):
+        """As `CellStep`; `seed` also draws the cell."""
+        choice = self.model.cell.choice
+        choice.assign(uniform_choices(masks.fold(seed, CELL_SEED), 1, choice.shape[0])[0])
+        super().__call__(x, y, length, lr, seed)
+
+
+def uniform_choices(seed, count: int, nodes: int) -> tf.Tensor:
+    """`count` cells with uniform sources and operations, int32 `[count, nodes, 2]`, from a stateless seed."""
+    drawn = tf.random.stateless_uniform([count, nodes, 2], seed, None, None, tf.uint32, alg=masks.ALGORITHM)
+    choices = [[node, len(primitives.OPS)] for node in range(1, nodes + 1)]
+    return tf.cast(drawn % tf.constant(choices, tf.uint32), tf.int32)
+
+
+class SampledOptions(StrategyOptions):
+    """What strategies share whose network is one discrete cell at a time."""
+
+    def cell(self, options: CellOptions) -> SampledCell:
+        """One cell at a time; `ValueError` for options that it cannot have."""
+        return SampledCell(options)
+
+
+@gin.register
+@dataclasses.dataclass(frozen=True)
+class RandomOptions(SampledOptions):
+    """Random search: uniform cells, each trained from its own start on an equal share of the tokens."""
+
+    cells: int = 8  # in all; a multiple of search.epochs
+    valid_windows: int = 0  # validation windows that rank the cells; 0: all
+
+    def __post_init__(self):
+        """Refuse a search without cells."""
+        at_least(self, 1, "cells")
+        at_least(self, 0, "valid_windows")
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return "random"
+
+    def check(self, settings) -> None:
+        """Every epoch is divided among as many cells."""
+        if self.cells % settings.epochs:
+            raise ValueError(
+                f"RandomOptions.cells={self.cells} must be a multiple of search.epochs={settings.epochs}"
+            )
+
+    def step(self, model, settings, valid_rows, seed) -> CellStep:
+        """Training of the cell that is set."""
+        return CellStep(model, settings.windows, settings.weights)
+
+
+@gin.register
+@dataclasses.dataclass(frozen=True)
+class RandomSharingOptions(SampledOptions):
+    """Random search with weight sharing (Li & Talwalkar 2019)."""
+
+    cells: int = 1000  # that are scored after each epoch, with the shared weights
+    valid_windows: int = 0  # validation windows that score each; 0: all
+
+    def __post_init__(self):
+        """Refuse a search without cells."""
+        at_least(self, 1, "cells")
+        at_least(self, 0, "valid_windows")
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return "random_ws"
+
+    def step(self, model, settings, valid_rows, seed) -> SharingStep:
+        """A cell per window."""
+        return SharingStep(model, settings.windows, settings.weights)

@@ -1,0 +1,34 @@
+"""Validation windows one after the other, for steps that learn the architecture on them."""
+
+import numpy as np
+import tensorflow as tf
+
+
+class Turns(tf.Module):
+    """The windows of `rows` in turn, over and over; owns the place and the carried state."""
+
+    def __init__(self, rows: np.ndarray, bptt: int, state):
+        """`rows` int32 `[B, C]`; `bptt` steps per window, fewer where rows are short; `state` `[B, U]`."""
+        super().__init__()
+        self.steps = min(bptt, rows.shape[1] - 1)
+        self.count = (rows.shape[1] - 1) // self.steps
+        self.rows = tf.constant(rows)
+        self.done = tf.Variable(0, dtype=tf.int32, trainable=False)
+        self.state = tf.Variable(tf.zeros_like(state), trainable=False)
+
+    def window(self):
+        """x, y `[B, T]` of the present turn and the state before them, zero where the rows begin again."""
+        turn = self.done % self.count
+        batch, start = self.rows.shape[0], turn * self.steps
+        x, y = (tf.slice(self.rows, [0, start + ahead], [batch, self.steps]) for ahead in (0, 1))
+        return x, y, tf.where(turn == 0, tf.zeros_like(self.state), self.state)
+
+    def carry(self, state) -> None:
+        """Go on to the next turn with this state."""
+        self.state.assign(state)
+        self.done.assign_add(1)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a window."""
+        return self.rows.shape[0] * self.steps
