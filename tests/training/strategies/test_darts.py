@@ -1,0 +1,150 @@
+"""DARTS' gradients against exact ones on quadratics, and its step against them on a small network."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bayesnas_tf.cells import masks
+from bayesnas_tf.models import losses
+from bayesnas_tf.training.settings import WeightOptions, WindowOptions
+from bayesnas_tf.training.strategies import darts, darts_step
+from bayesnas_tf.training.strategies.darts_step import DartsOptions, DartsStep, Gradients
+from tests.curvature.small import BATCH, STEPS, UNITS, WORDS, small_model
+
+SEED = tf.constant([3, 4])
+EDGES, OPS = 3, 4
+
+
+def quadratics(random, size=5, scalars=3):
+    """L_train, L_valid of W (in two parts) and w: a quadratic each, with a term that couples W and w."""
+    made = []
+    for _ in range(2):
+        a, b, c = (tf.constant(random.normal(size=shape)) for shape in ((size, size), (size, scalars), size))
+        made.append(
+            lambda weights, w, a=a, b=b, c=c: 0.5
+            * tf.reduce_sum(tf.square(tf.linalg.matvec(a, tf.concat(weights, 0)) + tf.linalg.matvec(b, w) * c))
+        )
+    return made
+
+
+@pytest.mark.parametrize("clip", [0.0, 0.5])
+def test_the_second_order_gradient_is_that_through_the_step_on_a_quadratic(clip):
+    random = np.random.default_rng(0)
+    train, valid = quadratics(random)
+    weights = [tf.constant(random.normal(size=size)) for size in (2, 3)]
+    w, rate, decay = tf.constant(random.normal(size=3)), tf.constant(0.05, tf.float64), 0.01
+
+    def gradients(loss, at):
+        with tf.GradientTape() as tape:
+            tape.watch([*at, w])
+            value = loss(at, w)
+        *of_weights, of_scalars = tape.gradient(value, [*at, w])
+        return of_weights, of_scalars
+
+    of = Gradients(
+        lambda at: gradients(train, at)[0], lambda at: gradients(train, at)[1], lambda at: gradients(valid, at)
+    )
+    actual = darts_step.unrolled_gradient(of, weights, rate, clip, decay)
+
+    with tf.GradientTape() as outer:
+        outer.watch(w)
+        with tf.GradientTape() as inner:
+            inner.watch(weights)
+            value = train(weights, w)
+        moved = inner.gradient(value, weights)
+        norm = np.sqrt(sum(float(tf.reduce_sum(g**2)) for g in moved))
+        factor = min(clip / (norm + 1e-6), 1.0) if clip else 1.0
+        after = [v - rate * (factor * g + 2.0 * decay * v) for v, g in zip(weights, moved, strict=True)]
+        value = valid(after, w)
+    exact = outer.gradient(value, w)
+    assert (factor < 1.0) == (clip > 0.0)
+    # the difference is central and the third derivative of a quadratic is 0: rounding alone is left,
+    # 1e-16 |∇L| / R with R = 0.01 / ‖v‖
+    np.testing.assert_allclose(actual, exact, rtol=1e-10)
+    assert np.all(np.abs(actual - gradients(valid, weights)[1]) > 1e-3)
+
+
+@pytest.mark.parametrize("scale", [1.0, 4.0])
+def test_the_gradient_goes_through_the_softmax(scale):
+    random = np.random.default_rng(1)
+    alpha, upstream = tf.constant(random.normal(size=(EDGES, OPS + 1))), random.normal(size=(EDGES, OPS))
+    with tf.GradientTape() as tape:
+        tape.watch(alpha)
+        w = darts_step.mixture(alpha, scale)
+        value = tf.reduce_sum(w * upstream)
+    np.testing.assert_allclose(
+        darts_step.through_mixture(alpha, scale, upstream), tape.gradient(value, alpha), rtol=1e-12
+    )
+    exponentials = np.exp(alpha.numpy())
+    expected = scale * exponentials / exponentials.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(w, expected[:, :OPS], rtol=1e-12)
+
+
+def make_step(order, norm="mean", **options):
+    random = np.random.default_rng(5)
+    rows = random.integers(0, WORDS, size=(BATCH, 2 * STEPS + 2)).astype(np.int32)
+    windows = WindowOptions(batch_size=BATCH, bptt=STEPS)
+    step = DartsStep(
+        small_model(norm=norm), windows, WeightOptions(clip=0.3), DartsOptions(order=order, **options), rows
+    )
+    step.set_alpha(random.normal(size=step.alpha.shape))
+    return step, rows
+
+
+def train(step, rate=1.0):
+    x, y = np.random.default_rng(6).integers(0, WORDS, size=(2, BATCH, STEPS)).astype(np.int32)
+    step(tf.constant(x), tf.constant(y), tf.constant(STEPS), tf.constant(rate, tf.float64), SEED)
+    return x, y
+
+
+def test_the_first_order_step_is_adam_on_the_validation_loss_at_w_as_it_is():
+    step, rows = make_step(1, lr=0.1, weight_decay=0.5)
+    alpha, model = step.alpha.numpy(), step.model
+    valid = step.model.draw_masks(masks.fold(SEED, darts_step.VALID_SEED), BATCH)
+    with tf.GradientTape() as tape:
+        hidden = model.hidden(tf.constant(rows[:, :STEPS]), tf.zeros([BATCH, UNITS], tf.float64), valid)
+        nats = losses.token_nats(model.decode(hidden, valid), tf.constant(rows[:, 1 : STEPS + 1]))
+        loss = tf.reduce_mean(nats)
+    of_scalars = tape.gradient(loss, model.cell.scalars.value)
+    train(step)
+    gradient = darts_step.through_mixture(alpha, 4.0, of_scalars) + 0.5 * alpha
+    # the first step of Adam: lr g / (|g| + epsilon), up to the correction of epsilon
+    np.testing.assert_allclose(step.alpha, alpha - 0.1 * np.sign(gradient), atol=1e-5)
+    np.testing.assert_allclose(model.cell.scalars, darts_step.mixture(step.alpha, 4.0), rtol=1e-12)
+    np.testing.assert_allclose(step.turns.state, hidden[:, -1], rtol=1e-9)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_architecture_passes_leave_w_as_it_was(order):
+    step, _ = make_step(order, norm="batch", lr=0.0)
+    before = [v.numpy() for v in step.weights]
+    train(step, rate=0.0)
+    for old, variable in zip(before, step.weights, strict=True):
+        np.testing.assert_array_equal(old, variable)
+    assert step.scale == 1.0
+    assert int(step.architecture_tokens) == BATCH * STEPS * (1 if order == 1 else 4)
+
+
+def test_validation_windows_come_in_turn_and_begin_again_at_zero():
+    step, rows = make_step(1)
+    starts = []
+    for _ in range(5):
+        x, _, state = step.turns.window()
+        assert np.any(state.numpy() != 0.0) == (len(starts) % 2 == 1)
+        starts.append([k for k in range(rows.shape[1]) if np.array_equal(rows[:, k : k + STEPS], x)][0])
+        step.turns.carry(tf.ones_like(state))
+    assert starts == [0, STEPS, 0, STEPS, 0]
+
+
+def test_the_cell_has_the_largest_entry_of_each_node():
+    probabilities = np.full((EDGES, OPS), 0.1)
+    probabilities[0, 2] = 0.3  # 0 -> 1
+    probabilities[1, 0], probabilities[2, 3] = 0.2, 0.4  # 0 -> 2, 1 -> 2
+    assert darts.derive(probabilities).tolist() == [[0, 2], [1, 3]]
+    np.testing.assert_allclose(darts.margins(probabilities), [0.2, 0.2])
+    assert darts.derive(np.full((EDGES, OPS), 0.2)).tolist() == [[0, 0], [0, 0]]
+
+
+def test_an_order_there_is_not_is_refused():
+    with pytest.raises(ValueError, match=r"DartsOptions\.order=3"):
+        DartsOptions(order=3)
