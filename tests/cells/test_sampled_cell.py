@@ -18,7 +18,9 @@ def model(cell):
 
 
 def sampled(norm="mean"):
-    made = model(SampledCell(CellOptions(units=UNITS, nodes=NODES, norm=norm, init_range=0.9), dtype="float64"))
+    made = model(
+        SampledCell(CellOptions(units=UNITS, nodes=NODES, norm=norm, init_range=0.9), dtype="float64")
+    )
     made.initialise(SEED)
     return made
 
@@ -43,7 +45,9 @@ def window():
 
 def test_one_graph_is_the_derived_cell_of_each_choice_with_its_gradient_and_masks():
     shared, (x, state) = sampled(), window()
-    drawn = masks.CellMasks(*(tf.constant(np.random.default_rng(k).uniform(size=(BATCH, UNITS))) for k in (4, 5)))
+    drawn = masks.CellMasks(
+        *(tf.constant(np.random.default_rng(k).uniform(size=(BATCH, UNITS))) for k in (4, 5))
+    )
 
     def gradient(of):
         with of.cell.masked(drawn), tf.GradientTape() as tape:
@@ -82,7 +86,8 @@ def test_it_starts_from_the_kernels_of_the_supernet():
     supernet = model(SearchCell(CellOptions(units=UNITS, nodes=NODES, init_range=0.9), dtype="float64"))
     supernet.initialise(SEED)
     left, right = (
-        [m.cell.kernel, m.cell.recurrent_kernel, *m.cell.node_kernels, m.embedding] for m in (supernet, sampled())
+        [m.cell.kernel, m.cell.recurrent_kernel, *m.cell.node_kernels, m.embedding]
+        for m in (supernet, sampled())
     )
     for one, other in zip(left, right, strict=True):
         np.testing.assert_array_equal(one, other)

@@ -21,8 +21,12 @@ def quadratics(random, size=5, scalars=3):
     for _ in range(2):
         a, b, c = (tf.constant(random.normal(size=shape)) for shape in ((size, size), (size, scalars), size))
         made.append(
-            lambda weights, w, a=a, b=b, c=c: 0.5
-            * tf.reduce_sum(tf.square(tf.linalg.matvec(a, tf.concat(weights, 0)) + tf.linalg.matvec(b, w) * c))
+            lambda weights, w, a=a, b=b, c=c: (
+                0.5
+                * tf.reduce_sum(
+                    tf.square(tf.linalg.matvec(a, tf.concat(weights, 0)) + tf.linalg.matvec(b, w) * c)
+                )
+            )
         )
     return made
 
@@ -42,7 +46,9 @@ def test_the_second_order_gradient_is_that_through_the_step_on_a_quadratic(clip)
         return of_weights, of_scalars
 
     of = Gradients(
-        lambda at: gradients(train, at)[0], lambda at: gradients(train, at)[1], lambda at: gradients(valid, at)
+        lambda at: gradients(train, at)[0],
+        lambda at: gradients(train, at)[1],
+        lambda at: gradients(valid, at),
     )
     actual = darts_step.unrolled_gradient(of, weights, rate, clip, decay)
 
@@ -131,7 +137,7 @@ def test_validation_windows_come_in_turn_and_begin_again_at_zero():
     for _ in range(5):
         x, _, state = step.turns.window()
         assert np.any(state.numpy() != 0.0) == (len(starts) % 2 == 1)
-        starts.append([k for k in range(rows.shape[1]) if np.array_equal(rows[:, k : k + STEPS], x)][0])
+        starts.append(next(k for k in range(rows.shape[1]) if np.array_equal(rows[:, k : k + STEPS], x)))
         step.turns.carry(tf.ones_like(state))
     assert starts == [0, STEPS, 0, STEPS, 0]
 

@@ -1,0 +1,204 @@
+"""Each strategy as the command runs it: what it leaves, that it resumes, that the seed decides."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bayesnas_tf.reporting import run_files
+from bayesnas_tf.space import choices
+from bayesnas_tf.space.genotype import Genotype
+from bayesnas_tf.training.strategies.registry import STRATEGIES
+from tests.training import tiny
+
+SMALL = ["WindowOptions.jitter=False", "WindowOptions.bptt=8", "search.checkpoint_every=1"]
+FLAGS = {
+    "darts1": ["search.strategy=@DartsOptions()", "DartsOptions.order=1"],
+    "darts2": ["search.strategy=@DartsOptions()", "DartsOptions.lr=0.1"],
+    "random": ["search.strategy=@RandomOptions()", "RandomOptions.cells=4"],
+    "random_ws": ["search.strategy=@RandomSharingOptions()", "RandomSharingOptions.cells=3"],
+    "enas": ["search.strategy=@EnasOptions()", "EnasOptions.cells=3", "EnasOptions.units=4"],
+}
+TIMES = ("tokens_per_second", "seconds")
+CELLS = {"random": 4, "random_ws": 3, "enas": 3}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _eager():
+    """Steps so small that compiling them would take longer than running them."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("strategies")
+    tiny.write(folder, lines=24)
+    return folder
+
+
+def run(folder, name, strategy, *more):
+    params = [f"--gin_param={param}" for param in (*SMALL, *FLAGS[strategy])]
+    return tiny.run(folder, name, *params, *more)
+
+
+@pytest.fixture(scope="module", params=FLAGS)
+def ended(request, folder):
+    """Name and run directory of a search of two epochs by each strategy."""
+    assert run(folder, request.param, request.param) == 0
+    return request.param, folder / request.param
+
+
+def architecture(directory):
+    with np.load(directory / "architecture.npz") as data:
+        return dict(data)
+
+
+def test_every_strategy_is_tested():
+    assert len(STRATEGIES) == 5  # DARTS has two orders, and BayesNAS tests of its own
+    assert set(FLAGS) == {"darts1", "darts2", "random", "random_ws", "enas"}
+
+
+def test_it_leaves_a_cell_that_says_where_it_comes_from(ended):
+    strategy, directory = ended
+    cell, summary = Genotype.load(directory / "genotype.json"), tiny.summary(directory)
+    assert summary["strategy"] == cell.provenance["strategy"] == strategy
+    assert {"config": "tiny", "seed": 0, "corpus": "text"}.items() <= cell.provenance.items()
+    assert (cell.name, len(cell.nodes), cell.output) == ("tiny-seed0", 2, (1, 2))
+    assert summary["genotype"] == cell.to_dict()
+    assert (summary["live_nodes"], summary["pruned_fraction"], summary["travel"]) == (2, None, None)
+    health = summary["health"]
+    assert health["unigram_nats"] > 0
+    assert health["valid_nats"] == summary["valid_nats"]
+    assert not (directory / "posterior.npz").exists()
+    tags = set()
+    for path in (directory / "tb").glob("events.out.tfevents.*"):
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            tags |= {value.tag for value in event.summary.value}
+    assert {"nats/train", "nats/valid", "cell", "health/mean_depth"} <= tags
+    assert ("heatmap/probabilities" in tags) == (strategy != "random")
+
+
+def test_the_cell_is_the_best_of_what_the_search_knew(ended):
+    strategy, directory = ended
+    data, chosen = architecture(directory), choices.array(Genotype.load(directory / "genotype.json"))
+    if strategy in CELLS:
+        nats = data["candidate_nats"].mean(axis=1)
+        assert data["candidates"].shape == (CELLS[strategy], 2, 2)
+        assert np.isfinite(nats).all()
+        np.testing.assert_array_equal(chosen, data["candidates"][nats.argmin()])
+        assert tiny.summary(directory)["health"]["candidates"] == CELLS[strategy]
+    else:
+        assert data["probabilities"].shape == (3, 4)
+        for node, rows in ((1, slice(0, 1)), (2, slice(1, 3))):
+            into = data["probabilities"][rows]
+            assert into[tuple(chosen[node - 1])] == into.max()
+
+
+def test_every_strategy_trains_on_the_same_tokens(ended, folder):
+    strategy, directory = ended
+    tokens = tiny.summary(directory)["tokens"]
+    corpus = (folder / "train.txt").read_text()
+    stream = len(corpus.split()) + corpus.count("\n")
+    assert tokens["train"] == 2 * 4 * (
+        stream // 4 - 1
+    )  # two epochs of four rows; their first is not predicted
+    valid = (folder / "valid.txt").read_text()
+    columns = (len(valid.split()) + valid.count("\n")) // 4
+    windows = (columns - 1) // 8
+    per_epoch = -(-(stream // 4 - 1) // 8)
+    expected = {
+        "darts1": 2 * per_epoch * 4 * 8,
+        "darts2": 2 * per_epoch * 4 * 8 + 3 * tokens["train"],
+        "random": 4 * windows * 4 * 8,
+        "random_ws": 2 * 3 * windows * 4 * 8,
+        "enas": 2 * per_epoch * 4 * 8 + 2 * 3 * windows * 4 * 8,
+    }
+    assert tokens["architecture"] == expected[strategy]
+
+
+class Killed(BaseException):
+    """Ends the search as a kill does."""
+
+
+def test_a_killed_search_ends_as_an_unbroken_one_and_its_cell_is_a_function_of_the_seed(
+    ended, folder, monkeypatch
+):
+    strategy, directory = ended
+    original = run_files.MetricsFile.on_step
+
+    def kill(self, record):
+        original(self, record)
+        if record.epoch == 2:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_files.MetricsFile, "on_step", kill)
+        with pytest.raises(Killed):
+            run(folder, f"{strategy}-broken", strategy)
+    assert run(folder, f"{strategy}-broken", strategy) == 0
+    broken = folder / f"{strategy}-broken"
+    assert tiny.summary(broken) == tiny.summary(directory)
+    assert tiny.rows(broken) == tiny.rows(directory)
+    left, right = architecture(broken), architecture(directory)
+    assert left.keys() == right.keys()
+    for name in left:
+        np.testing.assert_array_equal(left[name], right[name], err_msg=name)
+
+
+def test_another_seed_is_another_search(folder):
+    one_epoch = "--gin_param=search.epochs=1"
+    assert run(folder, "other", "random_ws", "--seed=1", one_epoch) == 0
+    assert run(folder, "same", "random_ws", one_epoch) == 0
+    one, other = architecture(folder / "same"), architecture(folder / "other")
+    assert np.any(one["candidates"] != other["candidates"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            ["search.strategy='darts'"],
+            "search.strategy='darts' is no strategy. Bind it to one such as @Darts",
+        ),
+        (["search.strategy=@DartsOption()"], "did you mean 'DartsOptions'"),
+        (["search.strategy=@DartsOptions()", "CellOptions.zero_edge_switch=True"], "DARTS knows no switches"),
+        (
+            ["search.strategy=@RandomOptions()", "RandomOptions.cells=3"],
+            "must be a multiple of search.epochs=2",
+        ),
+        (["search.strategy=@RandomOptions()", "RandomOptions.cells=1000"], "500 cells cannot share the"),
+        (["search.strategy=@EnasOptions()", "EnasOptions.baseline_decay=1.0"], r"must lie in [0, 1)"),
+        (
+            ["search.strategy=@EnasOptions()", "CellOptions.weight_sharing='edge'"],
+            "needs CellOptions.weight_sha",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_one_line(folder, capsys, flags, message):
+    params = [f"--gin_param={flag}" for flag in flags]
+    assert tiny.run(folder, "wrong", *params, "--overwrite") == 1
+    assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_diagnose_is_for_bayesnas(folder, capsys):
+    assert run(folder, "diagnosed", "random", "--diagnose") == 1
+    assert "search.strategy is random. Leave it out" in capsys.readouterr().err
+
+
+def test_a_dry_run_shows_the_strategy(folder, capsys):
+    assert run(folder, "dry", "enas", "--dry_run") == 0
+    assert "strategy   EnasOptions(units=4" in capsys.readouterr().out
+
+
+def test_the_summary_of_bayesnas_names_it_too(ended, folder):
+    if ended[0] != "darts1":
+        pytest.skip("once is enough")
+    flags = [f"--gin_param={param}" for param in SMALL]
+    assert tiny.run(folder, "bayes", *flags, "--gin_param=search.epochs=1") == 0
+    summary = json.loads((folder / "bayes" / "summary.json").read_text())
+    assert summary["strategy"] == summary["genotype"]["provenance"]["strategy"] == "bayesnas"
+    assert summary["pruned_fraction"] is not None
+    assert summary["tokens"]["architecture"] == 2 * 4 * 8
