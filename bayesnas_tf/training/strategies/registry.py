@@ -1,5 +1,10 @@
 """Options to strategies: the one place that knows all of them."""
 
+import dataclasses
+from typing import Literal, get_args
+
+import gin
+
 from bayesnas_tf.training.strategies.bayesnas import BayesNas
 from bayesnas_tf.training.strategies.darts import Darts
 from bayesnas_tf.training.strategies.darts_step import DartsOptions
@@ -9,6 +14,9 @@ from bayesnas_tf.training.strategies.options import BayesNasOptions, StrategyOpt
 from bayesnas_tf.training.strategies.random_search import RandomSearch
 from bayesnas_tf.training.strategies.sampled_step import RandomOptions, RandomSharingOptions
 from bayesnas_tf.training.strategies.sharing import Enas, RandomSharing
+
+Name = Literal["bayesnas", "darts1", "darts2", "random", "random_ws", "enas"]
+NAMES: tuple[str, ...] = get_args(Name)
 
 STRATEGIES: dict[type[StrategyOptions], type[Strategy]] = {
     BayesNasOptions: BayesNas,
@@ -22,3 +30,21 @@ STRATEGIES: dict[type[StrategyOptions], type[Strategy]] = {
 def strategy(loop) -> Strategy:
     """The strategy of a loop's settings."""
     return STRATEGIES[type(loop.settings.strategy)](loop)
+
+
+@gin.register
+def named_strategy(name: Name) -> StrategyOptions:
+    """The options of the strategy of that name, otherwise as configured: for a sweep, which varies texts.
+
+    Raises:
+      ValueError: there is none.
+    """
+    if name not in NAMES:
+        raise ValueError(f"named_strategy.name={name!r} must be one of {NAMES}")
+    for kind in STRATEGIES:
+        options = gin.get_configurable(kind)()
+        if isinstance(options, DartsOptions) and name.startswith("darts"):
+            return dataclasses.replace(options, order=int(name[-1]))  # type: ignore[arg-type]
+        if options.name == name:
+            return options
+    raise AssertionError(f"{name} is among NAMES and has no options")
