@@ -10,6 +10,7 @@ import numpy as np
 
 from bayesnas_tf import config
 from bayesnas_tf.cells import masks
+from bayesnas_tf.cells.sampled_cell import SampledCell
 from bayesnas_tf.curvature import weights
 from bayesnas_tf.curvature.interface import CurvatureOptions
 from bayesnas_tf.curvature.window import scalar_variables
@@ -83,6 +84,11 @@ def load(run: config.Run) -> Trained:
     size = len(corpus.vocabulary)
     if command == "search":
         model = search_settings.build_model(settings, size)
+        if isinstance(model.cell, SampledCell):
+            raise UserError(
+                f"{run.directory} was searched by {settings.strategy.name}, whose cells have no lanes for "
+                "the curvature. Train its genotype with `evaluate`, and give that run"
+            )
     else:
         model = evaluate_settings.build_model(settings, size, Genotype.load(run.directory / GENOTYPE))
     restore_best(run.directory / "checkpoints", model)

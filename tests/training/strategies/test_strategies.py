@@ -2,17 +2,20 @@
 
 import json
 
+import gin
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from bayesnas_tf import config
 from bayesnas_tf.reporting import run_files
 from bayesnas_tf.space import choices
 from bayesnas_tf.space.genotype import Genotype
-from bayesnas_tf.training.strategies.registry import STRATEGIES
+from bayesnas_tf.training.strategies import registry
+from bayesnas_tf.training.strategies.darts_step import DartsOptions
 from tests.training import tiny
 
-SMALL = ["WindowOptions.jitter=False", "WindowOptions.bptt=8", "search.checkpoint_every=1"]
+SMALL = ["WindowOptions.jitter=False", "WindowOptions.bptt=4", "search.checkpoint_every=1"]
 FLAGS = {
     "darts1": ["search.strategy=@DartsOptions()", "DartsOptions.order=1"],
     "darts2": ["search.strategy=@DartsOptions()", "DartsOptions.lr=0.1"],
@@ -35,7 +38,7 @@ def _eager():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("strategies")
-    tiny.write(folder, lines=24)
+    tiny.write(folder, lines=15)
     return folder
 
 
@@ -56,9 +59,15 @@ def architecture(directory):
         return dict(data)
 
 
-def test_every_strategy_is_tested():
-    assert len(STRATEGIES) == 5  # DARTS has two orders, and BayesNAS tests of its own
-    assert set(FLAGS) == {"darts1", "darts2", "random", "random_ws", "enas"}
+def test_every_strategy_is_tested_and_has_its_name():
+    assert {*FLAGS, "bayesnas"} == set(registry.NAMES)  # BayesNAS has tests of its own
+    for name in registry.NAMES:
+        config.parse([], ["DartsOptions.lr=0.5", "EnasOptions.units=3", f"named_strategy.name={name!r}"])
+        options = gin.get_configurable("named_strategy")()
+        assert options.name == name
+        assert type(options) in registry.STRATEGIES
+    assert (options.units, registry.named_strategy("darts1").order) == (3, 1)
+    assert registry.named_strategy("darts2") == DartsOptions(order=2, lr=0.5)
 
 
 def test_it_leaves_a_cell_that_says_where_it_comes_from(ended):
@@ -107,14 +116,14 @@ def test_every_strategy_trains_on_the_same_tokens(ended, folder):
     )  # two epochs of four rows; their first is not predicted
     valid = (folder / "valid.txt").read_text()
     columns = (len(valid.split()) + valid.count("\n")) // 4
-    windows = (columns - 1) // 8
-    per_epoch = -(-(stream // 4 - 1) // 8)
+    windows = (columns - 1) // 4
+    per_epoch = -(-(stream // 4 - 1) // 4)
     expected = {
-        "darts1": 2 * per_epoch * 4 * 8,
-        "darts2": 2 * per_epoch * 4 * 8 + 3 * tokens["train"],
-        "random": 4 * windows * 4 * 8,
-        "random_ws": 2 * 3 * windows * 4 * 8,
-        "enas": 2 * per_epoch * 4 * 8 + 2 * 3 * windows * 4 * 8,
+        "darts1": 2 * per_epoch * 4 * 4,
+        "darts2": 2 * per_epoch * 4 * 4 + 3 * tokens["train"],
+        "random": 4 * windows * 4 * 4,
+        "random_ws": 2 * 3 * windows * 4 * 4,
+        "enas": 2 * per_epoch * 4 * 4 + 2 * 3 * windows * 4 * 4,
     }
     assert tokens["architecture"] == expected[strategy]
 
@@ -201,4 +210,4 @@ def test_the_summary_of_bayesnas_names_it_too(ended, folder):
     summary = json.loads((folder / "bayes" / "summary.json").read_text())
     assert summary["strategy"] == summary["genotype"]["provenance"]["strategy"] == "bayesnas"
     assert summary["pruned_fraction"] is not None
-    assert summary["tokens"]["architecture"] == 2 * 4 * 8
+    assert summary["tokens"]["architecture"] == 2 * 4 * 4
