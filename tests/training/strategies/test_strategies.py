@@ -202,9 +202,7 @@ def test_a_dry_run_shows_the_strategy(folder, capsys):
     assert "strategy   EnasOptions(units=4" in capsys.readouterr().out
 
 
-def test_the_summary_of_bayesnas_names_it_too(ended, folder):
-    if ended[0] != "darts1":
-        pytest.skip("once is enough")
+def test_the_summary_of_bayesnas_names_it_too(folder):
     flags = [f"--gin_param={param}" for param in SMALL]
     assert tiny.run(folder, "bayes", *flags, "--gin_param=search.epochs=1") == 0
     summary = json.loads((folder / "bayes" / "summary.json").read_text())
