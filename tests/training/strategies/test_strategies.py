@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from bayesnas_tf import config
-from bayesnas_tf.reporting import run_files
+from bayesnas_tf.reporting import curvature_command, run_files
 from bayesnas_tf.space import choices
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.training.strategies import registry
@@ -126,6 +126,19 @@ def test_every_strategy_trains_on_the_same_tokens(ended, folder):
         "enas": 2 * per_epoch * 4 * 4 + 2 * 3 * windows * 4 * 4,
     }
     assert tokens["architecture"] == expected[strategy]
+
+
+def test_curvature_is_for_the_mixture_and_refuses_sampled_cells(ended, folder, capsys):
+    strategy, directory = ended
+    flags = [f"--run={directory}", f"--data_dir={folder}", "--dry_run"]
+    code = config.run_command(curvature_command.run_curvature, "curvature", flags)
+    told = capsys.readouterr()
+    if strategy in CELLS:
+        assert code == 1
+        assert f"was searched by {strategy}, whose cells have no lanes" in told.err
+    else:
+        assert code == 0
+        assert "would write" in told.out
 
 
 class Killed(BaseException):
