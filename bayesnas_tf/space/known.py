@@ -59,15 +59,21 @@ _CELLS: dict[str, tuple[str, tuple[int, ...], str]] = {
 }
 NAMES = tuple(_CELLS)
 RANDOM = "random"  # random-7: drawn with seed 7
+MATCHED_DRAWS = 100_000  # among which a random cell of a given depth is looked for
 
 
 def named(name: str, seed: int = 0) -> Genotype | None:
-    """The cell called `name`, one of NAMES, `random-N` or `random` (drawn with `seed`); else None."""
+    """The cell called `name`; None if there is none.
+
+    Names are NAMES, `random-N`, `random` (drawn with `seed`) and `random-N-nodesK-depthD`.
+    """
     if name in _CELLS:
         text, output, source = _CELLS[name]
         return parse(text, output, name, source)
     if drawn := re.fullmatch(rf"{RANDOM}(?:-(\d{{1,9}}))?", name):
         return random_cell(seed if drawn[1] is None else int(drawn[1]))
+    if drawn := re.fullmatch(rf"{RANDOM}-(\d{{1,9}})-nodes(\d{{1,2}})-depth(\d{{1,4}})", name):
+        return matched_cell(*map(int, drawn.groups()))
     return None
 
 
@@ -93,3 +99,32 @@ def random_cell(seed: int, nodes: int = NODES) -> Genotype:
     )
     output = tuple(range(1, nodes + 1))
     return Genotype(drawn, output, f"{RANDOM}-{seed}", provenance={"source": "uniform", "seed": seed})
+
+
+def matched_name(seed: int, cell: Genotype) -> str:
+    """The name of a random cell with as many nodes as `cell`, whose depths have the same sum."""
+    return f"{RANDOM}-{seed}-nodes{len(cell.nodes)}-depth{sum(cell.depths())}"
+
+
+def matched_cell(seed: int, nodes: int, depth: int) -> Genotype | None:
+    """A random cell whose node depths sum to `depth`; None where no cell of so many nodes has that sum.
+
+    The first of MATCHED_DRAWS uniform cells with that sum, or, where it is so rare, the nearest of them. Its
+    own sum stands in its provenance.
+    """
+    if not nodes <= depth <= nodes * (nodes + 1) // 2 or not nodes:
+        return None
+    drawn = np.random.PCG64(seed).random_raw((MATCHED_DRAWS, 2 * nodes))
+    sources = (drawn[:, ::2] % np.arange(1, nodes + 1, dtype=np.uint64)).astype(int)
+    depths = np.zeros((MATCHED_DRAWS, nodes + 1), int)
+    for node in range(1, nodes + 1):
+        depths[:, node] = np.take_along_axis(depths, sources[:, node - 1 : node], axis=1)[:, 0] + 1
+    sums = depths.sum(axis=1)
+    row = int(np.argmin(np.abs(sums - depth)))
+    ops = (drawn[row, 1::2] % len(OP_NAMES)).astype(int)
+    return Genotype(
+        tuple(Node(int(source), OP_NAMES[op]) for source, op in zip(sources[row], ops, strict=True)),
+        tuple(range(1, nodes + 1)),
+        f"{RANDOM}-{seed}-nodes{nodes}-depth{depth}",
+        provenance={"source": "uniform among cells of one depth", "seed": seed, "depth": int(sums[row])},
+    )

@@ -5,6 +5,7 @@ import pytest
 
 from bayesnas_tf.space import known
 from bayesnas_tf.space.genotype import Genotype, Node, parameter_count
+from bayesnas_tf.space.primitives import OP_NAMES
 
 # (op, source) of each node as the systems' own code prints its genotypes, and the nodes in the mean
 PRINTED = {
@@ -85,6 +86,28 @@ def test_sources_and_operations_are_uniform():
     for op in set(ops):
         assert abs(ops.count(op) - len(ops) / 4) < 5 * np.sqrt(len(ops) / 4)
     assert len(set(ops)) == 4
+
+
+def test_a_matched_random_cell_has_the_size_and_depth_of_its_name():
+    searched = known.named("DARTS_V2")
+    cells = [known.named(known.matched_name(seed, searched)) for seed in range(20)]
+    assert {sum(cell.depths()) for cell in cells} == {sum(searched.depths())}
+    assert {len(cell.nodes) for cell in cells} == {8}
+    assert len({str(cell) for cell in cells}) == 20
+    assert cells[3] == known.named(cells[3].name)
+    assert {node.op for cell in cells for node in cell.nodes} == set(OP_NAMES)
+
+
+def test_a_depth_too_rare_to_be_drawn_gives_the_nearest_and_says_so():
+    chain = known.named("random-1-nodes11-depth66")
+    assert 45 < sum(chain.depths()) == chain.provenance["depth"] < 66
+
+
+@pytest.mark.parametrize(
+    "name", ["random-1-nodes8-depth7", "random-1-nodes8-depth37", "random-1-nodes0-depth0"]
+)
+def test_no_cell_has_an_impossible_depth(name):
+    assert known.named(name) is None
 
 
 @pytest.mark.parametrize(
