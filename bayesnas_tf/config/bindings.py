@@ -140,6 +140,28 @@ def check_types(statements: Sequence[Statement]) -> None:
                 )
 
 
+def settled(statements: Sequence[Statement]) -> dict[str, Any]:
+    """`scope/selector.argument` -> value, macros replaced; of several statements the last one counts."""
+    macros = {s.macro_name: s.value for s in statements if isinstance(s, Binding) and s.macro_name}
+    return {
+        f"{s.scope}/{s.selector}.{s.argument}".removeprefix("/"): _without_macros(s.value, macros)
+        for s in statements
+        if isinstance(s, Binding) and s.argument
+    }
+
+
+def _without_macros(value: Any, macros: dict[str, Any]) -> Any:
+    """A value as read, with the values of macros in their place."""
+    if isinstance(value, Macro):
+        others = {name: item for name, item in macros.items() if name != value.name}
+        return _without_macros(macros[value.name], others) if value.name in macros else value
+    if isinstance(value, dict):
+        return {key: _without_macros(item, macros) for key, item in value.items()}
+    if isinstance(value, tuple | list) and not isinstance(value, Reference):
+        return tuple(_without_macros(item, macros) for item in value)
+    return value
+
+
 def _annotations(wrapped: Any) -> dict[str, Any]:
     """Annotations of the parameters of a function or class; empty where they cannot be resolved."""
     try:

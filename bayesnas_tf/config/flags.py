@@ -100,6 +100,12 @@ def _evaluate(values: absl_flags.FlagValues) -> None:
         "Cell to train: a genotype.json, a name such as DARTS_V2, or random-N.",
         flag_values=values,
     )
+    absl_flags.DEFINE_string(
+        "extend",
+        "",
+        "Ended run of `evaluate` that this one goes on with, for more epochs.",
+        flag_values=values,
+    )
     absl_flags.DEFINE_boolean(
         "dynamic", False, "Also measure with weights that adapt to the text they read.", flag_values=values
     )

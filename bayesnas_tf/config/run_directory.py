@@ -23,6 +23,7 @@ CONFIG = "config.gin"
 _HEADER = "# bayesnas_tf run: "
 _LOCK = ".lock"
 _PINS = "pins.json"
+_HOW = ("EngineOptions.",)  # where and how wide a sweep runs: no result depends on it
 _WORK = ("metrics.jsonl", "checkpoints", "summary.json", _PINS)
 
 
@@ -196,8 +197,13 @@ def _locked(directory: Path) -> IO[str]:
     return lock
 
 
+def header(text: str) -> str:
+    """The first line of config.gin: what, besides the configuration, makes two runs the same."""
+    return text.partition("\n")[0]
+
+
 def _settings(text: str) -> list[str]:
-    """The lines of a configuration that set something, one fact per line."""
+    """The lines of a configuration that a result may depend on, one fact per line."""
     first, _, rest = text.partition("\n")
     try:
         identity = json.loads(first.removeprefix(_HEADER))
@@ -205,7 +211,7 @@ def _settings(text: str) -> list[str]:
         identity = {"header": first}
     lines = [line.rstrip() for line in rest.splitlines()]
     return [f"{key}: {value}" for key, value in identity.items()] + [
-        line for line in lines if line and not line.startswith("#")
+        line for line in lines if line and not line.startswith(("#", *_HOW))
     ]
 
 

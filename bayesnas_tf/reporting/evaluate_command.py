@@ -44,6 +44,8 @@ def run_evaluate(run: config.Run) -> None:
         print(describe(problem))
         return
     config.pin(run, "corpus", problem.corpus.digest())
+    if run.options.extend:
+        config.extend(run, Path(run.options.extend).expanduser())
     config.record_operative(run)
     write_cell(run.directory, problem)
     listeners = FanOut(

@@ -41,12 +41,11 @@ class DynamicResult(NamedTuple):
 class Course(tf.Module):
     """What an evaluation remembers of its epochs, as variables so that a checkpoint holds them."""
 
-    def __init__(self, epochs: int):
+    def __init__(self):
         """Nothing validated, nothing averaged."""
         super().__init__()
-        self.valid_nats = tf.Variable(
-            tf.fill([epochs], tf.constant(float("inf"), tf.float64)), trainable=False
-        )
+        # one loss per epoch; of no fixed length, because a run may be extended
+        self.valid_nats = tf.Variable(tf.zeros([0], tf.float64), shape=[None], trainable=False)
         self.asgd_epoch = tf.Variable(0, dtype=tf.int64, trainable=False)  # 0: not averaged
         self.rollbacks = tf.Variable(0, dtype=tf.int64, trainable=False)
 
@@ -64,7 +63,7 @@ class EvaluateLoop(TrainLoop):
     ):
         """Nothing is read or written until `run`; checkpoints go below `directory`."""
         super().__init__(problem, settings, seed, callbacks)
-        self.directory, self.course = directory, Course(settings.epochs)
+        self.directory, self.course = directory, Course()
         self.begun = False
         self.checkpoints = checkpoints.Checkpoints(
             directory, model=self.model, step=self.step, progress=self.progress, course=self.course
@@ -128,6 +127,8 @@ class EvaluateLoop(TrainLoop):
         """Go to the last checkpoint and tell the listeners, once per process."""
         if not self.begun:
             self.checkpoints.restore()
+            if int(self.progress.window) == 0:
+                self.average_after(int(self.progress.epoch))  # where a run that is extended did not ask
             self.callbacks.on_start(self.evaluation_facts())
             self.begun = True
 
@@ -160,15 +161,19 @@ class EvaluateLoop(TrainLoop):
             nats = self.measure("valid", self.problem.valid_rows).mean
             self.validated(nats, self.step.averaging)
         done = int(self.progress.epoch)
-        self.course.valid_nats[done].assign(nats)
-        if int(self.course.asgd_epoch) == 0 and self.begins(done + 1):
+        self.course.valid_nats.assign(tf.concat([self.course.valid_nats[:done], [nats]], axis=0))
+        self.average_after(done + 1)
+
+    def average_after(self, epochs: int) -> None:
+        """Begin to average the iterates if the trigger says so after `epochs` epochs."""
+        if int(self.course.asgd_epoch) == 0 and self.begins(epochs):
             self.step.optimizer.start_averaging()
-            self.course.asgd_epoch.assign(done + 2)
+            self.course.asgd_epoch.assign(epochs + 1)
 
     def begins(self, epochs: int) -> bool:
         """Whether averaging begins after `epochs` epochs; after the last one nothing is left to average."""
         averaging = self.settings.averaging
-        if epochs == self.settings.epochs or self.settings.optimizer.rule != "asgd":
+        if epochs in (0, self.settings.epochs) or self.settings.optimizer.rule != "asgd":
             return False
         if averaging.after_epoch:
             return epochs == averaging.after_epoch

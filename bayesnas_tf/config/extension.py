@@ -1,0 +1,64 @@
+"""A run that goes on where another one ended: the same configuration, for more epochs."""
+
+import shutil
+from pathlib import Path
+
+from bayesnas_tf.config import bindings, gin_files, run_directory
+from bayesnas_tf.config.run_directory import CONFIG, Run
+from bayesnas_tf.errors import UserError
+
+EPOCHS = "evaluate.epochs"
+_CHECKPOINTS = "checkpoints"  # copied last: what tells that the copy is whole
+_COPIED = ("metrics.jsonl", "tb", _CHECKPOINTS)
+
+
+def extend(run: Run, source: Path) -> None:
+    """Give a new run the state in which `source` ended, so that it goes on as if it had never stopped.
+
+    A run that has checkpoints of its own is left alone: it resumes from those.
+
+    Raises:
+      UserError: `source` holds no ended run, or one that differs in more than its epochs, or has more.
+    """
+    if (run.directory / _CHECKPOINTS).exists():
+        return
+    if not (source / "summary.json").is_file():
+        raise UserError(f"no ended run in {source}. Let it end first, or leave out --extend")
+    _check_extends(run, source)
+    for name in _COPIED:
+        temporary = run.directory / f".{name}"
+        _remove(temporary)
+        _remove(run.directory / name)
+        if (source / name).is_dir():
+            shutil.copytree(source / name, temporary)
+        else:
+            shutil.copy(source / name, temporary)
+        temporary.rename(run.directory / name)
+
+
+def _check_extends(run: Run, source: Path) -> None:
+    """Refuse a source that is not the beginning of the run."""
+    stored = run_directory.stored_config(source)
+    own = (run.directory / CONFIG).read_text(encoding="utf-8")
+    before, after = (bindings.settled(gin_files.read_text(text, CONFIG)) for text in (stored, own))
+    old, new = before.pop(EPOCHS, 1), after.pop(EPOCHS, 1)
+    changed = [name for name in before | after if before.get(name) != after.get(name)]
+    if run_directory.header(stored) != run_directory.header(own):
+        changed.append("command, seed or genotype")
+    if run_directory.pins(source) != run_directory.pins(run.directory):
+        changed.append("corpus")
+    if changed:
+        raise UserError(
+            f"{run.directory} does not go on with {source}: {', '.join(changed)} differ. "
+            f"Only {EPOCHS} may be another"
+        )
+    if new < old:
+        raise UserError(f"{EPOCHS} = {new} is less than the {old} epochs of {source}. Give at least as many")
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a folder, if there is one."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
