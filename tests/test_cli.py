@@ -14,7 +14,7 @@ from bayesnas_tf.config import flags
 from bayesnas_tf.errors import UsageError, UserError
 
 MODULES = ("tests.configurables",)
-COMMANDS = ("search", "evaluate", "export", "score", "curvature", "report")
+COMMANDS = ("search", "evaluate", "sweep", "export", "score", "curvature", "report")
 COMMON = ("gin_file", "gin_param", "run_dir", "data_dir", "seed", "overwrite", "dry_run", "verbose")
 
 # A command of its own, so that these tests need no model.
@@ -79,9 +79,14 @@ def test_help_lists_every_flag_at_once_and_imports_no_tensorflow(python, command
     process = python("-X", "importtime", "-m", f"bayesnas_tf.{command}", "--help")
     out, err = process.communicate()
     assert process.returncode == 0
-    own = {"search": ["diagnose"], "evaluate": ["genotype"], "export": ["run", "out"]}
-    own["curvature"] = own["export"]
-    own["report"] = ["runs", "out"]
+    own = {
+        "search": ["diagnose"],
+        "evaluate": ["genotype", "extend"],
+        "sweep": ["engine"],
+        "export": ["run", "out"],
+        "curvature": ["run", "out"],
+        "report": ["runs", "out"],
+    }
     for flag in (*COMMON, *own.get(command, ["model", "text", "generate"])):
         assert f"--{flag}" in out
     imported = {line.rsplit("|", 1)[-1].strip() for line in err.splitlines()}

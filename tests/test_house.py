@@ -10,9 +10,20 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "bayesnas_tf"
 
 # The way of the data: a folder imports from itself and from those before it.
-ROWS = ("space", "data", "bayes", "cells", "models", "curvature", "optim", "training", "reporting")
+ROWS = (
+    "space",
+    "data",
+    "bayes",
+    "cells",
+    "models",
+    "curvature",
+    "optim",
+    "training",
+    "reporting",
+    "sweeping",
+)
 # `config` stands beside the rows: it imports none of them, and only these may import it.
-MAY_IMPORT_CONFIG = ("training", "reporting")
+MAY_IMPORT_CONFIG = ("training", "reporting", "sweeping")
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 SOURCES = [*MODULES, *sorted((ROOT / "tests").rglob("*.py"))]

@@ -14,7 +14,7 @@ import gin
 from gin import config as gin_config
 
 from bayesnas_tf.config import literals
-from bayesnas_tf.config.gin_files import Binding, Block, Import, Macro, Reference, Statement
+from bayesnas_tf.config.gin_files import Binding, Block, Import, Macro, Reference, Statement, read
 from bayesnas_tf.errors import UserError, did_you_mean
 
 # What registers configurables. Every command imports all of them, so that any file parses everywhere.
@@ -32,6 +32,7 @@ MODULES = (
     "bayesnas_tf.curvature.interface",
     "bayesnas_tf.training.search_loop",
     "bayesnas_tf.training.evaluate_loop",
+    "bayesnas_tf.sweeping.settings",
 )
 
 
@@ -138,6 +139,14 @@ def check_types(statements: Sequence[Statement]) -> None:
                 raise UserError(
                     f"{name} cannot be {value!r}. {where}. It takes {literals.describe(expected)}{hint}"
                 )
+
+
+def checked(files: Sequence[str], params: Sequence[str]) -> dict[str, Any]:
+    """Check a configuration without binding it, and return it `settled`; `UserError` says what is wrong."""
+    statements = read(files, params)
+    check_names(statements)
+    check_types(statements)
+    return settled(statements)
 
 
 def settled(statements: Sequence[Statement]) -> dict[str, Any]:

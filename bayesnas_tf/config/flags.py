@@ -18,6 +18,7 @@ from bayesnas_tf.errors import UsageError, UserError, did_you_mean
 SUMMARIES = {
     "search": "Search a recurrent cell on a corpus and write it as a genotype.",
     "evaluate": "Train a genotype (or a baseline) and report its perplexity.",
+    "sweep": "Run many searches and trainings, one process each, and select the best cells.",
     "export": "Write a trained run as a SavedModel that loads with TensorFlow alone.",
     "score": "Report the perplexity of a text file under a SavedModel, or continue a prompt.",
     "curvature": "Write the diagonal Hessian of every weight of a trained run, and print a table of it.",
@@ -27,6 +28,7 @@ SUMMARIES = {
 _EXAMPLES = {
     "search": "--gin_file=ptb.gin",
     "evaluate": "--gin_file=ptb_eval.gin --genotype=DARTS_V2",
+    "sweep": "--gin_file=sweep_quickstart.gin",
     "export": "--run=runs/ptb_eval-seed0",
     "score": "--model=runs/ptb_eval-seed0/saved_model --text=my.txt",
     "curvature": "--run=runs/ptb_eval-seed0 --gin_param=\"CurvatureOptions.estimator='recursive'\"",
@@ -111,6 +113,17 @@ def _evaluate(values: absl_flags.FlagValues) -> None:
     )
 
 
+def _sweep(values: absl_flags.FlagValues) -> None:
+    """Flags of `sweep` alone."""
+    absl_flags.DEFINE_enum(
+        "engine",
+        "local",
+        ["local", "ray"],
+        "Where runs go: this machine, or a Ray cluster.",
+        flag_values=values,
+    )
+
+
 def _export(values: absl_flags.FlagValues) -> None:
     """Flags of `export` alone."""
     absl_flags.DEFINE_string("run", "", "Run directory of `evaluate` to export.", flag_values=values)
@@ -160,6 +173,7 @@ def _report(values: absl_flags.FlagValues) -> None:
 _OWN: dict[str, Callable[[absl_flags.FlagValues], None]] = {
     "search": _search,
     "evaluate": _evaluate,
+    "sweep": _sweep,
     "export": _export,
     "score": _score,
     "curvature": _curvature,
@@ -223,7 +237,7 @@ def _checked(command: str, values: absl_flags.FlagValues, options: SimpleNamespa
         verbose=values["verbose"].value,
         options=options,
     )
-    if command in ("search", "evaluate") and not line.gin_files:
+    if command in ("search", "evaluate", "sweep") and not line.gin_files:
         raise UsageError(
             f"{command} needs a configuration. Add --gin_file=..., for example {_EXAMPLES[command]}"
         )

@@ -137,7 +137,7 @@ def run_command(
             run.close()
         return 0
     except KeyboardInterrupt:
-        cure = "resumes from what is saved" if command in ("search", "evaluate") else "begins again"
+        cure = "resumes from what is saved" if command in ("search", "evaluate", "sweep") else "begins again"
         print(f"interrupted. The same command {cure}", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:

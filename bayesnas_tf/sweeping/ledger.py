@@ -1,0 +1,128 @@
+"""What became of each run, read from its directory; sweep.json is a view of it."""
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from bayesnas_tf import config
+from bayesnas_tf.sweeping import child
+from bayesnas_tf.sweeping.jobs import SUMMARY, Job
+
+State = Literal["done", "failed", "running", "waiting"]
+VIEW = "sweep.json"
+
+
+class Failure(NamedTuple):
+    """How often a run failed, and why the last time."""
+
+    attempts: int
+    error: str
+
+
+class Ledger:
+    """The runs of a sweep below `root`. A run is done when its summary lies there, whoever wrote it."""
+
+    def __init__(self, root: Path, name: str, engine: str, attempts: int):
+        """`attempts` are the failures after which a run is given up."""
+        self.root, self.name, self.engine, self.limit = root, name, engine, attempts
+        self.jobs: dict[tuple[str, str, int], Job] = {}  # by stage, candidate and seed
+        self.running: set[str] = set()
+        self.selected: list[dict[str, Any]] = []
+        self.budget: dict[str, Any] = {}
+        self._summaries: dict[str, dict[str, Any]] = {}
+        self._began, self._before = time.monotonic(), _seconds(root / VIEW)
+
+    def add(self, jobs: Iterable[Job]) -> None:
+        """Enter runs that are planned; one that is entered already stays."""
+        for job in jobs:
+            self.jobs.setdefault((job.stage, job.candidate, job.seed), job)
+
+    def log(self, job: Job) -> Path:
+        """Where the run's output goes; its folder exists afterwards."""
+        path = self.root / "logs" / f"{job.directory}.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def _failures(self, job: Job) -> Path:
+        return self.root / "logs" / f"{job.directory}.failures.json"
+
+    def summary(self, job: Job) -> dict[str, Any] | None:
+        """The result of a run; None while there is none."""
+        if job.directory not in self._summaries:
+            path = self.root / job.directory / SUMMARY
+            if not child.done(path):
+                return None
+            self._summaries[job.directory] = json.loads(path.read_text(encoding="utf-8"))
+        return self._summaries[job.directory]
+
+    def failure(self, job: Job) -> Failure:
+        """The failures of a run so far."""
+        try:
+            return Failure(**json.loads(self._failures(job).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return Failure(0, "")
+
+    def failed(self, job: Job, error: str) -> None:
+        """Count a failure."""
+        attempts = self.failure(job).attempts + 1
+        config.write_json(self._failures(job), Failure(attempts, error)._asdict())
+
+    def forgive(self) -> list[Job]:
+        """Forget the failures of runs that were given up, and return these."""
+        given_up = [job for job in self.jobs.values() if self.state(job) == "failed"]
+        for job in given_up:
+            self._failures(job).unlink(missing_ok=True)
+        return given_up
+
+    def state(self, job: Job) -> State:
+        """Where a run stands."""
+        if self.summary(job) is not None:
+            return "done"
+        if job.directory in self.running:
+            return "running"
+        return "failed" if self.failure(job).attempts >= self.limit else "waiting"
+
+    def count(self, jobs: Sequence[Job], state: State) -> int:
+        """How many of them are in a state."""
+        return sum(self.state(job) == state for job in jobs)
+
+    def write(self) -> None:
+        """Write sweep.json."""
+        config.write_json(
+            self.root / VIEW,
+            {
+                "kind": "sweep",
+                "name": self.name,
+                "runs": [self._row(job) for job in self.jobs.values()],
+                "selected": self.selected,
+                "budget": self.budget,
+                "seconds": self._before + time.monotonic() - self._began,
+                "engine": self.engine,
+            },
+        )
+
+    def _row(self, job: Job) -> dict[str, Any]:
+        """One run as sweep.json has it."""
+        state, failure, summary = self.state(job), self.failure(job), self.summary(job)
+        return {
+            "run": job.directory,
+            "command": job.command,
+            "stage": job.stage,
+            "candidate": job.candidate,
+            "bindings": job.bindings,
+            "seed": job.seed,
+            "state": state,
+            "summary": summary,
+            "error": (failure.error or None) if summary is None else None,
+            "attempts": failure.attempts + (state in ("done", "running")),
+        }
+
+
+def _seconds(path: Path) -> float:
+    """The time that earlier commands spent, as they last wrote it."""
+    try:
+        return float(json.loads(path.read_text(encoding="utf-8"))["seconds"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0

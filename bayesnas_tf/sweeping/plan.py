@@ -1,0 +1,123 @@
+"""What a sweep will run, said and checked before it runs."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bayesnas_tf import config
+from bayesnas_tf.data import corpora
+from bayesnas_tf.data.corpora import CorpusOptions
+from bayesnas_tf.reporting.evaluate_command import find_genotype
+from bayesnas_tf.reporting.summary_text import duration
+from bayesnas_tf.sweeping import jobs, selection
+from bayesnas_tf.sweeping.jobs import SEARCH, Job
+from bayesnas_tf.sweeping.selection import Candidate
+from bayesnas_tf.sweeping.settings import RankOptions, SweepSettings
+
+ASSUMED_SPEED = 1000.0  # tokens per second and worker: that of a search at 300 units on one core or two
+SHOWN = 40  # candidates that a description lists
+TOKENS = {"ptb": 929_589, "wikitext2": 2_088_628}  # of the training splits: to plan needs no download
+
+
+class Round(NamedTuple):
+    """Runs of one stage that share all settings but genotype and seed."""
+
+    stage: str
+    runs: int
+    epochs: int  # of each, beyond those of the run it extends
+    settled: Mapping[str, Any]
+
+
+class Plan(NamedTuple):
+    """The searches, the cells that are given, and what comes of both."""
+
+    searches: list[Job]
+    given: list[Candidate]
+    rounds: list[Round]
+    rank: RankOptions | None
+    seeds: tuple[int, ...]  # of the trainings of each cell
+
+    def corpora(self) -> list[CorpusOptions]:
+        """The corpora of all runs, each once."""
+        found = (_options(round_.settled) for round_ in self.rounds)
+        return list({str(options): options for options in found}.values())
+
+    def digest(self) -> str:
+        """16 hex digits that change with any setting of any run, also where a gin file was edited."""
+        text = repr([sorted(map(repr, round_.settled.items())) for round_ in self.rounds])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def make(settings: SweepSettings, seed: int) -> Plan:
+    """Read and check every configuration of a sweep; `seed` is added to every seed.
+
+    Raises:
+      UserError: a file, a name, a value or a cell is wrong; it says which.
+    """
+    rank, searches = settings.rank, jobs.searches(settings.search, seed) if settings.search else []
+    rounds = []
+    for job in searches:
+        settled = config.checked(job.gin_files, job.gin_params)
+        rounds.append(Round(SEARCH, 1, settled.get("search.epochs", 1), settled))
+    if rank is None:
+        return Plan(searches, [], rounds, None, ())
+    seeds = tuple(seed + number for number in rank.seeds)
+    given = [_given(name, seed, seeds) for name in rank.cells]
+    cells, before = len(searches) + len(given), 0
+    settled = config.checked(rank.gin_files, [f"{name}={value!r}" for name, value in rank.params.items()])
+    for stage in selection.stages(rank, cells):
+        with_controls = cells + min(cells, len(searches)) * rank.controls
+        runs = with_controls * (1 if rank.seed_of_search else len(seeds))
+        reached = {**settled, "evaluate.epochs": stage.epochs}
+        rounds.append(Round(stage.name, runs, stage.epochs - before, reached))
+        cells, before = min(cells, stage.keep or cells), stage.epochs
+    return Plan(searches, given, rounds, rank, seeds)
+
+
+def _given(name: str, seed: int, seeds: tuple[int, ...]) -> Candidate:
+    """A cell of `RankOptions.cells`: a name, or a file, which is called after its folder."""
+    genotype, path = find_genotype(name, seed), Path(name).expanduser()
+    if not path.is_file():
+        return Candidate(name, genotype, name, name, {}, seeds)
+    called = path.resolve().parent.name
+    return Candidate(called, genotype, str(path.resolve()), called, {}, seeds)
+
+
+def _options(settled: Mapping[str, Any]) -> CorpusOptions:
+    """What a configuration says about its corpus."""
+    prefix = "CorpusOptions."
+    return CorpusOptions(**{k.removeprefix(prefix): v for k, v in settled.items() if k.startswith(prefix)})
+
+
+def _tokens(options: CorpusOptions, data_dir: Path) -> int:
+    """Tokens of a training split."""
+    whole = TOKENS.get(options.name)
+    if whole is None:
+        return len(corpora.load(options, data_dir).train)
+    return min(whole, options.limit_tokens or whole)
+
+
+def describe(plan: Plan, workers: int, data_dir: Path) -> str:
+    """What `--dry_run` prints: candidates, counts and an estimate."""
+    tokens = {options: _tokens(options, data_dir) for options in plan.corpora()}
+    lines, total = _candidates(plan), 0
+    for stage in dict.fromkeys(round_.stage for round_ in plan.rounds):
+        rounds = [round_ for round_ in plan.rounds if round_.stage == stage]
+        runs = sum(r.runs for r in rounds)
+        trained = sum(r.runs * r.epochs * tokens[_options(r.settled)] for r in rounds)
+        epochs = " or ".join(map(str, sorted({r.epochs for r in rounds})))
+        lines.append(f"{stage:<10} {runs} runs, each of {epochs} epochs: {trained / 1e6:,.1f} million tokens")
+        total += trained
+    time = duration(total / ASSUMED_SPEED / workers)
+    lines.append(
+        f"estimate   {time} if each of {workers} workers trains on {ASSUMED_SPEED:,.0f} tokens a second"
+    )
+    return "\n".join(lines)
+
+
+def _candidates(plan: Plan) -> list[str]:
+    """One line per candidate."""
+    names = [job.candidate for job in plan.searches] + [f"{c.name}: {c.genotype}" for c in plan.given]
+    more = [f"candidate  and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
+    return [f"candidate  {name}" for name in names[:SHOWN]] + more

@@ -1,0 +1,120 @@
+"""The root of a sweep's configuration."""
+
+import dataclasses
+from typing import Any
+
+import gin
+
+
+def _refuse(owner: object, name: str, rule: str) -> None:
+    """Say which setting breaks which rule."""
+    raise ValueError(f"{type(owner).__name__}.{name}={getattr(owner, name)!r} must be {rule}")
+
+
+@gin.register
+@dataclasses.dataclass(frozen=True)
+class SearchesOptions:
+    """Which searches: every combination of `grid` with every one of `points`, each with every seed.
+
+    `gin_files` configure them all, and so do `params` (name -> value), which are stronger. `grid` maps a name to
+    its values; `points` are sets of bindings, name -> value, that belong together.
+    """
+
+    gin_files: tuple[str, ...] = ()
+    params: dict[str, Any] = dataclasses.field(default_factory=dict)
+    grid: dict[str, Any] = dataclasses.field(default_factory=dict)
+    points: tuple[dict[str, Any], ...] = ({},)
+    seeds: tuple[int, ...] = (0,)
+
+    def __post_init__(self):
+        """Refuse what is no search."""
+        for name in ("gin_files", "points", "seeds"):
+            if not getattr(self, name):
+                _refuse(self, name, "a tuple of at least one")
+        for name, values in self.grid.items():
+            if not isinstance(values, tuple | list) or not values:
+                raise ValueError(f"SearchesOptions.grid[{name!r}]={values!r} must be a tuple of values")
+
+
+@gin.register
+@dataclasses.dataclass(frozen=True)
+class RankOptions:
+    """How cells are trained, ranked and selected (5.3).
+
+    Every cell that was searched, and every one of `cells` (names or genotype files), is trained for `epochs`
+    with every seed; the `best` by mean validation perplexity are selected, and trained for `more_epochs`.
+    `rungs` are epochs after which only the better share `keep` of the cells goes on: successive halving.
+    Beside each searched cell stand `controls` random cells of its size and depth, which are never selected and
+    go as far as it does.
+    """
+
+    gin_files: tuple[str, ...] = ()
+    params: dict[str, Any] = dataclasses.field(default_factory=dict)
+    cells: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0,)
+    seed_of_search: bool = False  # one training, with the seed of the search, instead of `seeds`
+    epochs: int = 800
+    best: int = 2  # 0: all
+    more_epochs: int = 0
+    rungs: tuple[int, ...] = ()
+    keep: float = 0.5
+    controls: int = 0
+
+    def __post_init__(self):
+        """Refuse what ranks nothing."""
+        for name in ("gin_files", "seeds"):
+            if not getattr(self, name):
+                _refuse(self, name, "a tuple of at least one")
+        for name, least in {"epochs": 1, "best": 0, "more_epochs": 0, "controls": 0}.items():
+            if getattr(self, name) < least:
+                _refuse(self, name, f"at least {least}")
+        if not 0.0 < self.keep < 1.0:
+            _refuse(self, "keep", "between 0 and 1")
+        if list(self.rungs) != sorted({*self.rungs}) or not all(0 < n < self.epochs for n in self.rungs):
+            _refuse(self, "rungs", f"ascending epochs below {self.epochs}, those of the whole training")
+        if self.seed_of_search and self.cells:
+            _refuse(self, "cells", "empty where trainings have the seed of their search")
+
+
+@gin.register
+@dataclasses.dataclass(frozen=True)
+class EngineOptions:
+    """Where runs go: a sweep may be continued with other values. Results depend on the threads of a run alone."""
+
+    workers: int = (
+        0  # local: runs at a time; 0: one per GPU, or else per `cores` cores as far as memory lasts
+    )
+    cores: int = 1  # of a run: local where `workers` is 0; ray always
+    gpus: float = -1.0  # ray: of a run; -1: one where the cluster has any
+    memory_gb: float = 2.0  # local: what a run is expected to need
+    attempts: int = 2  # starts of a run that fails
+    address: str = ""  # ray: of the cluster; empty: $RAY_ADDRESS, or else a cluster started here
+
+    def __post_init__(self):
+        """Refuse what runs nothing."""
+        for name, least in {"workers": 0, "cores": 1, "attempts": 1}.items():
+            if getattr(self, name) < least:
+                _refuse(self, name, f"at least {least}")
+        if self.memory_gb <= 0.0:
+            _refuse(self, "memory_gb", "above 0")
+
+
+@gin.configurable("sweep")
+@dataclasses.dataclass(frozen=True)
+class SweepSettings:
+    """Everything that `sweep` can be told: what is searched, trained and selected, and where it runs."""
+
+    search: SearchesOptions | None = None
+    rank: RankOptions | None = None
+    engine: EngineOptions = dataclasses.field(default_factory=EngineOptions)
+
+    def __post_init__(self):
+        """Refuse a sweep without runs."""
+        if self.search is None and (self.rank is None or not self.rank.cells):
+            raise ValueError(
+                "sweep has nothing to run. Set sweep.search, or sweep.rank with RankOptions.cells"
+            )
+        if self.search is None and self.rank.seed_of_search:
+            raise ValueError(
+                "RankOptions.seed_of_search needs searches. Set sweep.search = @SearchesOptions()"
+            )

@@ -1,0 +1,134 @@
+"""`sweep` as a user meets it: many runs, the selection among them, and what it leaves behind."""
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import gin
+
+from bayesnas_tf import config
+from bayesnas_tf.data import corpora
+from bayesnas_tf.errors import UserError
+from bayesnas_tf.space.genotype import Genotype
+from bayesnas_tf.sweeping import child, local, on_ray, plan, selection
+from bayesnas_tf.sweeping.drive import Driver, Engine
+from bayesnas_tf.sweeping.jobs import SUMMARY, Job
+from bayesnas_tf.sweeping.ledger import VIEW, Ledger
+from bayesnas_tf.sweeping.plan import Plan
+from bayesnas_tf.sweeping.selection import Candidate, Selection
+from bayesnas_tf.sweeping.settings import EngineOptions, SweepSettings
+from bayesnas_tf.sweeping.table import SweepView
+from bayesnas_tf.training import checkpoints
+
+Command = Callable[[Job], list[str]]
+
+
+def run_sweep(run: config.Run) -> None:
+    """Run what the configuration lists, from where an earlier command left it.
+
+    Raises:
+      UserError: a configuration is wrong, or nothing is left to select from.
+      KeyboardInterrupt: SIGINT or SIGTERM came; the runs have saved their state.
+    """
+    settings: SweepSettings = gin.get_configurable("sweep")()
+    planned = plan.make(settings, run.seed)
+    if run.dry_run:
+        print(plan.describe(planned, len(_shares(settings.engine)), run.data_dir))
+        return
+    config.pin(run, "configuration of its runs", planned.digest())
+    config.record_operative(run)
+    for options in planned.corpora():  # once and here: many runs at once would each prepare it
+        corpora.load(options, run.data_dir)
+    root, data_dir = run.directory.resolve(), run.data_dir.resolve()
+    command = functools.partial(Job.command_line, root=root, data_dir=data_dir)
+    ledger = Ledger(root, run.config_name, run.options.engine, settings.engine.attempts)
+    drive(planned, ledger, engine(run.options.engine, settings.engine, ledger, command))
+
+
+def engine(kind: str, options: EngineOptions, ledger: Ledger, command: Command) -> Engine:
+    """The engine of that name, which starts the processes that `command` says."""
+
+    def launch(job: Job) -> child.Launch:
+        return child.Launch(command(job), str(ledger.root / job.directory / SUMMARY), str(ledger.log(job)))
+
+    if kind == "ray":
+        return on_ray.RayEngine(options, launch)
+    return local.LocalEngine(_shares(options), launch)
+
+
+def _shares(options: EngineOptions) -> list[local.Share]:
+    """The shares of this machine."""
+    return local.shares(options, local.cores(), local.gpus(), local.memory_gb())
+
+
+def drive(planned: Plan, ledger: Ledger, engine: Engine) -> None:
+    """Bring a plan to its end on an engine, and print what came of it."""
+    view = SweepView(ledger, sys.stderr)
+    driver = Driver(engine, ledger, view.watch)
+    try:
+        with checkpoints.stop_request() as stop:
+            driver.asked_to_stop = lambda: stop.asked
+            finish(planned, ledger, driver)
+            if not driver.begun and (again := ledger.forgive()):
+                view.line(f"{len(again)} runs had failed and are tried again")
+                finish(planned, ledger, driver)
+    finally:
+        view.close()
+        engine.close()
+    print("\n".join(result_lines(ledger)))
+
+
+def finish(planned: Plan, ledger: Ledger, driver: Driver) -> None:
+    """All searches, then the rounds of the selection."""
+    driver.run(planned.searches)
+    searched = [candidate(job, ledger, planned) for job in planned.searches if ledger.summary(job)]
+    rank = planned.rank
+    if planned.searches and not searched:
+        raise UserError(f"every search failed. {ledger.root / 'logs'} says why. The same command tries again")
+    if rank is None:
+        return
+    candidates = selection.with_homes([*searched, *planned.given])
+    candidates += selection.controls(candidates[: len(searched)], rank.controls)
+    ledger.selected, ledger.budget = Selection(rank, driver.run, ledger.summary).select(candidates)
+    ledger.write()
+
+
+def candidate(job: Job, ledger: Ledger, planned: Plan) -> Candidate:
+    """The cell that a search found."""
+    summary: dict[str, Any] = ledger.summary(job) or {}
+    return Candidate(
+        name=job.candidate,
+        genotype=Genotype.from_dict(summary["genotype"]),
+        source=str(ledger.root / job.directory / "genotype.json"),
+        home=job.candidate,
+        bindings=dict(job.bindings),
+        seeds=(job.seed,) if planned.rank and planned.rank.seed_of_search else planned.seeds,
+    )
+
+
+def result_lines(ledger: Ledger) -> list[str]:
+    """What was selected, what failed, and where all of it lies."""
+    lines = []
+    for entry in ledger.selected:
+        kind = "control" if entry["control"] else "selected"
+        valid, test = (_measured(entry[name]) for name in ("valid_ppl", "test_ppl"))
+        cell = Genotype.from_dict(entry["genotype"])
+        lines.append(f"{kind:<10} {entry['candidate']}: valid {valid}, test {test}, {cell}")
+    if ledger.budget:
+        lines.append(
+            "trained    {epochs:,} epochs; without rungs {epochs_without_rungs:,}".format(**ledger.budget)
+        )
+    for job in ledger.jobs.values():
+        if ledger.state(job) == "failed":
+            lines.append(f"failed     {job.directory}: {ledger.failure(job).error}")
+    count = len({job.directory for job in ledger.jobs.values()})
+    return [*lines, f"{count} runs. Their states and results are in {ledger.root / VIEW}"]
+
+
+def _measured(found: dict[str, Any] | None) -> str:
+    """`58.25 ± 0.31 (5)`."""
+    if found is None:
+        return "not measured"
+    spread = "" if found["sd"] is None else f" ± {found['sd']:.2f}"
+    return f"{found['mean']:.2f}{spread} ({found['n']})"
