@@ -1,8 +1,8 @@
 """What stands between an engine and a run: `python -m bayesnas_tf.sweeping.child LAUNCH`, a `Launch` as JSON.
 
 It ties the process to its parent and to its cores, waits until nobody else has the run, and becomes the run's
-own command. Whoever holds the lock of the log file has the run: the lock passes to the command, and lasts from
-before its first import until it is gone, whatever became of the engine.
+own command. Whoever holds the lock of the log file has the run: the lock passes to the command, and lasts
+from before its first import until it is gone, whatever became of the engine.
 """
 
 import contextlib

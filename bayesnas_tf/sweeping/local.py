@@ -60,7 +60,7 @@ def memory_gb() -> float:
 
 
 class LocalEngine:
-    """Up to `slots` child processes. When this process ends, however it does, they save their state and end."""
+    """Up to `slots` child processes. They save their state and end when this process ends in whatever way."""
 
     def __init__(self, shares: list[Share], launch: Callable[[Job], child.Launch]):
         """`launch` says what to start for a run."""

@@ -1,7 +1,7 @@
 """The ray engine: each run a task with its resources, on a cluster or on this machine.
 
-Ray schedules, and starts a task again whose node is gone. The lock of a run's log (`child`) keeps it from running
-twice, so all nodes must see the sweep's directory, at the same path, on a file system that knows locks.
+Ray schedules, and starts a task again whose node is gone. The lock of a run's log (`child`) keeps it from
+running twice, so all nodes must see the sweep's directory, at one path, on a file system that knows locks.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ RETRIES = 5  # starts of a run whose node was lost; a run that fails by itself i
 
 
 def run_task(launch: child.Launch, cores: int) -> int:
-    """Run one process on the node of this task, and return its exit code; if cancelled, let it save its state."""
+    """Run one process on the node of a task and return its exit code; if cancelled, let it save its state."""
     arguments = launch._replace(parent=os.getpid()).arguments()
     process = subprocess.Popen(arguments, env=child.environment(cores), start_new_session=True)
     try:

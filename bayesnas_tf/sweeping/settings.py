@@ -16,8 +16,8 @@ def _refuse(owner: object, name: str, rule: str) -> None:
 class SearchesOptions:
     """Which searches: every combination of `grid` with every one of `points`, each with every seed.
 
-    `gin_files` configure them all, and so do `params` (name -> value), which are stronger. `grid` maps a name to
-    its values; `points` are sets of bindings, name -> value, that belong together.
+    `gin_files` configure them all, and so do `params` (name -> value), which are stronger. `grid` maps a name
+    to its values; `points` are sets of bindings, name -> value, that belong together.
     """
 
     gin_files: tuple[str, ...] = ()
@@ -44,8 +44,8 @@ class RankOptions:
     Every cell that was searched, and every one of `cells` (names or genotype files), is trained for `epochs`
     with every seed; the `best` by mean validation perplexity are selected, and trained for `more_epochs`.
     `rungs` are epochs after which only the better share `keep` of the cells goes on: successive halving.
-    Beside each searched cell stand `controls` random cells of its size and depth, which are never selected and
-    go as far as it does.
+    Beside each searched cell stand `controls` random cells of its size and depth, which are never selected
+    and go as far as it does.
     """
 
     gin_files: tuple[str, ...] = ()
@@ -79,11 +79,9 @@ class RankOptions:
 @gin.register
 @dataclasses.dataclass(frozen=True)
 class EngineOptions:
-    """Where runs go: a sweep may be continued with other values. Results depend on the threads of a run alone."""
+    """Where runs go. A sweep may be continued with other values; they change the threads of a run."""
 
-    workers: int = (
-        0  # local: runs at a time; 0: one per GPU, or else per `cores` cores as far as memory lasts
-    )
+    workers: int = 0  # local: runs at a time; 0: one per GPU, else per `cores` cores while memory lasts
     cores: int = 1  # of a run: local where `workers` is 0; ray always
     gpus: float = -1.0  # ray: of a run; -1: one where the cluster has any
     memory_gb: float = 2.0  # local: what a run is expected to need
