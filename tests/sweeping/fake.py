@@ -18,9 +18,11 @@ STEP = 0.05  # seconds
 
 def jobs(count, steps=8, mode=""):
     """Searches with the seeds 0..count-1."""
+    params = {"steps": steps, "mode": mode}
+    names = [f"seed{k}" for k in range(count)]
     return [
-        Job("search", f"seed{k}", "search", f"search/seed{k}", (), {"steps": steps, "mode": mode}, k, {"x": k})
-        for k in range(count)
+        Job("search", name, "search", f"search/{name}", (), params, k, {"x": k})
+        for k, name in enumerate(names)
     ]
 
 

@@ -27,7 +27,8 @@ def begin(root, tmp_path, *arguments):
 
 def pids(tmp_path):
     """The processes of runs that began and may be there still."""
-    told = [line.split() for path in tmp_path.glob("search/*/events") for line in path.read_text().splitlines()]
+    lines = "".join(path.read_text() for path in tmp_path.glob("search/*/events")).splitlines()
+    told = [line.split() for line in lines]
     over = {pid for what, pid in told if what == "end"}
     return [int(pid) for what, pid in told if what == "begin" and pid not in over]
 
