@@ -91,11 +91,10 @@ def _options(settled: Mapping[str, Any]) -> CorpusOptions:
 
 
 def _tokens(options: CorpusOptions, data_dir: Path) -> int:
-    """Tokens of a training split."""
-    whole = TOKENS.get(options.name)
-    if whole is None:
-        return len(corpora.load(options, data_dir).train)
-    return min(whole, options.limit_tokens or whole)
+    """Tokens of a training split, at most."""
+    if options.limit_tokens or options.name in TOKENS:
+        return min(filter(None, (options.limit_tokens, TOKENS.get(options.name))))
+    return len(corpora.load(options, data_dir).train)
 
 
 def describe(plan: Plan, workers: int, data_dir: Path) -> str:
@@ -107,7 +106,8 @@ def describe(plan: Plan, workers: int, data_dir: Path) -> str:
         runs = sum(r.runs for r in rounds)
         trained = sum(r.runs * r.epochs * tokens[_options(r.settled)] for r in rounds)
         epochs = " or ".join(map(str, sorted({r.epochs for r in rounds})))
-        lines.append(f"{stage:<10} {runs} runs, each of {epochs} epochs: {trained / 1e6:,.1f} million tokens")
+        unit = "epoch" if epochs == "1" else "epochs"
+        lines.append(f"{stage:<10} {runs} runs, each of {epochs} {unit}: {trained / 1e6:,.1f} million tokens")
         total += trained
     time = duration(total / ASSUMED_SPEED / workers)
     lines.append(

@@ -142,12 +142,12 @@ class Selection:
         return self._entries(alive, rounds[-1]), self._budget(rounds)
 
     def _scores(self, candidates: Sequence[Candidate], jobs: Sequence[Job], measure: str) -> dict[str, Score]:
-        """home -> what its trainings measured."""
+        """home -> what the trainings of these candidates measured."""
         values: dict[str, dict[str, float | None]] = {}
         homes = {c.name: c.home for c in candidates}
         for job in jobs:
             summary = self._summary(job)
-            if summary is not None:
+            if summary is not None and job.candidate in homes:
                 values.setdefault(homes[job.candidate], {})[job.directory] = summary[measure]
         found = {home: score(list(measured.values())) for home, measured in values.items()}
         return {home: value for home, value in found.items() if value is not None}
