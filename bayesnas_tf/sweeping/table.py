@@ -34,7 +34,7 @@ class SweepView:
         self._began: dict[str, float] = {}  # of the runs that were seen to begin
         self._took: dict[str, list[float]] = {}  # stage -> seconds of its runs that ended under our eyes
         self._shown = -REFRESH_SECONDS
-        self._known: set[str] = set()
+        self._stage, self._width = "", 1  # what is under way, and how many runs at a time were seen
 
     def line(self, text: str) -> None:
         """A line that stays."""
@@ -43,6 +43,10 @@ class SweepView:
     def watch(self, jobs: Sequence[Job], over: Sequence[Ended]) -> None:
         """Show what changed in the stage of these runs."""
         now = self._clock()
+        self._width = max(self._width, len(self._ledger.running))
+        if jobs and jobs[0].stage != self._stage:
+            self._stage = jobs[0].stage
+            self.line(f"{self._stage}: {len(jobs)} runs, {self._ledger.count(jobs, 'done')} done before")
         for directory in self._ledger.running - self._began.keys():
             self._began[directory] = now
         for ended in over:
@@ -75,7 +79,7 @@ class SweepView:
         work = mean * self._ledger.count(jobs, "waiting") + sum(
             max(0.0, mean - seconds) for seconds in running
         )
-        return work / max(1, len(running))
+        return work / self._width
 
     def _table(self, jobs: Sequence[Job]) -> Group:
         """Counts of the stage, and a row for each run under way or given up with the last line of its log."""
