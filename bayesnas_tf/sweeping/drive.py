@@ -46,7 +46,6 @@ class Driver:
         """`watch` hears of the stage under way and of the runs that ended, several times a second."""
         self.engine, self.ledger, self.watch = engine, ledger, watch
         self.asked_to_stop: Callable[[], bool] = lambda: False
-        self.begun = False  # whether any run was
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Return when every run is done or given up. Runs of one directory are one run.
@@ -82,13 +81,11 @@ class Driver:
         """Enter what runs."""
         running = self.engine.under_way()
         if running != self.ledger.running:
-            self.begun = self.begun or bool(running)
             self.ledger.running = running
             self.ledger.write()
 
     def _settle(self, ended: Ended) -> bool:
         """Enter how a run ended, and say whether it is to be started again."""
-        self.begun = True
         self.ledger.running.discard(ended.job.directory)
         if self.ledger.summary(ended.job) is None:
             line = child.last_line(self.ledger.log(ended.job))

@@ -32,6 +32,7 @@ class Ledger:
         self.selected: list[dict[str, Any]] = []
         self.budget: dict[str, Any] = {}
         self._summaries: dict[str, dict[str, Any]] = {}
+        self._failures: dict[str, Failure] = {}  # the next command tries again
         self._began, self._before = time.monotonic(), _seconds(root / VIEW)
 
     def add(self, jobs: Iterable[Job]) -> None:
@@ -45,9 +46,6 @@ class Ledger:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def _failures(self, job: Job) -> Path:
-        return self.root / "logs" / f"{job.directory}.failures.json"
-
     def summary(self, job: Job) -> dict[str, Any] | None:
         """The result of a run; None while there is none."""
         if job.directory not in self._summaries:
@@ -58,23 +56,12 @@ class Ledger:
         return self._summaries[job.directory]
 
     def failure(self, job: Job) -> Failure:
-        """The failures of a run so far."""
-        try:
-            return Failure(**json.loads(self._failures(job).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            return Failure(0, "")
+        """The failures of a run under this command."""
+        return self._failures.get(job.directory, Failure(0, ""))
 
     def failed(self, job: Job, error: str) -> None:
         """Count a failure."""
-        attempts = self.failure(job).attempts + 1
-        config.write_json(self._failures(job), Failure(attempts, error)._asdict())
-
-    def forgive(self) -> list[Job]:
-        """Forget the failures of runs that were given up, and return these."""
-        given_up = [job for job in self.jobs.values() if self.state(job) == "failed"]
-        for job in given_up:
-            self._failures(job).unlink(missing_ok=True)
-        return given_up
+        self._failures[job.directory] = Failure(self.failure(job).attempts + 1, error)
 
     def state(self, job: Job) -> State:
         """Where a run stands."""

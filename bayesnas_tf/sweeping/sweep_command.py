@@ -70,9 +70,6 @@ def drive(planned: Plan, ledger: Ledger, engine: Engine) -> None:
         with checkpoints.stop_request() as stop:
             driver.asked_to_stop = lambda: stop.asked
             finish(planned, ledger, driver)
-            if not driver.begun and (again := ledger.forgive()):
-                view.line(f"{len(again)} runs had failed and are tried again")
-                finish(planned, ledger, driver)
     finally:
         view.close()
         engine.close()
