@@ -43,15 +43,16 @@ class Driver:
     """Drives the runs of one stage after another."""
 
     def __init__(self, engine: Engine, ledger: Ledger, watch: Callable[[Sequence[Job], list[Ended]], None]):
-        """`watch` hears of the stage under way and of the runs that ended, several times a second."""
+        """`watch` hears of the stage under way and of the runs that ended, several times a second.
+
+        What it raises stops the runs.
+        """
         self.engine, self.ledger, self.watch = engine, ledger, watch
-        self.asked_to_stop: Callable[[], bool] = lambda: False
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Return when every run is done or given up. Runs of one directory are one run.
 
-        Raises:
-          KeyboardInterrupt: a stop was asked for; the runs have saved their state.
+        Whatever is raised meanwhile, Ctrl-C above all, goes on its way once the runs have saved their state.
         """
         self.ledger.add(jobs)
         unique = list({job.directory: job for job in reversed(jobs)}.values())[::-1]
@@ -68,8 +69,6 @@ class Driver:
                 waiting += [ended.job for ended in over if self._settle(ended)]
                 self._look()
                 self.watch(unique, over)
-                if self.asked_to_stop():
-                    raise KeyboardInterrupt
                 time.sleep(POLL_SECONDS)
         except BaseException:
             self.engine.stop()

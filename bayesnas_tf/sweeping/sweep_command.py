@@ -2,7 +2,7 @@
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gin
@@ -12,7 +12,7 @@ from bayesnas_tf.data import corpora
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.sweeping import child, local, on_ray, plan, selection
-from bayesnas_tf.sweeping.drive import Driver, Engine
+from bayesnas_tf.sweeping.drive import Driver, Ended, Engine
 from bayesnas_tf.sweeping.jobs import SUMMARY, Job
 from bayesnas_tf.sweeping.ledger import VIEW, Ledger
 from bayesnas_tf.sweeping.plan import Plan
@@ -65,11 +65,16 @@ def _shares(options: EngineOptions) -> list[local.Share]:
 def drive(planned: Plan, ledger: Ledger, engine: Engine) -> None:
     """Bring a plan to its end on an engine, and print what came of it."""
     view = SweepView(ledger, sys.stderr)
-    driver = Driver(engine, ledger, view.watch)
     try:
         with checkpoints.stop_request() as stop:
-            driver.asked_to_stop = lambda: stop.asked
-            finish(planned, ledger, driver)
+
+            def watch(jobs: Sequence[Job], over: Sequence[Ended]) -> None:
+                view.watch(jobs, over)
+                if stop.asked:
+                    view.line("stopping: the runs save their state")
+                    raise KeyboardInterrupt
+
+            finish(planned, ledger, Driver(engine, ledger, watch))
     finally:
         view.close()
         engine.close()
