@@ -8,15 +8,17 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.sweeping import child
-from bayesnas_tf.sweeping.drive import Ended
+from bayesnas_tf.sweeping.drive import POLL_SECONDS, Ended
 from bayesnas_tf.sweeping.jobs import Job
 from bayesnas_tf.sweeping.settings import EngineOptions
 
+PATIENCE = 60.0  # seconds that runs have to save their state
 RETRIES = 5  # starts of a run whose node was lost; a run that fails by itself is not counted here
 
 
@@ -25,7 +27,9 @@ def run_task(launch: child.Launch, cores: int) -> int:
     arguments = launch._replace(parent=os.getpid()).arguments()
     process = subprocess.Popen(arguments, env=child.environment(cores), start_new_session=True)
     try:
-        return process.wait()
+        while process.poll() is None:
+            time.sleep(POLL_SECONDS)  # a wait for the process would not hear of being cancelled
+        return process.returncode
     finally:
         process.terminate()
         process.wait()
@@ -100,12 +104,13 @@ class RayEngine:
             return f"{type(error).__name__} of Ray"
 
     def stop(self) -> None:
-        """Cancel every task and wait for them."""
-        references = list(self._running)
-        for reference in references:
+        """Cancel every task, and wait until nobody has its run: Ray itself does not wait so long."""
+        for reference in self._running:
             self._ray.cancel(reference)
-        if references:
-            self._ray.wait(references, num_returns=len(references), timeout=60)
+        deadline = time.monotonic() + PATIENCE
+        for _, launch, _ in self._running.values():
+            while child.taken(launch.log) and time.monotonic() < deadline:
+                time.sleep(0.1)
         self._running.clear()
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from bayesnas_tf.sweeping.jobs import SEARCH, Job
 from bayesnas_tf.sweeping.selection import Candidate
 from bayesnas_tf.sweeping.settings import RankOptions, SweepSettings
 
-ASSUMED_SPEED = 1000.0  # tokens per second and worker: that of a search at 300 units on one core or two
+ASSUMED_SPEED = 1000.0  # tokens per second and worker; docs/performance.md has measured ones
 SHOWN = 40  # candidates that a description lists
 TOKENS = {"ptb": 929_589, "wikitext2": 2_088_628}  # of the training splits: to plan needs no download
 

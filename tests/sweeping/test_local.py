@@ -1,5 +1,6 @@
 """The local engine and its driver, on runs that need no model."""
 
+import fcntl
 import json
 import os
 import random
@@ -160,3 +161,12 @@ def test_a_worker_has_its_cores_threads_and_gpu(tmp_path, monkeypatch):
     engine.start(job)
     wait_for(engine.ended)
     assert json.loads(local.child.last_line(log)) == [[core], "6", "1", "1"]
+
+
+def test_a_log_tells_whether_somebody_has_its_run(tmp_path):
+    log = tmp_path / "log"
+    assert not local.child.taken(log)
+    with log.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert local.child.taken(log)
+    assert not local.child.taken(log)

@@ -19,12 +19,48 @@ cluster_utils = pytest.importorskip("ray.cluster_utils")
 NODE = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": False}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster():
     cluster = cluster_utils.Cluster(initialize_head=True, head_node_args=NODE)
     yield cluster
-    ray.shutdown()
     cluster.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def disconnect():
+    yield
+    ray.shutdown()
+
+
+def launcher(ledger):
+    """What starts the fake run of a job."""
+    command = fake.command(ledger.root)
+
+    def launch(job):
+        summary = ledger.root / job.directory / "summary.json"
+        return child.Launch(command(job), str(summary), str(ledger.log(job)))
+
+    return launch
+
+
+@pytest.mark.slow
+def test_ctrl_c_cancels_the_tasks_and_their_runs(cluster, tmp_path):
+    (job,) = fake.jobs(1, steps=2000)
+    ledger = Ledger(tmp_path, "fakes", "ray", 2)
+    engine = RayEngine(EngineOptions(address=cluster.address), launcher(ledger))
+
+    def watch(_, over):
+        assert not over
+        if (tmp_path / job.directory / "state").exists():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Driver(engine, ledger, watch).run([job])
+    assert not child.taken(ledger.log(job))
+    reached = (tmp_path / job.directory / "state").read_text()
+    time.sleep(5 * fake.STEP)
+    assert (tmp_path / job.directory / "state").read_text() == reached
+    assert ledger.state(job) == "waiting"
 
 
 @pytest.mark.slow
