@@ -1,7 +1,10 @@
 """The ray engine on a cluster of two nodes on this machine, one of which is lost midway."""
 
 import json
+import os
+import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +46,15 @@ def launcher(ledger):
     return launch
 
 
+def ancestors(pid):
+    """The processes above one."""
+    found = []
+    while pid > 1:
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+        found.append(pid)
+    return found
+
+
 @pytest.mark.slow
 def test_ctrl_c_cancels_the_tasks_and_their_runs(cluster, tmp_path):
     (job,) = fake.jobs(1, steps=2000)
@@ -69,27 +81,23 @@ def test_a_lost_node_loses_no_run_and_doubles_none(cluster, tmp_path):
     with pytest.raises(UserError, match="no node of the cluster has 2 cores"):
         RayEngine(EngineOptions(address=cluster.address, cores=2), None)
     ray.shutdown()
-    jobs, command = fake.jobs(6, steps=20), fake.command(tmp_path)
-    ledger = Ledger(tmp_path, "fakes", "ray", 2)
-
-    def launch(job):
-        return child.Launch(
-            command(job), str(tmp_path / job.directory / "summary.json"), str(ledger.log(job))
-        )
-
-    engine = RayEngine(EngineOptions(address=cluster.address), launch)
-    both = []
+    jobs, ledger = fake.jobs(6, steps=20), Ledger(tmp_path, "fakes", "ray", 2)
+    engine = RayEngine(EngineOptions(address=cluster.address), launcher(ledger))
+    raylet, lost = node.all_processes["raylet"][0].process.pid, []
 
     def watch(_, over):
-        """Lose a node once each has a run that is half done."""
-        running = [tmp_path / name / "state" for name in ledger.running]
-        if not both and len(running) == 2 and all(p.exists() and int(p.read_text()) > 5 for p in running):
-            both.append(time.monotonic())
+        """Lose a node, with all its processes, once each node has a run that has got somewhere."""
+        running = [tmp_path / name for name in ledger.running]
+        if not lost and len(running) == 2 and all((folder / "state").exists() for folder in running):
+            pids = [int((folder / "events").read_text().split()[1]) for folder in running]
+            lost.extend(pid for pid in pids if raylet in ancestors(pid))
+            os.kill(lost[0], signal.SIGSTOP)  # it ends with its node, not before and not after
             cluster.remove_node(node, allow_graceful=False)
+            os.kill(lost[0], signal.SIGKILL)
 
     Driver(engine, ledger, watch).run(jobs)
     engine.close()
-    assert both
+    assert len(lost) == 1
     view = json.loads((tmp_path / "sweep.json").read_text())
     assert [(run["state"], run["summary"]["seed"]) for run in view["runs"]] == [("done", k) for k in range(6)]
     told = [fake.events(tmp_path / job.directory) for job in jobs]
