@@ -20,7 +20,7 @@ KEYS = {
     "negative_share",
     "cost_steps",
 }
-MICRO = curvature_studying.Preset(4, 2, 5, 4, 60, 3_000, ("mean",), 2, 1)
+MICRO = curvature_studying.Preset(4, 2, 5, 4, 60, 3_000, (curvature_studying.MEAN,), 2, 1)
 
 
 @pytest.fixture(scope="module")
