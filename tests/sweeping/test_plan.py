@@ -24,6 +24,8 @@ RUNS = {
     "studies/lambda_size.gin": {"search": 24, "rank": 48},
     "studies/estimator.gin": {"search": 20},
     "studies/kappa_gauge.gin": {"search": 40},
+    "studies/strategies.gin": {"search": 6 * 4, "rank": (2 * 6 * 4 + 8) * 3},
+    "studies/strategies_small.gin": {"search": 6 * 4, "rank": 2 * 6 * 4 + 8},
 }
 
 
