@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from bayesnas_tf import config
 from bayesnas_tf.data import corpora
 from bayesnas_tf.data.corpora import CorpusOptions
+from bayesnas_tf.errors import UserError
 from bayesnas_tf.reporting.evaluate_command import find_genotype
 from bayesnas_tf.reporting.summary_text import duration
 from bayesnas_tf.sweeping import jobs, selection
@@ -64,6 +65,7 @@ def make(settings: SweepSettings, seed: int) -> Plan:
         return Plan(searches, [], rounds, None, ())
     seeds = tuple(seed + number for number in rank.seeds)
     given = [_given(name, seed, seeds) for name in rank.cells]
+    _check_distinct([*(job.candidate for job in searches), *(candidate.name for candidate in given)])
     cells, before = len(searches) + len(given), 0
     settled = config.checked(rank.gin_files, [f"{name}={value!r}" for name, value in rank.params.items()])
     for stage in selection.stages(rank, cells):
@@ -82,6 +84,15 @@ def _given(name: str, seed: int, seeds: tuple[int, ...]) -> Candidate:
         return Candidate(name, genotype, name, name, {}, seeds)
     called = path.resolve().parent.name
     return Candidate(called, genotype, str(path.resolve()), called, {}, seeds)
+
+
+def _check_distinct(names: list[str]) -> None:
+    """Refuse candidates of one name: they would share run directories, and so their perplexities."""
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise UserError(
+            f"two cells are called {min(twice)!r}. A file in RankOptions.cells is called after its folder. "
+            "Leave one out, or copy the file into a folder of its own"
+        )
 
 
 def _options(settled: Mapping[str, Any]) -> CorpusOptions:

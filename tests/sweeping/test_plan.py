@@ -1,9 +1,13 @@
 """What a sweep is going to run: every file that a user can name, and mistakes found before it starts."""
 
+import json
+
 import gin
 import pytest
 
 from bayesnas_tf import config, sweep
+from bayesnas_tf.errors import UserError
+from bayesnas_tf.space import known
 from bayesnas_tf.sweeping import jobs, plan
 from bayesnas_tf.sweeping.settings import SearchesOptions
 from tests.conftest import ROOT
@@ -100,6 +104,17 @@ def test_an_edited_file_is_another_configuration(tmp_path, monkeypatch):
     assert before == made("sweep_ptb.gin", "EngineOptions.workers=3").digest()
     (tmp_path / "ptb.gin").write_text((ROOT / "gin" / "ptb.gin").read_text().replace("0.45", "0.46"))
     assert made("sweep_ptb.gin").digest() != before
+
+
+@pytest.mark.parametrize("second", ["given/other.json", "LAMBDA_W=0.1-seed0/genotype.json"])
+def test_two_cells_of_one_name_are_refused(second, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for file, cell in (("given/genotype.json", "GDAS"), (second, "NAO")):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text(json.dumps(known.named(cell).to_dict()))
+    assert made("sweep_ptb.gin", "RankOptions.cells=('given/genotype.json',)").given[0].name == "given"
+    with pytest.raises(UserError, match=f"two cells are called '{second.split('/')[0]}'"):
+        made("sweep_ptb.gin", f"RankOptions.cells=('given/genotype.json', {second!r})")
 
 
 @pytest.mark.parametrize(
