@@ -1,5 +1,6 @@
 """From many searches to a chosen cell (5.3): rank by trainings of one length, train the best longer."""
 
+import collections
 import math
 import statistics
 from collections.abc import Callable, Sequence
@@ -58,13 +59,21 @@ def controls(candidates: Sequence[Candidate], count: int) -> list[Candidate]:
     return made
 
 
-def survivors(candidates: Sequence[Candidate], scores: dict[str, Score], keep: int) -> list[Candidate]:
-    """The `keep` distinct cells with the lowest scores, everyone that shares them, and their controls.
+def standings(candidates: Sequence[Candidate], scores: dict[str, Score]) -> dict[str, tuple[bool, float]]:
+    """home -> what cells are ordered by: those short of a training last, then the mean.
 
-    A cell without a score, whose trainings all failed, goes.
+    A cell without a score, whose trainings all failed, has no standing.
     """
-    homes = {c.home for c in candidates if not c.beside and c.home in scores}
-    best = set(sorted(homes, key=lambda home: (scores[home].mean, home))[:keep])
+    asked = {(c.home, seed) for c in candidates for seed in c.seeds}
+    whole = collections.Counter(home for home, _ in asked)
+    return {home: (found.n < whole[home], found.mean) for home, found in scores.items()}
+
+
+def survivors(candidates: Sequence[Candidate], scores: dict[str, Score], keep: int) -> list[Candidate]:
+    """The `keep` distinct cells of the best standing, everyone that shares them, and their controls."""
+    standing = standings(candidates, scores)
+    homes = {c.home for c in candidates if not c.beside and c.home in standing}
+    best = set(sorted(homes, key=lambda home: (standing[home], home))[:keep])
     return [c for c in candidates if (c.beside or c.home) in best]
 
 
@@ -155,9 +164,9 @@ class Selection:
     def _entries(self, alive: Sequence[Candidate], jobs: Sequence[Job]) -> list[dict[str, Any]]:
         valid, test = (self._scores(alive, jobs, name) for name in ("valid_ppl", "test_ppl"))
         cells = [c for c in alive if c.name == c.home and c.name in valid]
-        leading = {c.name: valid[c.beside or c.name].mean for c in cells if (c.beside or c.name) in valid}
+        standing, last = standings(alive, valid), (True, math.inf)
         order = sorted(
-            cells, key=lambda c: (leading.get(c.name, math.inf), c.beside or c.name, bool(c.beside))
+            cells, key=lambda c: (standing.get(c.beside or c.name, last), c.beside or c.name, bool(c.beside))
         )
         return [
             {

@@ -113,10 +113,20 @@ def test_best_0_compares_all():
     assert selected[0]["stage"] == "rank"
 
 
-def test_a_failed_training_is_left_out_and_a_cell_without_any_goes():
+@pytest.mark.parametrize(("best", "chosen"), [(2, [("e", 3), ("a", 3)]), (3, [("e", 3), ("a", 3), ("b", 2)])])
+def test_a_cell_short_of_trainings_is_behind_whole_ones_and_one_without_any_goes(best, chosen):
     broken = {"rank/c/seed0", "rank/c/seed1", "rank/c/seed2", "rank/b/seed0"}
-    selected, _ = select(Trainings(broken=broken))
-    assert [(entry["candidate"], entry["valid_ppl"]["n"]) for entry in selected] == [("b", 2), ("e", 3)]
+    selected, _ = select(Trainings(broken=broken), best=best)
+    assert [(entry["candidate"], entry["valid_ppl"]["n"]) for entry in selected] == chosen
+
+
+def test_a_cell_found_by_more_searches_is_not_asked_for_more_trainings_than_it_has():
+    twice = [c._replace(seeds=(k,)) for k, c in enumerate(candidates())]
+    standing = selection.standings(
+        twice, {"a": selection.Score(9.0, None, 1), "b": selection.Score(8.0, 1.0, 2)}
+    )
+    assert standing == {"a": (False, 9.0), "b": (False, 8.0)}
+    assert selection.standings(twice, {"b": selection.Score(8.0, None, 1)}) == {"b": (True, 8.0)}
 
 
 def test_a_diverged_training_is_no_measurement():
