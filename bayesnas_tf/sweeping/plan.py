@@ -78,10 +78,13 @@ def make(settings: SweepSettings, seed: int) -> Plan:
 
 
 def _given(name: str, seed: int, seeds: tuple[int, ...]) -> Candidate:
-    """A cell of `RankOptions.cells`: a name, or a file, which is called after its folder."""
+    """A cell of `RankOptions.cells`: a name, or a file, which is called after its folder.
+
+    `random` is drawn once, with the seed of the sweep: its own name says to every training which cell it is.
+    """
     genotype, path = find_genotype(name, seed), Path(name).expanduser()
     if not path.is_file():
-        return Candidate(name, genotype, name, name, {}, seeds)
+        return Candidate(genotype.name, genotype, genotype.name, genotype.name, {}, seeds)
     called = path.resolve().parent.name
     return Candidate(called, genotype, str(path.resolve()), called, {}, seeds)
 

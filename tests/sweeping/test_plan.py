@@ -106,6 +106,13 @@ def test_an_edited_file_is_another_configuration(tmp_path, monkeypatch):
     assert made("sweep_ptb.gin").digest() != before
 
 
+def test_a_random_cell_is_the_same_in_every_training():
+    config.parse(["sweep_ptb.gin"], ["RankOptions.cells=('random', 'GDAS')"])
+    found = plan.make(gin.get_configurable("sweep")(), 3).given
+    assert [(c.name, c.source, c.home) for c in found] == [("random-3",) * 3, ("GDAS",) * 3]
+    assert known.named(found[0].source, seed=7) == found[0].genotype
+
+
 @pytest.mark.parametrize("second", ["given/other.json", "LAMBDA_W=0.1-seed0/genotype.json"])
 def test_two_cells_of_one_name_are_refused(second, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
