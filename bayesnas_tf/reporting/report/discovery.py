@@ -71,7 +71,7 @@ def collect(roots: Sequence[Path]) -> Collection:
         tuple(str(root) for root in roots),
         tuple(run for run in runs if run is not None),
         tuple(reading.selected),
-        tuple(reading.failures),
+        tuple(reading.failures.values()),
         tuple(reading.problems),
     )
 
@@ -87,7 +87,7 @@ class _Reading:
     def __init__(self, roots: Sequence[Path]):
         self._roots = [root.resolve() for root in roots]
         self.problems: list[Problem] = []
-        self.failures: list[Failure] = []
+        self.failures: dict[str, Failure] = {}  # by path: candidates with one cell share a run
         self.selected: list[Selected] = []
 
     def shown(self, path: Path) -> str:
@@ -101,6 +101,11 @@ class _Reading:
     def note(self, path: Path, file: str, what: str) -> None:
         """Keep one problem."""
         self.problems.append(Problem(self.shown(path), file, what))
+
+    def fail(self, path: Path, state: str, what: str, attempts: int) -> None:
+        """Keep a run without a result, as it was first told."""
+        name = self.shown(path)
+        self.failures.setdefault(name, Failure(name, state, what, attempts))
 
     def attempt(self, path: Path, file: str, read: Callable[[Path], T]) -> T | None:
         """What `read` makes of a file, or None and a problem."""
@@ -127,11 +132,9 @@ class _Reading:
         rows, told = self.attempt(path, "metrics.jsonl", readers.metrics) or ((), "")
         if told:
             self.note(path, "metrics.jsonl", told)
-        if not ended and all(failure.path != self.shown(path) for failure in self.failures):
+        if not ended:
             done = max((row.epoch for row in rows if row.split == "valid"), default=0)
-            self.failures.append(
-                Failure(self.shown(path), "not ended", f"validated epochs so far: {done}", 1)
-            )
+            self.fail(path, "not ended", f"validated epochs so far: {done}", 1)
         pins = self.attempt(path, "pins.json", readers.json_object) if (path / "pins.json").exists() else {}
         summary = summary or {}
         return Run(
@@ -168,17 +171,15 @@ class _Reading:
     def sweep(self, path: Path) -> dict[Path, Place]:
         """Where the runs of a sweep stand in it; keeps its failures and what it selected."""
         data = self.attempt(path, SWEEP, readers.json_object) or {}
-        places = {}
+        candidates: dict[Path, list[str]] = {}
         for entry in _entries(data, "runs"):
             directory = path / str(entry.get("run", ""))
-            places[directory.resolve()] = Place(str(entry.get("stage", "")), str(entry.get("candidate", "")))
+            candidates.setdefault(directory.resolve(), []).append(str(entry.get("candidate", "")))
             state, error = str(entry.get("state", "")), entry.get("error")
             if state == "failed" or error:
                 attempts = entry.get("attempts")
                 count = attempts if type(attempts) is int else 1
-                self.failures.append(
-                    Failure(self.shown(directory), state, str(error or "no reason kept"), count)
-                )
+                self.fail(directory, state, str(error or "no reason kept"), count)
         for entry in _entries(data, "selected"):
             told = entry.get("genotype")
             cell = self.attempt(path, SWEEP, lambda _, told=told: readers.genotype(told))  # type: ignore[misc]
@@ -186,7 +187,7 @@ class _Reading:
                 self.selected.append(
                     Selected(cell, str(entry.get("stage", "")), entry.get("control") is True)
                 )
-        return places
+        return {run: Place(self.shown(path), tuple(names)) for run, names in candidates.items()}
 
 
 def _entries(data: dict[str, Any], name: str) -> Iterator[dict[str, Any]]:

@@ -50,10 +50,13 @@ class Posterior(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a run stands in a sweep; empty texts where no sweep.json says so."""
+    """The sweep that has a run, and the candidates whose run it is; empty where no sweep.json says so.
 
-    stage: str = ""
-    candidate: str = ""
+    Candidates with one cell share its trainings.
+    """
+
+    sweep: str = ""
+    candidates: tuple[str, ...] = ()
 
 
 class Run(NamedTuple):

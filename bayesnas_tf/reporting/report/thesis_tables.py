@@ -146,16 +146,21 @@ def _cost(searches: Sequence[Run]) -> str:
 
 
 def origins(cell: Cell, searches: Sequence[Run]) -> list[Run]:
-    """The searches that found a cell: of its candidate where a sweep says so, else all with that result."""
+    """The searches that found a cell: of its candidates where a sweep says so, else all with that result."""
     if cell.genotype is None:
         return []
-    same = [
+    places = {place for run in cell.runs.values() for place in _places(run)}
+    told = [run for run in searches if places.intersection(_places(run))]
+    return told or [
         run
         for run in searches
         if run.genotype == cell.genotype and run.genotype.provenance == cell.genotype.provenance
     ]
-    candidates = {run.place.candidate for run in cell.runs.values() if run.place.candidate}
-    return [run for run in same if run.place.candidate in candidates] or same
+
+
+def _places(run: Run) -> list[tuple[str, str]]:
+    """Sweep and candidate of a run; several where candidates have the same cell."""
+    return [(run.place.sweep, candidate) for candidate in run.place.candidates if candidate]
 
 
 def _norms(table: PrintedTable, protocol: Protocol, searches: Sequence[Run]) -> Group:

@@ -158,6 +158,16 @@ def test_a_broken_list_in_sweep_json_is_no_obstacle(runs, entries):
     assert len(content.collection.runs) == 4
 
 
+def test_a_failed_run_of_two_candidates_is_listed_once(runs):
+    rows = [
+        {"run": "rank/a", "candidate": name, "state": "failed", "error": "no", "attempts": 2} for name in "ab"
+    ]
+    (runs / "sweep.json").write_text(json.dumps({"kind": "sweep", "runs": rows}))
+    content, _ = report(runs)
+    (failure,) = content.collection.failures
+    assert (failure.path.rpartition("/")[2], failure.what, failure.attempts) == ("a", "no", 2)
+
+
 def test_a_copy_of_a_run_is_not_counted_again(runs):
     shutil.copytree(runs / "evaluate-whole", runs / "evaluate-whole-copy")
     content, _ = report(runs)

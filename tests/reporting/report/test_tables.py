@@ -1,7 +1,10 @@
 """What is printed beside ours, and the mark of a smaller budget that no number of ours escapes."""
 
+import dataclasses
+
 import pytest
 
+from bayesnas_tf import config
 from bayesnas_tf.reporting.report import command, discovery, printed, tables, thesis_tables
 from bayesnas_tf.reporting.report.settings import Budget
 from tests.reporting.report import builder
@@ -94,6 +97,22 @@ def test_normalisations_stand_beside_each_other_as_in_5_1(tmp_path):
         ("Batch normalisation (learnable)", "101.00†"),
         ("Layer normalisation (non-learnable)", "102.00†"),
         ("mean", "103.00†"),
+    ]
+
+
+def test_a_cell_that_several_searches_found_counts_for_each_of_them(tmp_path):
+    cell = builder.found_cell()
+    rows = []
+    for seed, norm in enumerate(("batch", "layer")):
+        builder.search(
+            tmp_path / norm, seed, genotype=dataclasses.replace(cell, name=f"ptb-seed{seed}"), norm=norm
+        )
+        rows += [{"run": norm, "candidate": norm}, {"run": "rank", "candidate": norm}]
+    builder.evaluate(tmp_path / "rank", cell, 0, [200.0, 100.0])
+    config.write_json(tmp_path / "sweep.json", {"kind": "sweep", "runs": rows, "selected": []})
+    assert [row[:2] for row in built(tmp_path)["Table 5.1"].groups[1].rows] == [
+        ("Batch normalisation (non-learnable)", "100.00†"),
+        ("Layer normalisation (non-learnable)", "100.00†"),
     ]
 
 
