@@ -1,5 +1,6 @@
 """The run directory: made, resumed, refused, replaced and locked; and the files a run writes."""
 
+import fcntl
 import json
 from pathlib import Path
 
@@ -124,6 +125,19 @@ def test_another_cell_in_the_same_file_is_a_change(here):
     assert open_run("--genotype=moved/s/genotype.json", command="evaluate").resumed
     cell_file(path, "relu")
     assert "+genotype: relu0 -> mean 1" in refused(f"--genotype={path}", command="evaluate").details
+
+
+@pytest.mark.parametrize("name", ["logs/search/seed0.log", "search/seed0/.lock"])
+def test_overwrite_removes_no_run_that_is_being_written(name):
+    held = begun() / name
+    held.parent.mkdir(parents=True)
+    with held.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert f"another process is writing {held.parent}" in str(refused("--overwrite"))
+        assert held.exists()
+        open_run().close()  # to go on is no harm: a run waits for its lock
+    open_run("--overwrite").close()
+    assert not held.exists()
 
 
 def test_overwrite_begins_again():

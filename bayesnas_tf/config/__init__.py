@@ -8,7 +8,7 @@ from bayesnas_tf.config.extension import extend
 from bayesnas_tf.config.launch import launch, open_run, parse, run_command
 from bayesnas_tf.config.metrics import Metrics, write_json, write_text
 from bayesnas_tf.config.provenance import made_by
-from bayesnas_tf.config.run_directory import Run, pin, pins, record_operative, stored_command
+from bayesnas_tf.config.run_directory import Run, pin, pins, record_operative, stored_command, taken
 
 __all__ = [
     "MODULES",
@@ -26,6 +26,7 @@ __all__ = [
     "record_operative",
     "run_command",
     "stored_command",
+    "taken",
     "write_json",
     "write_text",
 ]

@@ -121,6 +121,7 @@ def open_run(line: CommandLine, config_text: str) -> Run:
                 _check_same(directory, stored, text)
                 return dataclasses.replace(run, resumed=True, lock=lock)
             if stored is not None:
+                _check_quiet(directory)
                 _empty(directory)
             write_text(directory / CONFIG, text)
         except BaseException:
@@ -186,15 +187,39 @@ def _locked(directory: Path) -> IO[str]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         lock.close()
-        raise UserError(
-            f"another process is writing {directory}. Wait for it to end, or choose another --run_dir"
-        ) from error
+        raise _written(directory) from error
     except OSError as error:
         # Some network file systems know no locks; a run there is better than none.
         if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
             lock.close()
             raise
     return lock
+
+
+def taken(path: str | Path) -> bool:
+    """Whether some process holds the lock of a file."""
+    try:
+        with open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no file yet, or no locks
+        return False
+    return False
+
+
+def _check_quiet(directory: Path) -> None:
+    """Refuse where a run below is being written: those of a sweep outlive it while they save their state."""
+    for path in directory.rglob("*"):
+        if path != directory / _LOCK and (path.name == _LOCK or path.suffix == ".log") and taken(path):
+            raise _written(path.parent)
+
+
+def _written(directory: Path) -> UserError:
+    """What stands against a claim to a directory."""
+    return UserError(
+        f"another process is writing {directory}. Wait for it to end, or choose another --run_dir"
+    )
 
 
 def header(text: str) -> str:

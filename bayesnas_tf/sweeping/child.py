@@ -79,18 +79,6 @@ def become(launch: Launch) -> None:
     os.execvp(launch.command[0], launch.command)
 
 
-def taken(log: str | Path) -> bool:
-    """Whether somebody has the run of this log."""
-    try:
-        with open(log, "rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # no log yet, or no locks
-        return False
-    return False
-
-
 def last_line(log: str | Path) -> str:
     """The newest line of a log that the run itself wrote, or an empty string."""
     with contextlib.suppress(OSError), open(log, "rb") as file:

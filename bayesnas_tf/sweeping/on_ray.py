@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from bayesnas_tf import config
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.sweeping import child
 from bayesnas_tf.sweeping.drive import POLL_SECONDS, Ended
@@ -109,7 +110,7 @@ class RayEngine:
             self._ray.cancel(reference)
         deadline = time.monotonic() + PATIENCE
         for _, launch, _ in self._running.values():
-            while child.taken(launch.log) and time.monotonic() < deadline:
+            while config.taken(launch.log) and time.monotonic() < deadline:
                 time.sleep(0.1)
         self._running.clear()
 

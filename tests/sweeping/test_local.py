@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from bayesnas_tf import config
 from bayesnas_tf.sweeping import local
 from bayesnas_tf.sweeping.ledger import Ledger
 from bayesnas_tf.sweeping.local import Share
@@ -165,8 +166,8 @@ def test_a_worker_has_its_cores_threads_and_gpu(tmp_path, monkeypatch):
 
 def test_a_log_tells_whether_somebody_has_its_run(tmp_path):
     log = tmp_path / "log"
-    assert not local.child.taken(log)
+    assert not config.taken(log)
     with log.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        assert local.child.taken(log)
-    assert not local.child.taken(log)
+        assert config.taken(log)
+    assert not config.taken(log)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bayesnas_tf import config
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.sweeping import child
 from bayesnas_tf.sweeping.drive import Driver
@@ -68,7 +69,7 @@ def test_ctrl_c_cancels_the_tasks_and_their_runs(cluster, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         Driver(engine, ledger, watch).run([job])
-    assert not child.taken(ledger.log(job))
+    assert not config.taken(ledger.log(job))
     reached = (tmp_path / job.directory / "state").read_text()
     time.sleep(5 * fake.STEP)
     assert (tmp_path / job.directory / "state").read_text() == reached
