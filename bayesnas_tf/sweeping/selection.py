@@ -41,21 +41,36 @@ def score(values: Sequence[float | None]) -> Score | None:
     return Score(statistics.fmean(finite), statistics.stdev(finite) if len(finite) > 1 else None, len(finite))
 
 
-def with_homes(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Let candidates with the same cell share one home: to train it twice with one seed tells nothing."""
+def with_homes(
+    candidates: Sequence[Candidate], begun: Callable[[str], bool] = lambda name: False
+) -> list[Candidate]:
+    """Let candidates with the same cell share one home: to train it twice with one seed tells nothing.
+
+    It is the first of them whose trainings have `begun`, else the first: a search that failed before must not
+    move the trainings of a cell that was found without it.
+    """
     homes: dict[str, str] = {}
-    return [c._replace(home=homes.setdefault(str(c.genotype), c.name)) for c in candidates]
+    for c in sorted(candidates, key=lambda c: not begun(c.name)):
+        homes.setdefault(str(c.genotype), c.name)
+    return [c._replace(home=homes[str(c.genotype)]) for c in candidates]
 
 
-def controls(candidates: Sequence[Candidate], count: int) -> list[Candidate]:
-    """`count` random cells of the size and depth of each distinct cell, each with a number of its own."""
-    distinct = [c for c in candidates if c.home == c.name]
+def controls(candidates: Sequence[Candidate], count: int, searches: Sequence[str]) -> list[Candidate]:
+    """`count` random cells of the size and depth of each distinct cell.
+
+    Each has a number of its own, by the place of its candidate among the `searches` that are planned: those
+    that failed keep theirs.
+    """
     made = []
-    for number, (candidate, _) in enumerate(((c, k) for c in distinct for k in range(count)), start=1):
-        name = known.matched_name(number, candidate.genotype)
-        cell = known.named(name)
-        assert cell is not None  # the depth of a cell is one that a cell can have
-        made.append(Candidate(name, cell, name, name, {}, candidate.seeds, candidate.name))
+    for candidate in candidates:
+        if candidate.home != candidate.name:
+            continue
+        first = count * searches.index(candidate.name) + 1
+        for number in range(first, first + count):
+            name = known.matched_name(number, candidate.genotype)
+            cell = known.named(name)
+            assert cell is not None  # the depth of a cell is one that a cell can have
+            made.append(Candidate(name, cell, name, name, {}, candidate.seeds, candidate.name))
     return made
 
 

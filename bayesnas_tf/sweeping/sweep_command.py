@@ -90,8 +90,12 @@ def finish(planned: Plan, ledger: Ledger, driver: Driver) -> None:
         raise UserError(f"every search failed. {ledger.root / 'logs'} says why. The same command tries again")
     if rank is None:
         return
-    candidates = selection.with_homes([*searched, *planned.given])
-    candidates += selection.controls(candidates[: len(searched)], rank.controls)
+    first = planned.rounds[len(planned.searches)].stage
+    candidates = selection.with_homes(
+        [*searched, *planned.given], lambda name: (ledger.root / first / name).is_dir()
+    )
+    names = [job.candidate for job in planned.searches]
+    candidates += selection.controls(candidates[: len(searched)], rank.controls, names)
     ledger.selected, ledger.budget = Selection(rank, driver.run, ledger.summary).select(candidates)
     ledger.write()
 

@@ -44,7 +44,7 @@ def candidates(controls=0):
             for name, cell in CELLS.items()
         ]
     )
-    return found + selection.controls(found, controls)
+    return found + selection.controls(found, controls, list(CELLS))
 
 
 def select(trainings, controls=0, **options):
@@ -105,6 +105,23 @@ def test_random_cells_stand_beside_the_searched_ones_and_are_never_selected():
     controls = [c for c in candidates(2) if c.beside]
     assert [c.beside for c in controls] == ["a", "a", "b", "b", "c", "c", "e", "e"]
     assert len({c.name for c in controls}) == 8
+
+
+def test_controls_and_homes_stay_when_a_search_that_failed_succeeds_later():
+    whole = candidates(1)
+    without_b = [c for c in whole if not c.beside and c.name != "b"]
+    before = with_homes(without_b)
+    controls = selection.controls(before, 1, list(CELLS))
+    assert [(c.name.split("-")[1], c.beside) for c in controls] == [
+        ("1", "a"),
+        ("3", "c"),
+        ("4", "d"),
+        ("5", "e"),
+    ]
+    trained = {c.home for c in before}
+    after = with_homes([c for c in whole if not c.beside], trained.__contains__)
+    assert [c.home for c in after] == ["a", "d", "c", "d", "e"]
+    assert selection.controls(after, 1, list(CELLS)) == controls
 
 
 def test_best_0_compares_all():
