@@ -112,6 +112,24 @@ def test_a_changed_configuration_is_refused_with_its_diff():
     assert content("runs/toy-seed0") == before
 
 
+def test_where_and_how_wide_a_sweep_runs_is_no_change_however_it_is_written():
+    long = "10.0.0.1:6379" + "0" * 90  # gin puts a long value on a line of its own
+
+    def open_sweep(*params):
+        arguments = ["--gin_file=sweep_quickstart.gin", "--run_dir=s"]
+        return config.open_run(flags.parse("sweep", arguments + [f"--gin_param={p}" for p in params]))
+
+    run = open_sweep(f"EngineOptions.address={long!r}")
+    config.pin(run, "corpus", "abc")
+    run.close()
+    for params in ((), ("WORKERS=2", "EngineOptions.workers=%WORKERS")):
+        run = open_sweep(*params)
+        assert run.resumed
+        run.close()
+    with pytest.raises(UserError, match="another configuration"):
+        open_sweep("SearchesOptions.seeds=(7,)")
+
+
 def test_another_seed_or_command_is_a_change():
     begun("--run_dir=r")
     assert refused("--run_dir=r", "--seed=1").details == "-seed: 0\n+seed: 1"

@@ -7,7 +7,7 @@ here, before anything is bound, so that a wrong configuration costs no training.
 import importlib
 import inspect
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import gin
@@ -34,6 +34,10 @@ MODULES = (
     "bayesnas_tf.training.evaluate_loop",
     "bayesnas_tf.sweeping.settings",
 )
+
+# No result depends on where and how wide a sweep runs, and how often a run reports, saves or compiles.
+HOW = "EngineOptions."
+WITHOUT_EFFECT = ("report_every", "checkpoint_every", "compile")
 
 
 def load(modules: Iterable[str] = MODULES) -> None:
@@ -156,6 +160,15 @@ def settled(statements: Sequence[Statement]) -> dict[str, Any]:
         f"{s.scope}/{s.selector}.{s.argument}".removeprefix("/"): _without_macros(s.value, macros)
         for s in statements
         if isinstance(s, Binding) and s.argument
+    }
+
+
+def deciding(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of `settled` statements that a result may depend on."""
+    return {
+        name: value
+        for name, value in found.items()
+        if not name.startswith(HOW) and name.rpartition(".")[2] not in WITHOUT_EFFECT
     }
 
 

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from bayesnas_tf.config import bindings, gin_files, run_directory
+from bayesnas_tf.config import run_directory
 from bayesnas_tf.config.run_directory import CONFIG, Run
 from bayesnas_tf.errors import UserError
 
@@ -40,7 +40,7 @@ def _check_extends(run: Run, source: Path) -> None:
     """Refuse a source that is not the beginning of the run."""
     stored = run_directory.stored_config(source)
     own = (run.directory / CONFIG).read_text(encoding="utf-8")
-    before, after = (bindings.settled(gin_files.read_text(text, CONFIG)) for text in (stored, own))
+    before, after = map(run_directory.deciding, (stored, own))
     old, new = before.pop(EPOCHS, 1), after.pop(EPOCHS, 1)
     changed = [name for name in before | after if before.get(name) != after.get(name)]
     if run_directory.header(stored) != run_directory.header(own):

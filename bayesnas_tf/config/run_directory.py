@@ -8,13 +8,14 @@ import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any
 
 import gin
 
+from bayesnas_tf.config import bindings, gin_files
 from bayesnas_tf.config.flags import CommandLine
 from bayesnas_tf.config.metrics import write_text
 from bayesnas_tf.errors import UserError
@@ -23,7 +24,6 @@ CONFIG = "config.gin"
 _HEADER = "# bayesnas_tf run: "
 _LOCK = ".lock"
 _PINS = "pins.json"
-_HOW = ("EngineOptions.",)  # where and how wide a sweep runs: no result depends on it
 _WORK = ("metrics.jsonl", "checkpoints", "summary.json", _PINS)
 
 
@@ -227,8 +227,13 @@ def header(text: str) -> str:
     return text.partition("\n")[0]
 
 
-def _settings(text: str) -> list[str]:
-    """The lines of a configuration that a result may depend on, one fact per line."""
+def deciding(text: str) -> dict[str, Any]:
+    """The settings of config.gin that a result may depend on, however they are written down."""
+    return bindings.deciding(bindings.settled(gin_files.read_text(text, CONFIG)))
+
+
+def _facts(text: str) -> list[str]:
+    """The lines of config.gin, one fact per line."""
     first, _, rest = text.partition("\n")
     try:
         identity = json.loads(first.removeprefix(_HEADER))
@@ -236,20 +241,23 @@ def _settings(text: str) -> list[str]:
         identity = {"header": first}
     lines = [line.rstrip() for line in rest.splitlines()]
     return [f"{key}: {value}" for key, value in identity.items()] + [
-        line for line in lines if line and not line.startswith(("#", *_HOW))
+        line for line in lines if line and not line.startswith("#")
     ]
+
+
+def _diff(old: Sequence[str], new: Sequence[str]) -> str:
+    """What changed, without context."""
+    changes = difflib.unified_diff(old, new, lineterm="", n=0)
+    return "\n".join(line for line in changes if not line.startswith(("---", "+++", "@@")))
 
 
 def _check_same(directory: Path, stored: str, text: str) -> None:
     """Refuse to go on with a run under another configuration than it began with."""
-    old, new = _settings(stored), _settings(text)
-    if old != new:
-        changes = difflib.unified_diff(old, new, lineterm="", n=0)
-        details = "\n".join(line for line in changes if not line.startswith(("---", "+++", "@@")))
+    if header(stored) != header(text) or deciding(stored) != deciding(text):
         raise UserError(
             f"{directory} was begun with another configuration (- then, + now). "
             "Use another --run_dir, or --overwrite to begin again",
-            details,
+            _diff(_facts(stored), _facts(text)),
         )
 
 

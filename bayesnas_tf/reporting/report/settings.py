@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from bayesnas_tf.config import gin_files
+from bayesnas_tf.config.bindings import WITHOUT_EFFECT
 from bayesnas_tf.errors import UserError
 
-# How often a run reports, saves or compiles changes no result.
-WITHOUT_EFFECT = ("report_every", "checkpoint_every", "compile")
 LAMBDA_W = "ScalarOptions.lambda_w"
 
 
