@@ -84,8 +84,9 @@ def test_a_pinned_fact_must_stay():
     run = open_run()
     config.pin(run, "corpus", "abc")
     config.pin(run, "corpus", "abc")
-    with pytest.raises(UserError, match="begun with another corpus"):
+    with pytest.raises(UserError, match="begun with another corpus") as caught:
         config.pin(run, "corpus", "xyz")
+    assert caught.value.details == "-abc\n+xyz"
     run.close()
     assert open_run().resumed
 

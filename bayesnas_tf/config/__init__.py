@@ -3,7 +3,7 @@
 An entry module ends in `config.launch(main, "search")`; `main` gets a `Run`.
 """
 
-from bayesnas_tf.config.bindings import MODULES, check_types, checked
+from bayesnas_tf.config.bindings import MODULES, check_types, checked, deciding
 from bayesnas_tf.config.extension import extend
 from bayesnas_tf.config.launch import launch, open_run, parse, run_command
 from bayesnas_tf.config.metrics import Metrics, write_json, write_text
@@ -16,6 +16,7 @@ __all__ = [
     "Run",
     "check_types",
     "checked",
+    "deciding",
     "extend",
     "launch",
     "made_by",

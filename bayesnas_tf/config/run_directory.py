@@ -163,13 +163,14 @@ def pin(run: Run, name: str, value: str) -> None:
     The first call writes it, and a resumed run must bring the same value.
 
     Raises:
-      UserError: it brings another.
+      UserError: it brings another; the lines that changed are its details.
     """
     known = pins(run.directory)
-    if known.setdefault(name, value) != value:
+    if (before := known.setdefault(name, value)) != value:
         raise UserError(
-            f"{run.directory} was begun with another {name}, and its state does not fit this one. "
-            f"Bring the {name} back, choose another --run_dir, or replace the run with --overwrite"
+            f"{run.directory} was begun with another {name} (- then, + now), and its state does not fit this "
+            f"one. Bring the {name} back, choose another --run_dir, or replace the run with --overwrite",
+            _diff(before.splitlines(), value.splitlines()),
         )
     write_text(run.directory / _PINS, json.dumps(known, indent=1) + "\n")
 

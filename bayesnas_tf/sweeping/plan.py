@@ -1,6 +1,5 @@
 """What a sweep will run, said and checked before it runs."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,10 +43,25 @@ class Plan(NamedTuple):
         found = (_options(round_.settled) for round_ in self.rounds)
         return list({str(options): options for options in found}.values())
 
-    def digest(self) -> str:
-        """16 hex digits that change with any setting of any run, also where a gin file was edited."""
-        text = repr([sorted(map(repr, round_.settled.items())) for round_ in self.rounds])
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+    def settings(self) -> str:
+        """What decides the results of all runs, gin files read, a fact per line.
+
+        What all searches share stands once.
+        """
+        names = [job.directory for job in self.searches]
+        names += [round_.stage for round_ in self.rounds[len(names) :]]
+        told = [
+            {f"{name} = {value!r}" for name, value in config.deciding(round_.settled).items()}
+            for round_ in self.rounds
+        ]
+        searches = told[: len(self.searches)]
+        shared = set.intersection(*searches) if searches else set()
+        own = [facts - shared for facts in searches] + told[len(searches) :]
+        return "\n".join(
+            f"{name}: {fact}"
+            for name, facts in zip([SEARCH, *names], [shared, *own], strict=True)
+            for fact in sorted(facts)
+        )
 
 
 def make(settings: SweepSettings, seed: int) -> Plan:

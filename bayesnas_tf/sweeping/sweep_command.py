@@ -36,7 +36,7 @@ def run_sweep(run: config.Run) -> None:
     if run.dry_run:
         print(plan.describe(planned, len(_shares(settings.engine)), run.data_dir))
         return
-    config.pin(run, "configuration of its runs", planned.digest())
+    config.pin(run, "setting of its runs", planned.settings())
     config.record_operative(run)
     for options in planned.corpora():  # once and here: many runs at once would each prepare it
         corpora.load(options, run.data_dir)

@@ -97,13 +97,17 @@ def test_a_command_line_resumes_the_same_run(tmp_path):
     ]
 
 
-def test_an_edited_file_is_another_configuration(tmp_path, monkeypatch):
+def test_an_edited_file_is_another_configuration_and_says_what_changed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "ptb.gin").write_text((ROOT / "gin" / "ptb.gin").read_text())
-    before = made("sweep_ptb.gin").digest()
-    assert before == made("sweep_ptb.gin", "EngineOptions.workers=3").digest()
-    (tmp_path / "ptb.gin").write_text((ROOT / "gin" / "ptb.gin").read_text().replace("0.45", "0.46"))
-    assert made("sweep_ptb.gin").digest() != before
+    text = (ROOT / "gin" / "ptb.gin").read_text()
+    (tmp_path / "ptb.gin").write_text(text)
+    before = made("sweep_ptb.gin").settings()
+    quiet = ("EngineOptions.workers=3", "SearchesOptions.params={'search.report_every': 7}")
+    assert made("sweep_ptb.gin", *quiet).settings() == before
+    (tmp_path / "ptb.gin").write_text(text.replace("0.45", "0.46"))
+    changed = set(made("sweep_ptb.gin").settings().splitlines()) ^ set(before.splitlines())
+    assert changed == {"search: ScalarOptions.lr = 0.45", "search: ScalarOptions.lr = 0.46"}
+    assert "search/LAMBDA_W=0.13-seed2: ScalarOptions.lambda_w = 0.13" in before.splitlines()
 
 
 def test_a_random_cell_is_the_same_in_every_training():
