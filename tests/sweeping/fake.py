@@ -73,9 +73,9 @@ def main(directory, seed, steps, mode):
         except BlockingIOError:
             tell(directory, "doubled")
             raise
-        tell(directory, "begin")
         if mode == "stubborn":
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        tell(directory, "begin")
         if mode == "fail":
             sys.exit("error: it cannot. In fake.py. Give up")
         summary = count(directory, seed, steps)
