@@ -159,6 +159,19 @@ def test_overwrite_removes_no_run_that_is_being_written(name):
     assert not held.exists()
 
 
+def test_a_run_goes_on_with_one_whose_tensorboard_files_are_gone():
+    source = begun()
+    (source / "summary.json").write_text("{}")
+    run = open_run("--run_dir=longer")
+    with pytest.raises(UserError, match="has no checkpoints"):
+        config.extend(run, source)
+    (source / "checkpoints").mkdir()
+    (source / "checkpoints" / "last").write_text("x")
+    config.extend(run, source)
+    assert sorted(content(run.directory)) == ["checkpoints/last", "config.gin", "metrics.jsonl"]
+    run.close()
+
+
 def test_overwrite_begins_again():
     run = open_run()
     (run.directory / "checkpoints").mkdir()

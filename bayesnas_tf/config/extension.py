@@ -9,7 +9,8 @@ from bayesnas_tf.errors import UserError
 
 EPOCHS = "evaluate.epochs"
 _CHECKPOINTS = "checkpoints"  # copied last: what tells that the copy is whole
-_COPIED = ("metrics.jsonl", "tb", _CHECKPOINTS)
+_TENSORBOARD = "tb"  # may have been deleted: no result depends on it
+_COPIED = ("metrics.jsonl", _TENSORBOARD, _CHECKPOINTS)
 
 
 def extend(run: Run, source: Path) -> None:
@@ -18,7 +19,8 @@ def extend(run: Run, source: Path) -> None:
     A run that has checkpoints of its own is left alone: it resumes from those.
 
     Raises:
-      UserError: `source` holds no ended run, or one that differs in more than its epochs, or has more.
+      UserError: `source` holds no ended run, or not all of it, or one that differs in more than its epochs,
+        or has more.
     """
     if (run.directory / _CHECKPOINTS).exists():
         return
@@ -26,9 +28,14 @@ def extend(run: Run, source: Path) -> None:
         raise UserError(f"no ended run in {source}. Let it end first, or leave out --extend")
     _check_extends(run, source)
     for name in _COPIED:
+        if name != _TENSORBOARD and not (source / name).exists():
+            raise UserError(f"{source} has no {name}. Bring it back, or leave out --extend")
+    for name in _COPIED:
         temporary = run.directory / f".{name}"
         _remove(temporary)
         _remove(run.directory / name)
+        if not (source / name).exists():
+            continue
         if (source / name).is_dir():
             shutil.copytree(source / name, temporary)
         else:

@@ -28,7 +28,7 @@ def run_sweep(run: config.Run) -> None:
     """Run what the configuration lists, from where an earlier command left it.
 
     Raises:
-      UserError: a configuration is wrong, or nothing is left to select from.
+      UserError: a configuration is wrong, nothing is left to select from, or a run was given up.
       KeyboardInterrupt: SIGINT or SIGTERM came; the runs have saved their state.
     """
     settings: SweepSettings = gin.get_configurable("sweep")()
@@ -63,7 +63,11 @@ def _shares(options: EngineOptions) -> list[local.Share]:
 
 
 def drive(planned: Plan, ledger: Ledger, engine: Engine) -> None:
-    """Bring a plan to its end on an engine, and print what came of it."""
+    """Bring a plan to its end on an engine, and print what came of it.
+
+    Raises:
+      UserError: nothing is left to select from; or, once the result is printed, a run was given up.
+    """
     view = SweepView(ledger, sys.stderr)
     try:
         with checkpoints.stop_request() as stop:
@@ -79,6 +83,9 @@ def drive(planned: Plan, ledger: Ledger, engine: Engine) -> None:
         view.close()
         engine.close()
     print("\n".join(result_lines(ledger)))
+    if failed := {job.directory for job in ledger.jobs.values() if ledger.state(job) == "failed"}:
+        given_up = f"{min(failed)} was given up" if len(failed) == 1 else f"{len(failed)} runs were given up"
+        raise UserError(f"{given_up}. {ledger.root / 'logs'} says why. The same command tries again")
 
 
 def finish(planned: Plan, ledger: Ledger, driver: Driver) -> None:
@@ -125,11 +132,11 @@ def result_lines(ledger: Ledger) -> list[str]:
         lines.append(
             "trained    {epochs:,} epochs; without rungs {epochs_without_rungs:,}".format(**ledger.budget)
         )
-    for job in ledger.jobs.values():
+    runs = {job.directory: job for job in ledger.jobs.values()}
+    for job in runs.values():
         if ledger.state(job) == "failed":
             lines.append(f"failed     {job.directory}: {ledger.failure(job).error}")
-    count = len({job.directory for job in ledger.jobs.values()})
-    return [*lines, f"{count} runs. Their states and results are in {ledger.root / VIEW}"]
+    return [*lines, f"{len(runs)} runs. Their states and results are in {ledger.root / VIEW}"]
 
 
 def _measured(found: dict[str, Any] | None) -> str:

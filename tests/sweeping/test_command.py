@@ -80,11 +80,12 @@ def test_a_search_is_ranked_and_its_cell_trained_longer(folder, capfd):
     assert view(folder)["selected"] == [selected]
 
 
-def fakes(monkeypatch, mode=""):
-    """Let every run be a fake one."""
+def fakes(monkeypatch, mode="", seeds=(0, 1, 2)):
+    """Let every run be a fake one, those of some seeds in a mode."""
 
     def command_line(job, root, data_dir):
-        return fake.command(root)(job._replace(params={"steps": 1, "mode": mode}))
+        params = {"steps": 1, "mode": mode if job.seed in seeds else ""}
+        return fake.command(root)(job._replace(params=params))
 
     monkeypatch.setattr("bayesnas_tf.sweeping.jobs.Job.command_line", command_line)
 
@@ -94,6 +95,16 @@ def test_searches_alone_end_a_sweep(folder, monkeypatch, capfd):
     assert run(folder, ALONE, "--gin_param=SearchesOptions.seeds=(0, 1, 2)") == 0
     assert "3 runs. Their states and results are in" in capfd.readouterr().out
     assert [row["state"] for row in view(folder)["runs"]] == ["done"] * 3
+
+
+def test_a_sweep_that_gave_up_a_run_shows_its_results_and_says_so(folder, monkeypatch, capfd):
+    fakes(monkeypatch, "fail", seeds=(1,))
+    seeds = "--gin_param=SearchesOptions.seeds=(0, 1)"
+    assert run(folder, ALONE, seeds) == 1
+    out, err = capfd.readouterr()
+    assert "failed     search/lambda_w=0.1-seed1: exit code 1. error: it cannot" in out
+    assert err.splitlines()[-1].startswith("error: search/lambda_w=0.1-seed1 was given up.")
+    assert [row["state"] for row in view(folder)["runs"]] == ["done", "failed"]
 
 
 def test_when_every_search_failed_it_says_so_and_the_same_command_tries_again(folder, monkeypatch, capfd):

@@ -180,6 +180,8 @@ class _Reading:
                 attempts = entry.get("attempts")
                 count = attempts if type(attempts) is int else 1
                 self.fail(directory, state, str(error or "no reason kept"), count)
+            elif state == "done" and not directory.is_dir():
+                self.note(directory, "", f"{SWEEP} calls this run done, and its directory is gone")
         for entry in _entries(data, "selected"):
             told = entry.get("genotype")
             cell = self.attempt(path, SWEEP, lambda _, told=told: readers.genotype(told))  # type: ignore[misc]

@@ -158,6 +158,15 @@ def test_a_broken_list_in_sweep_json_is_no_obstacle(runs, entries):
     assert len(content.collection.runs) == 4
 
 
+def test_a_run_that_is_called_done_and_is_gone_is_named(runs):
+    rows = [{"run": "rank/a", "candidate": "a", "state": "done"}, {"run": "search-whole", "state": "done"}]
+    (runs / "sweep.json").write_text(json.dumps({"kind": "sweep", "runs": rows}))
+    content, html = report(runs)
+    (problem,) = content.problems
+    assert problem.path.endswith("rank/a")
+    assert problem.what in html
+
+
 def test_a_failed_run_of_two_candidates_is_listed_once(runs):
     rows = [
         {"run": "rank/a", "candidate": name, "state": "failed", "error": "no", "attempts": 2} for name in "ab"
