@@ -1,11 +1,13 @@
 """`sweep` as a user meets it: many runs, the selection among them, and what it leaves behind."""
 
+import contextlib
 import functools
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import gin
+import tensorflow as tf
 
 from bayesnas_tf import config
 from bayesnas_tf.data import corpora
@@ -36,6 +38,7 @@ def run_sweep(run: config.Run) -> None:
     if run.dry_run:
         print(plan.describe(planned, len(_shares(settings.engine)), run.data_dir))
         return
+    _leave_gpus()
     config.pin(run, "setting of its runs", planned.settings())
     config.record_operative(run)
     for options in planned.corpora():  # once and here: many runs at once would each prepare it
@@ -55,6 +58,12 @@ def engine(kind: str, options: EngineOptions, ledger: Ledger, command: Command) 
     if kind == "ray":
         return on_ray.RayEngine(options, launch)
     return local.LocalEngine(_shares(options), launch)
+
+
+def _leave_gpus() -> None:
+    """Keep TensorFlow in this process off the GPUs: the memory of all of them would be gone for the runs."""
+    with contextlib.suppress(RuntimeError):  # whoever called this had initialised them before
+        tf.config.set_visible_devices([], "GPU")
 
 
 def _shares(options: EngineOptions) -> list[local.Share]:

@@ -41,6 +41,7 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "tiny_eval.gin").write_text(EVALUATE)
     (tmp_path / "sweep.gin").write_text(SWEEP)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tensorflow.config.set_visible_devices", lambda *_: None)  # other tests may want GPUs
     return tmp_path
 
 
@@ -92,7 +93,11 @@ def fakes(monkeypatch, mode="", seeds=(0, 1, 2)):
 
 def test_searches_alone_end_a_sweep(folder, monkeypatch, capfd):
     fakes(monkeypatch)
+    called = []
+    monkeypatch.setattr("tensorflow.config.set_visible_devices", lambda *given: called.append(given))
+    monkeypatch.setattr("bayesnas_tf.data.corpora.load", lambda *_: called.append("corpus"))
     assert run(folder, ALONE, "--gin_param=SearchesOptions.seeds=(0, 1, 2)") == 0
+    assert called == [([], "GPU"), "corpus"]  # before TensorFlow takes them
     assert "3 runs. Their states and results are in" in capfd.readouterr().out
     assert [row["state"] for row in view(folder)["runs"]] == ["done"] * 3
 
