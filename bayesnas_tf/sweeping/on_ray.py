@@ -66,7 +66,7 @@ class RayEngine:
         new = {} if address else {"include_dashboard": False}
         try:
             self._ray.init(
-                address=address or None,
+                address=address or "local",  # None would join whatever cluster Ray finds on this machine
                 log_to_driver=False,
                 logging_level="error",
                 runtime_env={"env_vars": {"PYTHONPATH": path}},

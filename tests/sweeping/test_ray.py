@@ -47,6 +47,16 @@ def launcher(ledger):
     return launch
 
 
+@pytest.mark.parametrize(("address", "joined"), [("", "local"), ("10.0.0.1:6379", "10.0.0.1:6379")])
+def test_without_an_address_no_cluster_that_happens_to_run_is_joined(monkeypatch, address, joined):
+    asked = []
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "init", lambda **options: asked.append(options["address"]))
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 1.0}}])
+    RayEngine(EngineOptions(address=address), None)
+    assert asked == [joined]
+
+
 def ancestors(pid):
     """The processes above one."""
     found = []
