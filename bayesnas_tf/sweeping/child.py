@@ -30,6 +30,7 @@ class Launch(NamedTuple):
     log: str
     cores: tuple[int, ...] = ()  # empty: all
     parent: int = 0  # process after whose end this one is asked to stop; 0: none
+    folder: str = ""  # working folder, for the paths of configurations; empty: that of the starter
 
     def arguments(self) -> list[str]:
         """The command line of this module."""
@@ -76,6 +77,7 @@ def become(launch: Launch) -> None:
     os.write(log, f"{MARK}{socket.gethostname()}, process {os.getpid()}, {time.strftime('%F %T')}\n".encode())
     for stream in (1, 2):
         os.dup2(log, stream)  # the copies keep the lock
+    os.chdir(launch.folder or ".")
     os.execvp(launch.command[0], launch.command)
 
 

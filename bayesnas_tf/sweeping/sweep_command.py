@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -53,7 +54,8 @@ def engine(kind: str, options: EngineOptions, ledger: Ledger, command: Command) 
     """The engine of that name, which starts the processes that `command` says."""
 
     def launch(job: Job) -> child.Launch:
-        return child.Launch(command(job), str(ledger.root / job.directory / SUMMARY), str(ledger.log(job)))
+        summary, log = str(ledger.root / job.directory / SUMMARY), str(ledger.log(job))
+        return child.Launch(command(job), summary, log, folder=os.getcwd())  # Ray's workers stand elsewhere
 
     if kind == "ray":
         return on_ray.RayEngine(options, launch)

@@ -150,19 +150,23 @@ def test_the_machine_is_dealt_out(options, cores, gpus, expected):
     assert local.shares(EngineOptions(**options), cores, gpus, memory_gb=8.0) == expected
 
 
-def test_a_worker_has_its_cores_threads_and_gpu(tmp_path, monkeypatch):
+def test_a_worker_has_its_cores_threads_gpu_and_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,6")
     assert local.gpus() == ["5", "6"]
     core = local.cores()[-1]
-    code = "import os, json; print(json.dumps([sorted(os.sched_getaffinity(0)), *map(os.environ.get, {})]))"
+    code = (
+        "import os, json;"
+        "print(json.dumps([os.getcwd(), sorted(os.sched_getaffinity(0)), *map(os.environ.get, {})]))"
+    )
     names = ["CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"]
     (job,) = fake.jobs(1)
     log = tmp_path / "log"
-    launch = local.child.Launch([sys.executable, "-c", code.format(names)], str(tmp_path / "none"), str(log))
+    command, folder = [sys.executable, "-c", code.format(names)], os.path.realpath(tmp_path)
+    launch = local.child.Launch(command, str(tmp_path / "none"), str(log), folder=folder)
     engine = local.LocalEngine([Share((core,), "6")], lambda job: launch)
     engine.start(job)
     wait_for(engine.ended)
-    assert json.loads(local.child.last_line(log)) == [[core], "6", "1", "1"]
+    assert json.loads(local.child.last_line(log)) == [folder, [core], "6", "1", "1"]
 
 
 def test_a_log_tells_whether_somebody_has_its_run(tmp_path):
