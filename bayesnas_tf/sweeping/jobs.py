@@ -1,9 +1,10 @@
 """The runs of a sweep as data: what each is called, where it lies, and its command line."""
 
+import collections
 import itertools
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -55,9 +56,16 @@ def points(options: SearchesOptions) -> list[dict[str, Any]]:
     return [{**point, **values} for point in options.points for values in grid]
 
 
-def name_of(bindings: Mapping[str, Any], seed: int) -> str:
-    """A readable name for a run, fit for a folder: `LAMBDA_W=0.1-seed0`."""
-    parts = [f"{name.rsplit('.', 1)[-1]}={value}" for name, value in bindings.items()]
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    """Each parameter by its last part, or whole where another one ends in the same."""
+    last = {name: name.rsplit(".", 1)[-1] for name in names}
+    count = collections.Counter(last.values())
+    return {name: short if count[short] == 1 else name for name, short in last.items()}
+
+
+def name_of(bindings: Mapping[str, Any], seed: int, shown: Mapping[str, str]) -> str:
+    """A readable name for a run, fit for a folder, its parameters as `shown`: `LAMBDA_W=0.1-seed0`."""
+    parts = [f"{shown[name]}={value}" for name, value in bindings.items()]
     return re.sub(r"[^\w.+=-]+", "_", "-".join([*parts, f"seed{seed}"]))
 
 
@@ -67,9 +75,10 @@ def searches(options: SearchesOptions, first_seed: int) -> list[Job]:
     Raises:
       ValueError: two candidates have the same bindings and seed.
     """
-    jobs = []
-    for bindings, seed in itertools.product(points(options), options.seeds):
-        name = name_of(bindings, first_seed + seed)
+    jobs, candidates = [], points(options)
+    shown = short_names(name for bindings in candidates for name in bindings)
+    for bindings, seed in itertools.product(candidates, options.seeds):
+        name = name_of(bindings, first_seed + seed, shown)
         params = {**options.params, **bindings}
         jobs.append(
             Job(

@@ -126,7 +126,7 @@ def _tokens(options: CorpusOptions, data_dir: Path) -> int:
 
 
 def describe(plan: Plan, workers: int, data_dir: Path) -> str:
-    """What `--dry_run` prints: candidates, counts and an estimate."""
+    """What `--dry_run` prints: candidates, counts and an estimate for so many workers at a time."""
     tokens = {options: _tokens(options, data_dir) for options in plan.corpora()}
     lines, total = _candidates(plan), 0
     for stage in dict.fromkeys(round_.stage for round_ in plan.rounds):
@@ -139,7 +139,7 @@ def describe(plan: Plan, workers: int, data_dir: Path) -> str:
         total += trained
     time = duration(total / ASSUMED_SPEED / workers)
     lines.append(
-        f"estimate   {time} if each of {workers} workers trains on {ASSUMED_SPEED:,.0f} tokens a second"
+        f"estimate   {time} with {workers} at a time, if each trains on {ASSUMED_SPEED:,.0f} tokens a second"
     )
     return "\n".join(lines)
 

@@ -37,7 +37,8 @@ def run_sweep(run: config.Run) -> None:
     settings: SweepSettings = gin.get_configurable("sweep")()
     planned = plan.make(settings, run.seed)
     if run.dry_run:
-        print(plan.describe(planned, len(_shares(settings.engine)), run.data_dir))
+        workers = 1 if run.options.engine == "ray" else len(_shares(settings.engine))
+        print(plan.describe(planned, workers, run.data_dir))
         return
     _leave_gpus()
     config.pin(run, "setting of its runs", planned.settings())

@@ -97,6 +97,12 @@ def test_a_command_line_resumes_the_same_run(tmp_path):
     ]
 
 
+def test_parameters_that_end_alike_have_their_whole_names():
+    points = ({"A.lr": 1.0, "A.x": 2}, {"B.lr": 1.0})
+    names = [job.candidate for job in jobs.searches(SearchesOptions(gin_files=("a.gin",), points=points), 0)]
+    assert names == ["A.lr=1.0-x=2-seed0", "B.lr=1.0-seed0"]
+
+
 def test_an_edited_file_is_another_configuration_and_says_what_changed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "gin" / "ptb.gin").read_text()

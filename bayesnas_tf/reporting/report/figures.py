@@ -184,11 +184,6 @@ def _count(number: int, name: str) -> str:
     return f"{number} {name}{'' if number == 1 else 's'}"
 
 
-def _search_protocol(run: Run) -> tuple:
-    """What searches of one chart share."""
-    return run.budget, run.corpus_digest, run.settings.protocol((LAMBDA_W,))
-
-
 def _lambda(run: Run) -> float:
     """The λ_w that a search was given."""
     return run.settings.get(LAMBDA_W, 0.0)
