@@ -174,13 +174,14 @@ class _Reading:
         candidates: dict[Path, list[str]] = {}
         for entry in _entries(data, "runs"):
             directory = path / str(entry.get("run", ""))
-            candidates.setdefault(directory.resolve(), []).append(str(entry.get("candidate", "")))
+            names = candidates.setdefault(directory.resolve(), [])
+            names.append(str(entry.get("candidate", "")))
             state, error = str(entry.get("state", "")), entry.get("error")
             if state == "failed" or error:
                 attempts = entry.get("attempts")
                 count = attempts if type(attempts) is int else 1
                 self.fail(directory, state, str(error or "no reason kept"), count)
-            elif state == "done" and not directory.is_dir():
+            elif state == "done" and len(names) == 1 and not directory.is_dir():
                 self.note(directory, "", f"{SWEEP} calls this run done, and its directory is gone")
         for entry in _entries(data, "selected"):
             told = entry.get("genotype")

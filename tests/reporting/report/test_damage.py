@@ -159,7 +159,8 @@ def test_a_broken_list_in_sweep_json_is_no_obstacle(runs, entries):
 
 
 def test_a_run_that_is_called_done_and_is_gone_is_named(runs):
-    rows = [{"run": "rank/a", "candidate": "a", "state": "done"}, {"run": "search-whole", "state": "done"}]
+    gone = [{"run": "rank/a", "candidate": name, "state": "done"} for name in "ab"]
+    rows = [*gone, {"run": "search-whole", "state": "done"}]
     (runs / "sweep.json").write_text(json.dumps({"kind": "sweep", "runs": rows}))
     content, html = report(runs)
     (problem,) = content.problems
