@@ -59,7 +59,7 @@ def test_the_json_has_the_promised_keys_and_many_probes_are_near_the_truth(resul
 def test_the_table_and_the_figure_show_every_row(command, results):
     table = (results / "fidelity.md").read_text().splitlines()
     assert len(table) == 2 + 2
-    assert "ggn, 200 probes" in table[2]
+    assert "ggn, 64 probes" in table[2]
     figure = ElementTree.fromstring((results / "fidelity.svg").read_text())
     assert len(figure.findall(".//{*}circle")) == 2
     texts = [text.text for text in figure.findall(".//{*}text")]
