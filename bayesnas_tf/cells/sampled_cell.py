@@ -43,13 +43,16 @@ class SampledCell(HighwayCell):
         self.input_dropout, self.hidden_dropout = options.input_dropout, options.hidden_dropout
 
     def build(self, input_shape):
-        """Create W_0, one W per node, and the choice, int32 `[n, 2]`: (source, op) of each node, all 0."""
+        """Create W_0, one W per node, and the choice, int64 `[n, 2]`: (source, op) of each node, all 0.
+
+        int64, for TensorFlow places int32 variables on the CPU, where a graph of a GPU cannot reach them.
+        """
         nodes, units = self.options.nodes, self.units
         self.build_input_node(input_shape[-1])
         self.node_kernels = [
             self._kernel(f"node_kernel_{j}", (units, 2 * units)) for j in range(1, nodes + 1)
         ]
-        self.choice = tf.Variable(tf.zeros([nodes, 2], tf.int32), trainable=False)
+        self.choice = tf.Variable(tf.zeros([nodes, 2], tf.int64), trainable=False)
 
     def get_config(self):
         """The options, so that Keras can rebuild the layer."""
@@ -59,6 +62,10 @@ class SampledCell(HighwayCell):
     def from_config(cls, config):
         """Rebuild the layer from `get_config`."""
         return cls(CellOptions(**config.pop("options")), **config)
+
+    def choose(self, choice) -> None:
+        """Set the cell, integers `[n, 2]`."""
+        self.choice.assign(tf.cast(choice, tf.int64))
 
     def node_values(self, projected, h):
         """Values of nodes 0..n after their norms, each `[..., B, U]`."""

@@ -57,7 +57,7 @@ def test_one_graph_is_the_derived_cell_of_each_choice_with_its_gradient_and_mask
     traced = tf.function(lambda: gradient(shared))
     for seed in range(6):
         genotype = known.random_cell(seed, NODES)
-        shared.cell.choice.assign(choices.array(genotype))
+        shared.cell.choose(choices.array(genotype))
         loss, gradients = traced()
         expected, wanted = gradient(derived(genotype, shared))
         np.testing.assert_allclose(loss, expected, rtol=1e-12)
@@ -68,7 +68,7 @@ def test_one_graph_is_the_derived_cell_of_each_choice_with_its_gradient_and_mask
 
 def test_every_shared_kernel_learns_from_every_cell():
     shared, (x, state) = sampled(), window()
-    shared.cell.choice.assign(choices.array(known.random_cell(1, NODES)))
+    shared.cell.choose(choices.array(known.random_cell(1, NODES)))
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(shared(x, state)[0] ** 2)
     for gradient in tape.gradient(loss, shared.trainable_variables):

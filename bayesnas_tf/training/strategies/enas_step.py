@@ -72,7 +72,7 @@ class EnasStep(CellStep):
 
     def __call__(self, x, y, length, lr, seed):
         """As `CellStep` for a cell that the controller writes, then `steps` steps of the controller."""
-        self.model.cell.choice.assign(self.controller.sample(masks.fold(seed, CELL_SEED), 1).choices[0])
+        self.model.cell.choose(self.controller.sample(masks.fold(seed, CELL_SEED), 1).choices[0])
         super().__call__(x, y, length, lr, seed)
         for number in range(self.enas.steps):
             self.move_controller(masks.fold(seed, REWARD_SEED, number))
@@ -80,7 +80,7 @@ class EnasStep(CellStep):
     def move_controller(self, seed) -> None:
         """Adam on the score-function gradient of one cell's reward over the moving average of rewards."""
         drawn = self.controller.sample(seed, 1)
-        self.model.cell.choice.assign(drawn.choices[0])
+        self.model.cell.choose(drawn.choices[0])
         reward = self.window_reward() - self.enas.entropy * drawn.log_prob[0]
         before = tf.where(tf.math.is_nan(self.baseline), reward, self.baseline)
         self.baseline.assign(before - (1.0 - self.enas.baseline_decay) * (before - reward))

@@ -71,7 +71,7 @@ class RandomSearch(ChoosingStrategy):
         problem, model = self.problem, self.problem.model
         model.decoder_bias.assign(tf.zeros_like(model.decoder_bias))  # it keeps what it has otherwise
         model.initialise(masks.fold(problem.seed, WEIGHTS_SEED, number), problem.corpus.log_frequencies())
-        model.cell.choice.assign(self.choices[number])
+        model.cell.choose(self.choices[number])
         problem.step.state.assign(tf.zeros_like(problem.step.state))
 
     def score(self, number: int) -> None:

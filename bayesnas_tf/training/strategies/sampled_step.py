@@ -33,8 +33,8 @@ class SharingStep(CellStep):
 
     def __call__(self, x, y, length, lr, seed):
         """As `CellStep`; `seed` also draws the cell."""
-        choice = self.model.cell.choice
-        choice.assign(uniform_choices(masks.fold(seed, CELL_SEED), 1, choice.shape[0])[0])
+        cell = self.model.cell
+        cell.choose(uniform_choices(masks.fold(seed, CELL_SEED), 1, cell.options.nodes)[0])
         super().__call__(x, y, length, lr, seed)
 
 

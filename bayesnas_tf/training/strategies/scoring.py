@@ -25,7 +25,7 @@ class Scorer:
     def score(self, choice) -> np.ndarray:
         """Mean nats per token of each window, `[W]`, for a cell `[n, 2]`, which stays set; state carried."""
         model, started = self.loop.model, time.perf_counter()
-        model.cell.choice.assign(choice)
+        model.cell.choose(choice)
         state, nats = model.zero_state(self.loop.settings.windows.batch_size), []
         for x, y in self.windows:
             total, state = self.loop.valid_window(x, y, tf.constant(x.shape[1]), state)
@@ -38,5 +38,5 @@ class Scorer:
         nats = np.stack(
             [self.score(choice) for choice in self.loop.staged("cells", choices, len(choices), 10)]
         )
-        self.loop.model.cell.choice.assign(choices[nats.mean(axis=1).argmin()])
+        self.loop.model.cell.choose(choices[nats.mean(axis=1).argmin()])
         return nats

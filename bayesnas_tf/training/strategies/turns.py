@@ -13,12 +13,12 @@ class Turns(tf.Module):
         self.steps = min(bptt, rows.shape[1] - 1)
         self.count = (rows.shape[1] - 1) // self.steps
         self.rows = tf.constant(rows)
-        self.done = tf.Variable(0, dtype=tf.int32, trainable=False)
+        self.done = tf.Variable(0, dtype=tf.int64, trainable=False)  # int32 lies on the CPU
         self.state = tf.Variable(tf.zeros_like(state), trainable=False)
 
     def window(self):
         """x, y `[B, T]` of the present turn and the state before them, zero where the rows begin again."""
-        turn = self.done % self.count
+        turn = tf.cast(self.done % self.count, tf.int32)
         batch, start = self.rows.shape[0], turn * self.steps
         x, y = (tf.slice(self.rows, [0, start + ahead], [batch, self.steps]) for ahead in (0, 1))
         return x, y, tf.where(turn == 0, tf.zeros_like(self.state), self.state)
