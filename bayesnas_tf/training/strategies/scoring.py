@@ -8,6 +8,9 @@ import tensorflow as tf
 from bayesnas_tf.training.fixed_windows import fixed_windows
 
 
+MOST_NATS = 1e3  # per token: the score of cells that have none
+
+
 class Scorer:
     """The fixed windows of a search, and what cells score on them."""
 
@@ -23,7 +26,10 @@ class Scorer:
         return sum(x.shape[0] * x.shape[1] for x, _ in self.windows)
 
     def score(self, choice) -> np.ndarray:
-        """Mean nats per token of each window, `[W]`, for a cell `[n, 2]`, which stays set; state carried."""
+        """Mean nats per token of each window, `[W]`, for a cell `[n, 2]`, which stays set; state carried.
+
+        Finite: what is not counts as `MOST_NATS`, for NaN would sort first.
+        """
         model, started = self.loop.model, time.perf_counter()
         model.cell.choose(choice)
         state, nats = model.zero_state(self.loop.settings.windows.batch_size), []
@@ -31,7 +37,7 @@ class Scorer:
             total, state = self.loop.valid_window(x, y, tf.constant(x.shape[1]), state)
             nats.append(float(total) / (x.shape[0] * x.shape[1]))
         self.loop.count_elsewhere(time.perf_counter() - started)
-        return np.array(nats)
+        return np.fmin(nats, MOST_NATS)  # which passes over NaN
 
     def best(self, choices: np.ndarray) -> np.ndarray:
         """The scores of cells `[K, n, 2]`, `[K, W]`; the best of them stays set."""
