@@ -157,8 +157,8 @@ class TrainLoop:
         self.save()
 
     def save(self) -> None:
-        """Write a checkpoint, unless a weight has gone: the last good state is to stay."""
-        if not all_finite(self.model.variables):
+        """Write a checkpoint, unless a weight of model or step has gone: the last good state is to stay."""
+        if not all_finite([*self.model.variables, *self.step.variables]):
             self.diverged()
         self.checkpoints.save()
 

@@ -179,7 +179,7 @@ class DartsStep(TrainStep):
         """Mean nats of a window (x, y, length) from a state, under masks, and the state after it."""
         x, y, length = window
         hidden = self.model.hidden(x, state, drawn)
-        nats = losses.mean_nats(losses.token_nats(self.model.decode(hidden, drawn), y), length)
+        nats = losses.mean_nats(self.model.token_nats(hidden, y, drawn), length)
         return nats, hidden[:, length - 1]
 
     def of_both(self, loss, weights):

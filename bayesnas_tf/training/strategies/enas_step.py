@@ -67,7 +67,7 @@ class EnasStep(CellStep):
         self.controller = Controller(nodes, options.units, options.temperature, options.tanh_limit, dtype)
         self.optimizer = keras.optimizers.Adam(options.lr)
         self.optimizer.build(self.controller.weights)
-        self.baseline = tf.Variable(float("nan"), dtype=dtype, trainable=False)  # NaN: no reward yet
+        self.baseline = tf.Variable(0.0, dtype=dtype, trainable=False)  # until the first reward, which it is
         self.architecture_tokens = tf.Variable(0, dtype=tf.int64, trainable=False)
 
     def __call__(self, x, y, length, lr, seed):
@@ -79,20 +79,28 @@ class EnasStep(CellStep):
 
     def move_controller(self, seed) -> None:
         """Adam on the score-function gradient of one cell's reward over the moving average of rewards."""
+        first = self.turns.done == 0
         drawn = self.controller.sample(seed, 1)
         self.model.cell.choose(drawn.choices[0])
         reward = self.window_reward() - self.enas.entropy * drawn.log_prob[0]
-        before = tf.where(tf.math.is_nan(self.baseline), reward, self.baseline)
+        before = tf.where(first, reward, self.baseline)
         self.baseline.assign(before - (1.0 - self.enas.baseline_decay) * (before - reward))
         advantage = (reward - self.baseline)[tf.newaxis]
         gradients = score_function_gradients(self.controller, drawn.choices, advantage)
         self.optimizer.apply(gradients, self.controller.weights)
 
     def window_reward(self):
-        """c over the perplexity of the present turn under the cell that is set, without dropout."""
+        """c over the perplexity of the present turn under the cell that is set, without dropout.
+
+        A cell that diverges there gets the least reward, and the next turn begins with a zero state.
+        """
         x, y, state = self.turns.window()
         hidden = self.model.hidden(x, state)
-        nats = losses.mean_nats(losses.token_nats(self.model.decode(hidden), y), self.turns.steps)
-        self.turns.carry(hidden[:, -1])
+        nats = losses.mean_nats(self.model.token_nats(hidden, y), self.turns.steps)
+        finite = tf.math.is_finite(nats)
+        state = hidden[:, -1]
+        self.turns.carry(
+            tf.where(finite & tf.reduce_all(tf.math.is_finite(state)), state, tf.zeros_like(state))
+        )
         self.architecture_tokens.assign_add(self.turns.tokens)
-        return self.enas.reward * tf.exp(-tf.minimum(nats, MOST_NATS))
+        return self.enas.reward * tf.exp(-tf.where(finite, tf.minimum(nats, MOST_NATS), MOST_NATS))

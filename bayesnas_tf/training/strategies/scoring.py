@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from bayesnas_tf.training.fixed_windows import fixed_windows
 
-
 MOST_NATS = 1e3  # per token: the score of cells that have none
 
 

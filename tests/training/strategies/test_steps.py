@@ -45,3 +45,17 @@ def test_no_variable_is_int32_for_tensorflow_places_those_on_the_cpu(name):
     found = variables(step_of(name))
     assert len(found) > 5
     assert "int32" not in {tf.as_dtype(variable.dtype).name for variable in found}
+
+
+def test_a_reward_of_nan_is_the_least_reward_and_the_next_turn_is_whole_again():
+    step = step_of("enas")
+    embedding = tf.convert_to_tensor(step.model.embedding)
+    step.move_controller(SEED)
+    before = float(step.baseline)
+    step.model.embedding.assign(tf.fill(embedding.shape, float("nan")))
+    step.move_controller(SEED + 1)
+    assert 0 < float(step.baseline) < before
+    step.model.embedding.assign(embedding)
+    step.move_controller(SEED + 2)
+    for variable in (step.baseline, step.turns.state, *step.controller.weights):
+        assert np.isfinite(tf.convert_to_tensor(variable)).all()
