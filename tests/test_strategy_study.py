@@ -24,7 +24,7 @@ CELLS = {
     "m2": (None, "m2", 13.0),
     "m3": (None, "m3", 15.0),
 }
-SELECTED = [("a0", False), ("m1", True), ("b0", False), ("m3", True), ("a1", False), ("m2", True)]
+SELECTED = [("a0", None), ("m1", "a0"), ("b0", None), ("m3", "b0"), ("m2", "a1"), ("a1", None)]
 
 
 @pytest.fixture
@@ -40,21 +40,22 @@ def sweep():
         for name, (strategy, home, ppl) in CELLS.items()
     ]
     runs.append({**runs[0], "stage": "search", "summary": {"valid_ppl": 99.0}})
-    return {"runs": runs, "selected": [{"candidate": name, "control": is_one} for name, is_one in SELECTED]}
+    selected = [{"candidate": name, "control": bool(cell), "beside": cell} for name, cell in SELECTED]
+    return {"runs": runs, "selected": selected}
 
 
 def test_rows_are_means_pairs_and_distances_to_the_floor(tool, sweep):
     enas, darts = tool["rows"](sweep)
     assert (enas.strategy, darts.strategy) == ("enas", "darts")
-    assert (darts.cells, darts.mean) == (2, 12.0)
+    assert (darts.searches, darts.cells, darts.mean) == (2, 2, 12.0)
     assert darts.sd == pytest.approx(math.sqrt(8.0))
     assert darts.to_controls == pytest.approx((10 - 11 + 14 - 13) / 2)
     assert darts.p == 1.0  # the differences -1 and 1 cancel
     assert darts.to_random == pytest.approx(12.0 - 14.0)
     assert darts.standard_error == pytest.approx(math.sqrt(8.0 / 2 + 8.0 / 2))
-    assert (enas.cells, enas.to_controls) == (2, -4.0)
-    assert enas.p == 0.5  # both signs alike in two of four
-    assert "| enas | 2 | 11.00 |" in tool["table"]([enas, darts])
+    assert (enas.searches, enas.cells, enas.to_controls) == (2, 1, -4.0)
+    assert enas.p == 1.0  # one cell is one pair
+    assert "| enas | 2 | 1 | 11.00 |" in tool["table"]([enas, darts])
 
 
 def test_the_sign_flip_is_exact(tool):

@@ -188,6 +188,7 @@ class Selection:
                 "candidate": c.name,
                 "genotype": c.genotype.to_dict(),
                 "control": bool(c.beside),
+                "beside": c.beside or None,
                 "valid_ppl": valid[c.name]._asdict(),
                 "test_ppl": test[c.name]._asdict() if c.name in test else None,
                 "stage": jobs[0].stage,

@@ -98,6 +98,7 @@ def test_random_cells_stand_beside_the_searched_ones_and_are_never_selected():
     selected, _ = select(trainings, controls=2, more_epochs=50)
     assert [entry["control"] for entry in selected] == [False, True, True, False, True, True]
     assert [entry["candidate"] for entry in selected if not entry["control"]] == ["c", "b"]
+    assert [entry["beside"] for entry in selected] == [None, "c", "c", None, "b", "b"]
     for entry in selected:
         cell = known.named(entry["candidate"]) if entry["control"] else known.named("GDAS")
         if entry in selected[:3]:
