@@ -47,3 +47,18 @@ def test_a_row_tells_size_speed_curve_and_perplexity(tool, tmp_path):
     (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, rows)))
     expected = "| 1,234 | 80 | 2,000 | 500 | 7.50 5.50 3.50 1.50 | 80.1 / 78.0 |"
     assert tool["row"](tmp_path) == f"| {tmp_path.name} {expected}"
+
+
+def test_cells_of_searches_are_named_by_their_run_and_no_two_share_a_folder(tool, capsys):
+    assert tool["folder"]("runs/darts1/genotype.json") == "darts1"
+    with pytest.raises(SystemExit):
+        tool["main"](["a/cell.json", "b/cell.json"])
+    assert "share the run directory 'cell'" in capsys.readouterr().err
+
+
+def test_a_run_that_fails_ends_it_behind_the_table_of_what_ended(tool, tmp_path, capsys, monkeypatch):
+    codes = iter([0, 3])
+    monkeypatch.setattr("subprocess.run", lambda command: Namespace(returncode=next(codes)))
+    monkeypatch.setitem(tool["main"].__globals__, "row", lambda directory: f"| {directory.name} |")
+    assert tool["main"]([f"--out={tmp_path}"]) == 3
+    assert capsys.readouterr().out.splitlines()[2:] == ["| rhn |"]
