@@ -113,11 +113,16 @@ def named(model: LanguageModel, found: weights.WeightCurvature) -> dict[str, np.
 
 
 def facts(options: CurvatureOptions, found: weights.WeightCurvature) -> dict[str, np.ndarray]:
-    """How h was made; `tau` is 0 where nothing is cut, `probes` where nothing is drawn."""
+    """How h was made; `tau` is 0 where nothing is cut, `probes` where nothing is drawn.
+
+    `truncation` is that of `recursive`, else empty.
+    """
     drawn = options.estimator == "ggn"
     told = {
         "estimator": options.estimator,
         "tau": 0 if drawn else options.tau,
+        "truncation": options.truncation if options.estimator == "recursive" else "",
+        "d_term": options.d_term and not drawn,
         "probes": options.probes if drawn else 0,
         "windows": found.windows,
         "tokens": found.windows * found.tokens,

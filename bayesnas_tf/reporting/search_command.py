@@ -107,8 +107,11 @@ def summarise(result: SearchResult, problem: SearchProblem, settings: SearchSett
     """The content of summary.json; null for what only BayesNAS has."""
     update, genotype, vocabulary = result.update, result.genotype, len(problem.corpus.vocabulary)
     pruned, kappa = None, None
+    seconds = {"train": result.train_seconds, "hessian": result.hessian_seconds}
     if bayes := isinstance(update, UpdateRecord):
         pruned, kappa = float(update.pruned.mean()), update.kappa
+    else:
+        seconds |= {"hessian": 0.0, "scores": result.hessian_seconds}
     return {
         "kind": "search",
         "strategy": settings.strategy.name,
@@ -124,7 +127,7 @@ def summarise(result: SearchResult, problem: SearchProblem, settings: SearchSett
         "parameters": parameter_count(vocabulary, EVALUATION_UNITS, len(genotype.nodes)),
         "units_of_parameters": EVALUATION_UNITS,
         "tokens": {"train": result.train_tokens, "architecture": result.architecture_tokens},
-        "seconds": {"train": result.train_seconds, "hessian" if bayes else "scores": result.hessian_seconds},
+        "seconds": seconds,
         "tokens_per_second": result.tokens_per_second,
         "epochs": settings.epochs,
         "seed": seed,

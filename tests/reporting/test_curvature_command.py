@@ -9,7 +9,7 @@ from bayesnas_tf import config
 from bayesnas_tf.reporting import curvature_command
 from tests.training import tiny
 
-FACTS = {"estimator", "tau", "probes", "windows", "tokens"}
+FACTS = {"estimator", "tau", "truncation", "d_term", "probes", "windows", "tokens"}
 FEW = "--gin_param=CurvatureOptions.windows=3"
 RECURSIVE = "--gin_param=CurvatureOptions.estimator='recursive'"
 
@@ -68,6 +68,7 @@ def test_a_search_gives_its_scalars_too(searched, capsys):
     assert found["zero_scalars"].shape == (3,)
     assert found["node_kernel_2"].shape == (3, 6)
     assert (str(found["estimator"]), int(found["tau"]), int(found["probes"])) == ("recursive", 5, 0)
+    assert (str(found["truncation"]), bool(found["d_term"])) == ("chunks", False)
     assert curvature(searched / "run", FEW, f"--data_dir={searched}") == 1
     assert "replace it with --overwrite" in capsys.readouterr().err
 
