@@ -105,7 +105,8 @@ def find_genotype(name: str, seed: int) -> Genotype:
     hint = f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
     raise UserError(
         f"no genotype {name!r}. There is no such file in {Path.cwd()}{hint}. "
-        f"Give a genotype.json, or one of {', '.join(known.NAMES)}, random, random-N"
+        f"Give a genotype.json, or one of {', '.join(known.NAMES)}, random, random-N, "
+        "random-N-nodesK-depthD"
     )
 
 
