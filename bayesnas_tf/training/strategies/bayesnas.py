@@ -37,10 +37,14 @@ class BayesNas(Strategy):
 
     @property
     def architecture_tokens(self) -> int:
-        """Those of the windows of the Hessian, once per update that is done."""
+        """Per update those of the windows of the Hessian, and of the oracle's passes where it decides."""
         rows, settings = self.problem.train_rows, self.settings
         windows = fixed_windows(rows, settings.windows.bptt, settings.curvature.windows)
-        return settings.epochs * sum(x.shape[0] * x.shape[1] for x, _ in windows)
+        read = sum(x.shape[0] * x.shape[1] for x, _ in windows)
+        if settings.prune.score == "oracle":
+            passes = 1 + self.problem.model.cell.scalars.numpy().size
+            read += passes * sum(x.shape[0] * x.shape[1] for x, _ in self.held_out())
+        return settings.epochs * read
 
     def on_report(self) -> None:
         """Add up the squared gradients of w."""
@@ -87,7 +91,10 @@ class BayesNas(Strategy):
 
     def removals(self) -> np.ndarray:
         """The one-shot oracle on held-out windows."""
-        held_out = fixed_windows(self.problem.valid_rows, self.settings.windows.bptt, ORACLE_WINDOWS)
         return oracle.loss_changes(
-            self.problem.model, held_out, functools.partial(self.loop.announce, "oracle")
+            self.problem.model, self.held_out(), functools.partial(self.loop.announce, "oracle")
         )
+
+    def held_out(self) -> list:
+        """The windows of the oracle."""
+        return fixed_windows(self.problem.valid_rows, self.settings.windows.bptt, ORACLE_WINDOWS)

@@ -81,6 +81,9 @@ def test_it_leaves_a_cell_that_says_where_it_comes_from(ended):
     health = summary["health"]
     assert health["unigram_nats"] > 0
     assert health["valid_nats"] == summary["valid_nats"]
+    seconds = json.loads((directory / "summary.json").read_text())["seconds"]
+    assert seconds.keys() == {"train", "hessian", "scores"}
+    assert seconds["hessian"] == 0.0
     assert not (directory / "posterior.npz").exists()
     tags = set()
     for path in (directory / "tb").glob("events.out.tfevents.*"):
@@ -222,3 +225,10 @@ def test_the_summary_of_bayesnas_names_it_too(folder):
     assert summary["strategy"] == summary["genotype"]["provenance"]["strategy"] == "bayesnas"
     assert summary["pruned_fraction"] is not None
     assert summary["tokens"]["architecture"] == 2 * 4 * 4
+
+
+def test_the_passes_of_an_oracle_that_decides_are_counted(folder):
+    flags = [f"--gin_param={param}" for param in (*SMALL, "search.epochs=1", "PruneOptions.score='oracle'")]
+    assert tiny.run(folder, "oracle", *flags) == 0
+    edge_ops = 3 * 4
+    assert tiny.summary(folder / "oracle")["tokens"]["architecture"] == 2 * 4 * 4 * (1 + edge_ops + 1)
