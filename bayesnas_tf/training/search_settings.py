@@ -7,7 +7,6 @@ import gin
 import numpy as np
 import tensorflow as tf
 
-from bayesnas_tf.bayes import update
 from bayesnas_tf.bayes.prune import PruneOptions
 from bayesnas_tf.bayes.update import BayesOptions
 from bayesnas_tf.cells import masks
@@ -47,11 +46,6 @@ class SearchSettings:
         for name in ("epochs", "report_every", "checkpoint_every", "resamples"):
             if getattr(self, name) < 1:
                 raise ValueError(f"search.{name}={getattr(self, name)} must be at least 1")
-        update.kappa(self.bayes.scale, 1, 1, self.scalars.lambda_w)  # refuses a scale over a lambda_w of 0
-        if self.bayes.parents == "zero_edge" and not self.cell.zero_edge_switch:
-            raise ValueError(
-                "BayesOptions.parents='zero_edge' needs the switches. Set CellOptions.zero_edge_switch = True"
-            )
         if not isinstance(self.strategy, StrategyOptions):
             raise ValueError(
                 f"search.strategy={self.strategy!r} is no strategy. Bind it to one such as @DartsOptions()"

@@ -10,10 +10,10 @@ Rule = Literal["asgd", "sgd", "adam"]
 Compile = Literal["auto", "graph", "xla"]
 
 
-def _at_least(owner, minimum, *names):
-    """Refuse a setting below its minimum."""
+def at_least(owner: object, minimum: float, *names: str) -> None:
+    """Refuse a setting below its minimum, and NaN."""
     for name in names:
-        if getattr(owner, name) < minimum:
+        if not getattr(owner, name) >= minimum:
             raise ValueError(
                 f"{type(owner).__name__}.{name}={getattr(owner, name)} must be at least {minimum}"
             )
@@ -31,8 +31,8 @@ class WindowOptions:
 
     def __post_init__(self):
         """Refuse values that give no window."""
-        _at_least(self, 1, "batch_size", "bptt")
-        _at_least(self, 0, "bucket")
+        at_least(self, 1, "batch_size", "bptt")
+        at_least(self, 0, "bucket")
 
 
 @gin.register
@@ -48,7 +48,7 @@ class WeightOptions:
 
     def __post_init__(self):
         """Refuse negative values."""
-        _at_least(self, 0.0, "lr", "clip", "weight_decay", "temporal_activation", "activation")
+        at_least(self, 0.0, "lr", "clip", "weight_decay", "temporal_activation", "activation")
 
 
 @gin.register
@@ -72,8 +72,8 @@ class OptimizerOptions:
                 raise ValueError(f"OptimizerOptions.{name}={getattr(self, name)} must lie in [0, 1)")
         if not self.epsilon > 0.0:
             raise ValueError(f"OptimizerOptions.epsilon={self.epsilon} must be above 0")
-        _at_least(self, 1.0, "lr_divisor")
-        _at_least(self, 0, "full_rate_epochs")
+        at_least(self, 1.0, "lr_divisor")
+        at_least(self, 0, "full_rate_epochs")
 
 
 @gin.register
@@ -87,7 +87,7 @@ class AveragingOptions:
 
     def __post_init__(self):
         """Refuse negative values."""
-        _at_least(self, 0, "nonmono", "after_epoch")
+        at_least(self, 0, "nonmono", "after_epoch")
 
 
 @gin.register
@@ -102,7 +102,7 @@ class ScalarOptions:
 
     def __post_init__(self):
         """Refuse negative values and unknown gauges."""
-        _at_least(self, 0.0, "lr", "lambda_w")
+        at_least(self, 0.0, "lr", "lambda_w")
         if self.gauge not in get_args(Gauge):
             raise ValueError(f"ScalarOptions.gauge={self.gauge!r} must be one of {get_args(Gauge)}")
 

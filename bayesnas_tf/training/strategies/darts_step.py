@@ -13,7 +13,8 @@ from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.models import losses
 from bayesnas_tf.space import primitives
 from bayesnas_tf.training import sgd
-from bayesnas_tf.training.strategies.options import StrategyOptions, at_least
+from bayesnas_tf.training.settings import at_least
+from bayesnas_tf.training.strategies.options import StrategyOptions
 from bayesnas_tf.training.strategies.turns import Turns
 from bayesnas_tf.training.train_step import TrainStep
 

@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from bayesnas_tf.cells import masks
 from bayesnas_tf.models import losses
+from bayesnas_tf.training.settings import at_least
 from bayesnas_tf.training.strategies.controller import Controller, score_function_gradients
-from bayesnas_tf.training.strategies.options import at_least
 from bayesnas_tf.training.strategies.sampled_step import CELL_SEED, CellStep, SampledOptions
 from bayesnas_tf.training.strategies.turns import Turns
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import gin
 
+from bayesnas_tf.bayes import update
 from bayesnas_tf.cells.highway_cell import HighwayCell
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.training.search_step import SearchStep
@@ -47,6 +48,15 @@ class BayesNasOptions(StrategyOptions):
         """Its name."""
         return "bayesnas"
 
+    def check(self, settings) -> None:
+        """Refuse a scale over a lambda_w of 0, and parents that need switches where there are none."""
+        bayes = settings.bayes
+        update.kappa(bayes.scale, 1, 1, settings.scalars.lambda_w)
+        if bayes.parents == "zero_edge" and not settings.cell.zero_edge_switch:
+            raise ValueError(
+                "BayesOptions.parents='zero_edge' needs the switches. Set CellOptions.zero_edge_switch = True"
+            )
+
     def cell(self, options: CellOptions) -> SearchCell:
         """All edges, all operations."""
         return SearchCell(options)
@@ -54,12 +64,3 @@ class BayesNasOptions(StrategyOptions):
     def step(self, model, settings, valid_rows, seed) -> SearchStep:
         """SGD on W and proximal SGD on the scalars, both on training text."""
         return SearchStep(model, settings.windows, settings.weights, settings.scalars)
-
-
-def at_least(owner: object, minimum: float, *names: str) -> None:
-    """Refuse a setting below its minimum."""
-    for name in names:
-        if not getattr(owner, name) >= minimum:
-            raise ValueError(
-                f"{type(owner).__name__}.{name}={getattr(owner, name)} must be at least {minimum}"
-            )

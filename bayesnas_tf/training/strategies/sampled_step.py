@@ -9,7 +9,8 @@ from bayesnas_tf.cells import masks
 from bayesnas_tf.cells.sampled_cell import SampledCell
 from bayesnas_tf.cells.search_cell import CellOptions
 from bayesnas_tf.space import primitives
-from bayesnas_tf.training.strategies.options import StrategyOptions, at_least
+from bayesnas_tf.training.settings import at_least
+from bayesnas_tf.training.strategies.options import StrategyOptions
 from bayesnas_tf.training.train_step import TrainStep
 
 CELL_SEED = 51  # slot of the step's seed
