@@ -9,7 +9,7 @@ import tensorflow as tf
 from bayesnas_tf.cells.search_cell import CellOptions
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.training.settings import ScalarOptions, WeightOptions, WindowOptions
-from bayesnas_tf.training.strategies import registry
+from bayesnas_tf.training.strategies import registry, scoring
 
 WORDS, BATCH, BPTT = 7, 2, 4
 SEED = tf.constant([3, 5])
@@ -59,3 +59,32 @@ def test_a_reward_of_nan_is_the_least_reward_and_the_next_turn_is_whole_again():
     step.move_controller(SEED + 2)
     for variable in (step.baseline, step.turns.state, *step.controller.weights):
         assert np.isfinite(tf.convert_to_tensor(variable)).all()
+
+
+@pytest.mark.parametrize("name", ["darts2", "random_ws", "enas"])  # the others do part of what these do
+def test_a_step_is_the_same_eager_as_a_graph_and_under_xla(name):
+    random, ended = np.random.default_rng(2), []
+    x, y = (tf.constant(random.integers(0, WORDS, size=(BATCH, BPTT)).astype(np.int32)) for _ in range(2))
+    for compiled in (lambda f: f, tf.function, lambda f: tf.function(f, jit_compile=True)):
+        step = step_of(name)
+        run = compiled(step.__call__)
+        for number, length in enumerate((BPTT, BPTT - 1)):
+            run(x, y, tf.constant(length), tf.constant(0.5), SEED + number)
+        ended.append([tf.convert_to_tensor(variable).numpy() for variable in variables(step)])
+    for other in ended[1:]:
+        for left, right in zip(ended[0], other, strict=True):
+            np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-5)
+
+
+def test_a_cell_whose_nats_are_not_finite_scores_worst():
+    step, totals = step_of("random"), iter([float("nan"), float("inf"), 2.0 * BATCH * BPTT])
+    rows = np.zeros((BATCH, 3 * BPTT + 1), np.int32)
+    loop = types.SimpleNamespace(
+        model=step.model,
+        problem=types.SimpleNamespace(valid_rows=rows),
+        settings=types.SimpleNamespace(windows=WindowOptions(batch_size=BATCH, bptt=BPTT)),
+        valid_window=lambda x, y, length, state: (next(totals), state),
+        count_elsewhere=lambda seconds: None,
+    )
+    nats = scoring.Scorer(loop, 0).score([[0, 0], [0, 1]])
+    np.testing.assert_array_equal(nats, [scoring.MOST_NATS, scoring.MOST_NATS, 2.0])
