@@ -61,7 +61,8 @@ def test_a_reward_of_nan_is_the_least_reward_and_the_next_turn_is_whole_again():
         assert np.isfinite(tf.convert_to_tensor(variable)).all()
 
 
-@pytest.mark.parametrize("name", ["darts2", "random_ws", "enas"])  # the others do part of what these do
+# the others are tested in test_search_step, or part of these
+@pytest.mark.parametrize("name", ["darts2", "random_ws", "enas"])
 def test_a_step_is_the_same_eager_as_a_graph_and_under_xla(name):
     random, ended = np.random.default_rng(2), []
     x, y = (tf.constant(random.integers(0, WORDS, size=(BATCH, BPTT)).astype(np.int32)) for _ in range(2))
