@@ -106,12 +106,13 @@ class RayEngine:
 
     def stop(self) -> None:
         """Cancel every task, and wait until nobody has its run: Ray itself does not wait so long."""
-        for reference in self._running:
-            self._ray.cancel(reference)
         deadline = time.monotonic() + PATIENCE
-        for _, launch, _ in self._running.values():
-            while config.taken(launch.log) and time.monotonic() < deadline:
-                time.sleep(0.1)
+        left = dict(self._running)
+        while left and time.monotonic() < deadline:
+            for reference in left:  # again and again: an interrupt may be lost on its way to the task
+                self._ray.cancel(reference)
+            time.sleep(1.0)
+            left = {reference: run for reference, run in left.items() if config.taken(run[1].log)}
         self._running.clear()
 
     def close(self) -> None:
