@@ -142,11 +142,11 @@ class TensorBoardCallback(Callbacks):
         return self._writer
 
     def _scalars(self, step: int, values: dict[str, float]) -> None:
-        """Log each value that is a number."""
+        """Log each value that is a number, as a float32; what that cannot hold is infinite."""
         with self._opened().as_default(step=step):
             for name, value in values.items():
                 if not math.isnan(value):
-                    tf.summary.scalar(name, value)
+                    tf.summary.scalar(name, tf.cast(tf.constant(value, tf.float64), tf.float32))
 
 
 def _cell_summaries(genotype: Genotype) -> None:

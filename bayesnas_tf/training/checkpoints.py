@@ -122,11 +122,11 @@ def stop_request():
             signal.signal(number, handler)
 
 
-def all_finite(variables) -> bool:
-    """Whether no weight is NaN or infinite."""
+def all_finite(variables) -> tf.Tensor:
+    """Whether no weight is NaN or infinite, a boolean; variables of integers do not count."""
     checks = [
         tf.reduce_all(tf.math.is_finite(v))
         for v in variables
         if v.dtype in ("float32", "float64", "bfloat16")
     ]
-    return bool(tf.reduce_all(tf.stack(checks)))
+    return tf.reduce_all(tf.stack(checks))

@@ -177,9 +177,10 @@ def test_a_collapsed_cell_is_logged_without_a_picture(tmp_path):
     assert "heatmap/gamma" in tags(events, "images")
 
 
-def test_an_overflowing_loss_is_infinite_perplexity_and_nan_is_left_out(tmp_path):
+@pytest.mark.parametrize("nats", [1e4, 400.0])  # beyond float64, beyond the float32 of events
+def test_an_overflowing_loss_is_infinite_perplexity_and_nan_is_left_out(tmp_path, nats):
     callback = log_run(tmp_path)
-    callback.on_step(step_record(50, nats=1e4))
+    callback.on_step(step_record(50, nats=nats))
     callback.on_epoch(EpochRecord(1, 50, float("nan"), None, 1.0))
     callback.on_end({})
     events = EventAccumulator(str(tmp_path)).Reload()

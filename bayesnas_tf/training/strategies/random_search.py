@@ -2,12 +2,13 @@
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from bayesnas_tf.cells import masks
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.training.strategies.interface import ChoosingStrategy, Found, candidate_health
 from bayesnas_tf.training.strategies.sampled_step import uniform_choices
-from bayesnas_tf.training.strategies.scoring import Scorer
+from bayesnas_tf.training.strategies.scoring import MOST_NATS, Scorer
 
 CELLS_SEED, WEIGHTS_SEED = 6, 7  # slots of the run's seed
 
@@ -41,8 +42,8 @@ class RandomSearch(ChoosingStrategy):
 
     @property
     def architecture_tokens(self) -> int:
-        """Those of the scores."""
-        return len(self.choices) * self.scorer.tokens
+        """Those of the scores; nothing is read for a cell that is lost."""
+        return int(np.sum(~lost(self.scores))) * self.scorer.tokens
 
     def number(self, done: int, total: int) -> int:
         """The cell that trains on the window after the `done` first of this epoch's `total`."""
@@ -73,13 +74,19 @@ class RandomSearch(ChoosingStrategy):
         model.initialise(masks.fold(problem.seed, WEIGHTS_SEED, number), problem.corpus.log_frequencies())
         model.cell.choose(self.choices[number])
         problem.step.state.assign(tf.zeros_like(problem.step.state))
+        problem.step.lost.assign(False)
 
     def score(self, number: int) -> None:
-        """Score a cell that is trained; keep a checkpoint of it if none was better."""
-        self.tried.nats[number].assign(self.scorer.score(self.choices[number]))
-        nats, progress = float(self.scores[number].mean()), self.loop.progress
-        if nats < float(progress.best_nats):
-            progress.best_nats.assign(nats)
+        """Score a cell that is trained, the worst if its training diverged; keep a checkpoint of the best."""
+        if self.problem.step.lost:
+            logging.warning("cell %d of %d diverged and scores last", number + 1, len(self.choices))
+            nats = np.full(len(self.scorer.windows), MOST_NATS)
+        else:
+            nats = self.scorer.score(self.choices[number])
+        self.tried.nats[number].assign(nats)
+        mean, progress = float(nats.mean()), self.loop.progress
+        if mean < float(progress.best_nats):
+            progress.best_nats.assign(mean)
             self.loop.checkpoints.save_best()
 
     @property
@@ -93,12 +100,23 @@ class RandomSearch(ChoosingStrategy):
         return float(self.scores.mean(axis=1).min())
 
     def found(self) -> Found:
-        """The best cell so far."""
+        """The best cell so far.
+
+        Raises:
+          UserError: there will be none, for all diverged.
+        """
         done = (int(self.loop.progress.epoch) + 1) * self.per_epoch
         nats = self.scores[:done]
+        if lost(self.scores).all():
+            raise UserError(f"the training of all {done} cells diverged. {self.loop.advice}")
         return Found(
             choice=self.choices[nats.mean(axis=1).argmin()],
-            health=candidate_health(nats),
+            health={**candidate_health(nats), "candidates_lost": int(np.sum(lost(nats)))},
             candidates=self.choices[:done],
             candidate_nats=nats,
         )
+
+
+def lost(nats: np.ndarray) -> np.ndarray:
+    """Which cells of scores `[K, W]` have none, booleans `[K]`."""
+    return np.all(nats == MOST_NATS, axis=1)

@@ -9,8 +9,10 @@ from bayesnas_tf.cells import masks
 from bayesnas_tf.cells.sampled_cell import SampledCell
 from bayesnas_tf.cells.search_cell import CellOptions
 from bayesnas_tf.space import primitives
+from bayesnas_tf.training.checkpoints import all_finite
 from bayesnas_tf.training.settings import at_least
 from bayesnas_tf.training.strategies.options import StrategyOptions
+from bayesnas_tf.training.strategies.scoring import MOST_NATS
 from bayesnas_tf.training.train_step import TrainStep
 
 CELL_SEED = 51  # slot of the step's seed
@@ -27,6 +29,29 @@ class CellStep(TrainStep):
         self.move(variables, tape.gradient(loss, variables), length, lr)
         self.state.assign(state)
         self.add_totals(nats, length)
+
+
+class TrialStep(CellStep):
+    """A cell that diverges is lost, and the run is not: its weights are 0 from then on.
+
+    Whoever sets another cell with weights of its own clears `lost`.
+    """
+
+    def __init__(self, model, windows, weights):
+        """Not lost."""
+        super().__init__(model, windows, weights)
+        self.lost = tf.Variable(False, trainable=False)
+
+    def __call__(self, x, y, length, lr, seed):
+        """As `CellStep`."""
+        super().__call__(x, y, length, lr, seed)
+        for variable in (*self.model.variables, self.state):
+            variable.assign(tf.where(self.lost, tf.zeros_like(variable), variable))
+
+    def add_totals(self, nats, length):
+        """Add the mean nats of one window, `MOST_NATS` from the one on in which the cell is lost."""
+        self.lost.assign(self.lost | ~all_finite([nats, self.state, *self.model.variables]))
+        super().add_totals(tf.where(self.lost, tf.cast(MOST_NATS, nats.dtype), nats), length)
 
 
 class SharingStep(CellStep):
@@ -79,9 +104,9 @@ class RandomOptions(SampledOptions):
                 f"RandomOptions.cells={self.cells} must be a multiple of search.epochs={settings.epochs}"
             )
 
-    def step(self, model, settings, valid_rows, seed) -> CellStep:
+    def step(self, model, settings, valid_rows, seed) -> TrialStep:
         """Training of the cell that is set."""
-        return CellStep(model, settings.windows, settings.weights)
+        return TrialStep(model, settings.windows, settings.weights)
 
 
 @gin.register

@@ -11,8 +11,9 @@ from bayesnas_tf import config
 from bayesnas_tf.reporting import curvature_command, run_files
 from bayesnas_tf.space import choices
 from bayesnas_tf.space.genotype import Genotype
-from bayesnas_tf.training.strategies import registry
+from bayesnas_tf.training.strategies import registry, scoring
 from bayesnas_tf.training.strategies.darts_step import DartsOptions
+from bayesnas_tf.training.strategies.random_search import RandomSearch
 from tests.training import tiny
 
 SMALL = ["WindowOptions.jitter=False", "WindowOptions.bptt=4", "search.checkpoint_every=1"]
@@ -148,10 +149,8 @@ class Killed(BaseException):
     """Ends the search as a kill does."""
 
 
-def test_a_killed_search_ends_as_an_unbroken_one_and_its_cell_is_a_function_of_the_seed(
-    ended, folder, monkeypatch
-):
-    strategy, directory = ended
+def run_killed(folder, name, strategy, monkeypatch):
+    """The run directory of a search that is killed in its second epoch, and then resumed."""
     original = run_files.MetricsFile.on_step
 
     def kill(self, record):
@@ -162,15 +161,63 @@ def test_a_killed_search_ends_as_an_unbroken_one_and_its_cell_is_a_function_of_t
     with monkeypatch.context() as patch:
         patch.setattr(run_files.MetricsFile, "on_step", kill)
         with pytest.raises(Killed):
-            run(folder, f"{strategy}-broken", strategy)
-    assert run(folder, f"{strategy}-broken", strategy) == 0
-    broken = folder / f"{strategy}-broken"
-    assert tiny.summary(broken) == tiny.summary(directory)
-    assert tiny.rows(broken) == tiny.rows(directory)
-    left, right = architecture(broken), architecture(directory)
+            run(folder, name, strategy)
+    assert run(folder, name, strategy) == 0
+    return folder / name
+
+
+def assert_same_search(one, other):
+    """Bit for bit the same architecture, metrics and summary."""
+    assert tiny.summary(one) == tiny.summary(other)
+    assert tiny.rows(one) == tiny.rows(other)
+    left, right = architecture(one), architecture(other)
     assert left.keys() == right.keys()
     for name in left:
         np.testing.assert_array_equal(left[name], right[name], err_msg=name)
+
+
+def test_a_killed_search_ends_as_an_unbroken_one_and_its_cell_is_a_function_of_the_seed(
+    ended, folder, monkeypatch
+):
+    strategy, directory = ended
+    assert_same_search(run_killed(folder, f"{strategy}-broken", strategy, monkeypatch), directory)
+
+
+@pytest.fixture
+def diverging(monkeypatch):
+    """The numbers of cells, none at first, that random search gives a weight of NaN to begin with."""
+    numbers, begin = set(), RandomSearch.begin
+
+    def begin_badly(self, number):
+        begin(self, number)
+        if number in numbers:
+            self.problem.model.decoder_bias.assign(np.full(self.problem.model.vocabulary, np.nan))
+
+    monkeypatch.setattr(RandomSearch, "begin", begin_badly)
+    return numbers
+
+
+def test_a_random_search_goes_on_behind_cells_that_diverge_also_when_it_is_killed(
+    folder, diverging, monkeypatch
+):
+    assert run(folder, "finite", "random") == 0
+    diverging |= {1, 2}  # the last share of an epoch, and the first
+    assert run(folder, "diverging", "random") == 0
+    finite, found = architecture(folder / "finite"), architecture(folder / "diverging")
+    nats = found["candidate_nats"]
+    assert np.all(nats[[1, 2]] == scoring.MOST_NATS)
+    np.testing.assert_array_equal(nats[[0, 3]], finite["candidate_nats"][[0, 3]])
+    one, other = tiny.summary(folder / "finite")["tokens"], tiny.summary(folder / "diverging")["tokens"]
+    assert other == {"train": one["train"], "architecture": one["architecture"] / 2}
+    assert tiny.summary(folder / "diverging")["health"]["candidates_lost"] == 2
+    assert_same_search(run_killed(folder, "resumed", "random", monkeypatch), folder / "diverging")
+
+
+def test_a_random_search_of_which_every_cell_diverges_says_what_helps(folder, diverging, capsys):
+    diverging |= {0, 1, 2, 3}
+    assert run(folder, "lost", "random") == 1
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert "error: the training of all 4 cells diverged. Lower WeightOptions.lr" in told
 
 
 def test_another_seed_is_another_search(folder):
