@@ -111,6 +111,13 @@ def test_setuptools_lists_every_package():
     assert set(listed) == found | {"bayesnas_tf._gin"}
 
 
+def test_ruff_is_told_of_every_python_tool():
+    tools = [path for path in (ROOT / "tools").iterdir() if path.is_file() and not path.suffix]
+    python = {_name(path) for path in tools if path.read_text().startswith("#!/usr/bin/env python")}
+    ruff = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]
+    assert set(ruff["extend-include"]) == python
+
+
 @pytest.mark.parametrize(("file", "extra"), [("requirements.txt", "gpu"), ("requirements-cpu.txt", "cpu")])
 def test_requirements_agree_with_pyproject(file, extra):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

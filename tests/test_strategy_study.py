@@ -47,15 +47,67 @@ def sweep():
 def test_rows_are_means_pairs_and_distances_to_the_floor(tool, sweep):
     enas, darts = tool["rows"](sweep)
     assert (enas.strategy, darts.strategy) == ("enas", "darts")
-    assert (darts.searches, darts.cells, darts.mean) == (2, 2, 12.0)
-    assert darts.sd == pytest.approx(math.sqrt(8.0))
-    assert darts.to_controls == pytest.approx((10 - 11 + 14 - 13) / 2)
+    assert (darts.searches, darts.own.n, darts.own.mean) == (2, 2, 12.0)
+    assert darts.own.sd == pytest.approx(math.sqrt(8.0))
+    assert darts.to_controls.mean == pytest.approx((10 - 11 + 14 - 13) / 2)
     assert darts.p == 1.0  # the differences -1 and 1 cancel
-    assert darts.to_random == pytest.approx(12.0 - 14.0)
-    assert darts.standard_error == pytest.approx(math.sqrt(8.0 / 2 + 8.0 / 2))
-    assert (enas.searches, enas.cells, enas.to_controls) == (2, 1, -4.0)
+    assert darts.to_random == pytest.approx((12.0 - 14.0, math.sqrt(8.0 / 2 + 8.0 / 2)))
+    assert (enas.searches, enas.own.n, enas.to_controls.mean) == (2, 1, -4.0)
     assert enas.p == 1.0  # one cell is one pair
     assert "| enas | 2 | 1 | 11.00 |" in tool["table"]([enas, darts])
+
+
+def test_a_uniform_cell_that_a_search_found_too_stays_in_the_floor(tool, sweep):
+    assert tool["uniform"](sweep) == {"random-1", "random-2"}
+    shared = {**sweep["runs"][0], "candidate": "random-3", "bindings": {}}
+    published = {**shared, "candidate": "DARTS_V2", "run": "rank/DARTS_V2/seed0"}
+    sweep["runs"] += [shared, published]
+    assert tool["uniform"](sweep) == {"random-1", "random-2", "a0"}
+    darts = tool["rows"](sweep)[1]
+    assert darts.to_random.mean == pytest.approx(12.0 - (12.0 + 16.0 + 10.0) / 3)
+
+
+def row(tool, strategy, own, pairs, floor):
+    """A row of cells, of their differences to controls, and of uniform random cells."""
+    sample, p = tool["sample"], tool["sign_flip"](pairs) if pairs else math.nan
+    own = sample(own)
+    return tool["Row"](strategy, own.n, own, sample(pairs), p, tool["distance"](own, sample(floor)))
+
+
+FLOOR = [20.0, 21.0, 22.0]
+
+
+def test_who_is_better_than_all_by_more_than_the_noise_wins(tool):
+    first = row(tool, "darts", [10.0, 10.1, 10.2], [-1.0] * 6, FLOOR)
+    second = row(tool, "enas", [12.0, 12.1, 12.2], [], FLOOR)
+    told = tool["verdict"]([first, second])
+    assert told[0].startswith("First is darts, 10.10 in the mean.")
+    assert told[1:] == [
+        "- against enas, the second: -2.00, better by more than the noise (standard error 0.08)",
+        "- against uniform random cells: -10.90, better by more than the noise (standard error 0.58)",
+        "- against its own controls: -1.00, better by more than the noise (6 pairs, p = 0.031)",
+        "darts wins at this budget.",
+    ]
+
+
+def test_who_is_first_within_the_noise_does_not_win(tool):
+    first = row(tool, "darts", [19.0, 20.0, 21.0], [1.0] * 4, FLOOR)
+    second = row(tool, "enas", [20.0], [], FLOOR)
+    assert tool["verdict"]([first, second])[1:] == [
+        "- against enas, the second: cannot be told, a side has fewer than two cells",
+        "- against uniform random cells: -1.00, within the noise (standard error 0.82)",
+        "- against its own controls: +1.00, within the noise "
+        "(4 pairs, p = 0.125, and so few cannot bring it below 0.125)",
+        "Nothing speaks for it beyond the noise: no strategy wins at this budget.",
+    ]
+
+
+def test_who_is_better_than_some_does_not_win_either(tool):
+    first = row(tool, "darts", [10.0, 10.1, 10.2], [1.0] * 6, FLOOR)
+    told = tool["verdict"]([first])
+    assert told[2] == "- against its own controls: +1.00, worse by more than the noise (6 pairs, p = 0.031)"
+    assert told[3] == "Not beyond the noise against its own controls: no strategy wins at this budget."
+    assert tool["verdict"]([]) == ["No training of a searched cell has ended."]
 
 
 def test_the_sign_flip_is_exact(tool):
@@ -74,10 +126,11 @@ def test_the_ranking_of_each_epoch_is_compared_with_the_last(tool, sweep, tmp_pa
             {"split": "valid", "nats": number},
         ]
         (directory / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    sweep["runs"].append({**sweep["runs"][0], "run": "rank/a9/seed0", "summary": None})
     (tmp_path / "sweep.json").write_text(json.dumps(sweep))
     assert tool["main"]([f"--sweep={tmp_path}"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-2:] == [
-        "epoch 1: rank correlation with the last epoch -1.00",
-        "epoch 2: rank correlation with the last epoch 1.00",
-    ]
+    start = lines.index("epoch 1: rank correlation with the last epoch -1.00")
+    assert lines[start + 1] == "epoch 2: rank correlation with the last epoch 1.00"
+    assert lines[start + 3].startswith("First is enas, 11.00")
+    assert lines[-1] == "Trainings without a result: 1. This is not the last word."

@@ -89,8 +89,8 @@ def test_a_cell_of_random_search_that_diverges_is_lost_and_leaves_finite_weights
     assert checkpoints.all_finite([*step.model.variables, *step.variables])
 
 
-# darts1 is a part of darts2, and BayesNAS is tested in test_search_step. Sizes are small because compiling takes
-# the time. XLA traces what a plain graph does, and so that is left to the step that assigns most.
+# darts1 is a part of darts2, and BayesNAS is tested in test_search_step. Sizes are small: compiling takes the
+# time. XLA traces what a plain graph does, and so that is left to the step that assigns most.
 @pytest.mark.parametrize(
     ("name", "nodes", "xla"),
     [
