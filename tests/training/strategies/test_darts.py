@@ -86,13 +86,12 @@ def test_the_gradient_goes_through_the_softmax(scale):
     np.testing.assert_allclose(w, expected[:, :OPS], rtol=1e-12)
 
 
-def make_step(order, norm="mean", **options):
+def make_step(order, norm="mean", clip=0.3, w_decay=8e-7, **options):
     random = np.random.default_rng(5)
     rows = random.integers(0, WORDS, size=(BATCH, 2 * STEPS + 2)).astype(np.int32)
     windows = WindowOptions(batch_size=BATCH, bptt=STEPS)
-    step = DartsStep(
-        small_model(norm=norm), windows, WeightOptions(clip=0.3), DartsOptions(order=order, **options), rows
-    )
+    weights = WeightOptions(clip=clip, weight_decay=w_decay)
+    step = DartsStep(small_model(norm=norm), windows, weights, DartsOptions(order=order, **options), rows)
     step.set_alpha(random.normal(size=step.alpha.shape))
     return step, rows
 
@@ -118,6 +117,52 @@ def test_the_first_order_step_is_adam_on_the_validation_loss_at_w_as_it_is():
     np.testing.assert_allclose(step.alpha, alpha - 0.1 * np.sign(gradient), atol=1e-5)
     np.testing.assert_allclose(model.cell.scalars, darts_step.mixture(step.alpha, 4.0), rtol=1e-12)
     np.testing.assert_allclose(step.turns.state, hidden[:, -1], rtol=1e-9)
+
+
+def given_to_adam(step, monkeypatch):
+    """The gradients that the optimizer of α will have been given."""
+    given, apply = [], step.optimizer.apply
+
+    def recorded(gradients, variables):
+        given.extend(gradients)
+        apply(gradients, variables)
+
+    monkeypatch.setattr(step.optimizer, "apply", recorded)
+    return given
+
+
+def test_alpha_moves_down_the_validation_loss_behind_a_step_of_w_by_its_central_difference(monkeypatch):
+    step, rows = make_step(2, lr=0.1, weight_decay=0.0, clip=0.0, w_decay=0.01)
+    model, alpha, start = step.model, step.alpha.numpy(), [v.numpy() for v in step.weights]
+    given, rate, width = given_to_adam(step, monkeypatch), 1.0, 1e-4
+
+    def nats(x, y):
+        hidden = model.hidden(x, tf.zeros([BATCH, UNITS], tf.float64))
+        return tf.reduce_mean(losses.token_nats(model.decode(hidden), y))
+
+    def behind_a_step(logits):
+        step.set_alpha(logits)
+        step.set_weights(start)
+        with tf.GradientTape() as tape:
+            loss = nats(x, y)
+        gradients = [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, step.weights)]
+        step.set_weights([w - rate * (g + 2.0 * 0.01 * w) for w, g in zip(start, gradients, strict=True)])
+        return float(nats(rows[:, :STEPS], rows[:, 1 : STEPS + 1]))
+
+    x, y = train(step, rate)
+    moved, expected = step.alpha.numpy() - alpha, np.zeros_like(alpha)
+    for index in np.ndindex(alpha.shape):
+        shift = np.zeros_like(alpha)
+        shift[index] = width
+        expected[index] = (behind_a_step(alpha + shift) - behind_a_step(alpha - shift)) / (2.0 * width)
+    # both differences are central: relative errors of the order of 0.01² times third derivatives, and of 1e-8
+    np.testing.assert_allclose(given[0], expected, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_array_equal(np.sign(moved), -np.sign(expected))
+
+    first, _ = make_step(1, lr=0.1, weight_decay=0.0)
+    as_it_is = given_to_adam(first, monkeypatch)
+    train(first)
+    assert np.abs(as_it_is[0] - expected).max() > 0.05 * np.abs(expected).max()  # the step of W is felt
 
 
 @pytest.mark.parametrize("order", [1, 2])

@@ -71,6 +71,29 @@ def test_a_reward_of_nan_is_the_least_reward_and_the_next_turn_is_whole_again():
         assert np.isfinite(tf.convert_to_tensor(variable)).all()
 
 
+def test_the_controller_learns_to_write_the_one_cell_that_is_rewarded(monkeypatch):
+    for name, value in (("units", 8), ("lr", 0.02), ("entropy", 0.0), ("baseline_decay", 0.9)):
+        gin.bind_parameter(f"EnasOptions.{name}", value)
+    step, random, wanted = step_of("enas"), np.random.default_rng(0), tf.constant([[[0, 1], [1, 3]]])
+    for weight in step.controller.weights:
+        weight.assign(0.5 * random.normal(size=weight.shape))
+
+    def reward():
+        step.turns.carry(step.turns.state)
+        return tf.cast(tf.reduce_all(step.model.cell.choice == tf.cast(wanted[0], tf.int64)), tf.float32)
+
+    monkeypatch.setattr(step, "window_reward", reward)
+    move, log_probs = tf.function(step.move_controller), []
+    for number in range(160):
+        if number % 80 == 0:
+            log_probs.append(float(step.controller.log_prob(wanted)[0]))
+        move(tf.constant([number, 5]))
+    log_probs.append(float(step.controller.log_prob(wanted)[0]))
+    assert log_probs[0] < np.log(1 / 16)  # of 32 cells
+    assert log_probs[0] < log_probs[1] < log_probs[2]
+    assert log_probs[2] > np.log(1 / 2)
+
+
 def test_a_cell_of_random_search_that_diverges_is_lost_and_leaves_finite_weights():
     step, (x, y) = step_of("random"), windows()
     nats, tokens = [], BATCH * BPTT
