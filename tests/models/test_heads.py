@@ -9,7 +9,7 @@ from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
 from bayesnas_tf.cells.lstm import LstmOptions
 from bayesnas_tf.cells.rhn_cell import RhnOptions
 from bayesnas_tf.models.heads import Decoder, Mixture, MixtureOptions, target_log_probability
-from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
+from bayesnas_tf.models.language_model import NO_MASKS, LanguageModel, ModelOptions
 from bayesnas_tf.space import known
 from tests.references import baselines as reference
 
@@ -35,11 +35,15 @@ def _random():
     return np.random.default_rng(1)
 
 
+def weights_of(model):
+    """Those of the mixture, as its twin takes them."""
+    head = model.head
+    return head.prior_kernel, head.latent_kernel, head.latent_bias, model.embedding, model.decoder_bias
+
+
 def probabilities(model, hidden, mask=1.0):
     """The twin's P + 1e-8."""
-    head = model.head
-    weights = (head.prior_kernel, head.latent_kernel, head.latent_bias, model.embedding, model.decoder_bias)
-    return reference.mixture(hidden.numpy(), *(weight.numpy() for weight in weights), mask)
+    return reference.mixture(hidden.numpy(), *(weight.numpy() for weight in weights_of(model)), mask)
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -66,6 +70,36 @@ def test_dropout_is_on_the_hidden_states_for_all_and_on_the_latents_for_the_expe
     np.testing.assert_allclose(tf.exp(model.decode(hidden, drawn)), expected, rtol=1e-10)
     of_targets = np.take_along_axis(expected, targets.numpy()[..., np.newaxis], axis=-1)[..., 0]
     np.testing.assert_allclose(model.token_nats(hidden, targets, drawn), -np.log(of_targets), rtol=1e-10)
+
+
+def test_the_gradient_equals_the_twin_in_hidden_states_and_weights():
+    model, _, targets = model_of("lstm", latent_dropout=0.5)
+    hidden, mask = tf.constant(_random().normal(size=(B, T, 5))), model.draw_masks(masks.run_seed(3), B).head
+    weights = [weight.value for weight in weights_of(model)]
+    with tf.GradientTape() as tape:
+        tape.watch(hidden)
+        loss = tf.reduce_sum(model.token_nats(hidden, targets, NO_MASKS._replace(head=mask)))
+    found = tape.gradient(loss, [hidden, *weights])
+    given = (hidden.numpy(), *(weight.numpy() for weight in weights))
+    expected = reference.mixture_gradients(*given, targets.numpy(), mask.numpy())
+    for actual, wanted in zip(found, expected, strict=True):
+        np.testing.assert_allclose(actual, wanted, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("experts", [1, 5, 15])
+def test_at_the_start_hidden_states_get_a_smaller_gradient_than_under_one_softmax(experts):
+    """‖Σ π_k L_k g‖² is E / (3 K U) ‖g‖² if π_k = 1/K and L is uniform within 1/√U, of variance 1 / (3 U)."""
+    units, words, norms = 120, 50, []
+    hidden = tf.constant(0.01 * _random().normal(size=(B, T, units)), tf.float32)
+    targets = tf.constant(_random().integers(0, words, size=(B, T)), tf.int32)
+    for head in (None, Mixture(MixtureOptions(experts=experts))):
+        model = LanguageModel(words, RhnOptions(units=units, depth=1).cell(), ModelOptions(), head)
+        model.initialise(masks.run_seed(0))
+        with tf.GradientTape() as tape:
+            tape.watch(hidden)
+            loss = tf.reduce_sum(model.token_nats(hidden, targets))
+        norms.append(np.linalg.norm(tape.gradient(loss, hidden)))
+    assert norms[1] / norms[0] == pytest.approx(1.0 / np.sqrt(3.0 * experts), rel=0.1)
 
 
 def test_the_gradient_is_that_of_the_whole_distribution():

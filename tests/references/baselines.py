@@ -69,6 +69,31 @@ def mixture(hidden, prior, latent, latent_bias, embedding, bias, mask=1.0):
     return total + 1e-8
 
 
+def mixture_gradients(hidden, prior, latent, latent_bias, embedding, bias, targets, mask=1.0):
+    """Of Σ -log(P[target] + 1e-8) in all arguments but the targets, in their order, by the chain rule."""
+    weights, latents = softmax(hidden @ prior), np.tanh(hidden @ latent + latent_bias)
+    ones = np.eye(len(bias))[targets]
+    upstream = -1.0 / np.sum(
+        mixture(hidden, prior, latent, latent_bias, embedding, bias, mask) * ones, axis=-1
+    )
+    of_weights, of_latents = np.zeros_like(weights), []
+    of_embedding, of_bias = np.zeros_like(embedding), np.zeros_like(bias)
+    for k, expert in enumerate(np.split(latents * mask, weights.shape[-1], axis=-1)):
+        shares = softmax(expert @ embedding.T + bias)
+        share = np.sum(shares * ones, axis=-1)
+        of_weights[..., k] = upstream * share
+        of_logits = (upstream * weights[..., k] * share)[..., np.newaxis] * (ones - shares)
+        of_embedding += np.einsum("btv,bte->ve", of_logits, expert)
+        of_bias += of_logits.sum(axis=(0, 1))
+        of_latents.append(of_logits @ embedding)
+    of_sums = np.concatenate(of_latents, axis=-1) * mask * (1.0 - latents**2)
+    mean = np.sum(weights * of_weights, axis=-1, keepdims=True)
+    of_scores = weights * (of_weights - mean)
+    of_hidden = of_scores @ prior.T + of_sums @ latent.T
+    of_prior, of_latent = (np.einsum("btu,btk->uk", hidden, of) for of in (of_scores, of_sums))
+    return of_hidden, of_prior, of_latent, of_sums.sum(axis=(0, 1)), of_embedding, of_bias
+
+
 class Adam:
     """Kingma & Ba, algorithm 1 in the order of computation that they recommend, with λ w in the gradient."""
 
