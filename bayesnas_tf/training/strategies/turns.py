@@ -19,8 +19,9 @@ class Turns(tf.Module):
     def window(self):
         """x, y `[B, T]` of the present turn and the state before them, zero where the rows begin again."""
         turn = tf.cast(self.done % self.count, tf.int32)
-        batch, start = self.rows.shape[0], turn * self.steps
-        x, y = (tf.slice(self.rows, [0, start + ahead], [batch, self.steps]) for ahead in (0, 1))
+        # no slice, whose place XLA takes for a constant: each turn would be compiled anew
+        columns = turn * self.steps + tf.range(self.steps)
+        x, y = (tf.gather(self.rows, columns + ahead, axis=1) for ahead in (0, 1))
         return x, y, tf.where(turn == 0, tf.zeros_like(self.state), self.state)
 
     def carry(self, state) -> None:
