@@ -126,7 +126,8 @@ def test_the_ranking_of_each_epoch_is_compared_with_the_last(tool, sweep, tmp_pa
             {"split": "valid", "nats": number},
         ]
         (directory / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    sweep["runs"].append({**sweep["runs"][0], "run": "rank/a9/seed0", "summary": None})
+    diverged = {"valid_ppl": None}
+    sweep["runs"].append({**sweep["runs"][0], "run": "rank/a9/seed0", "summary": diverged})
     (tmp_path / "sweep.json").write_text(json.dumps(sweep))
     assert tool["main"]([f"--sweep={tmp_path}"]) == 0
     lines = capsys.readouterr().out.splitlines()
