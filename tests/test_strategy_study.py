@@ -61,7 +61,8 @@ def test_a_uniform_cell_that_a_search_found_too_stays_in_the_floor(tool, sweep):
     assert tool["uniform"](sweep) == {"random-1", "random-2"}
     shared = {**sweep["runs"][0], "candidate": "random-3", "bindings": {}}
     published = {**shared, "candidate": "DARTS_V2", "run": "rank/DARTS_V2/seed0"}
-    sweep["runs"] += [shared, published]
+    control = {**shared, "candidate": "random-1-nodes8-depth9", "run": "rank/random-1-nodes8-depth9/seed0"}
+    sweep["runs"] += [shared, published, control]
     assert tool["uniform"](sweep) == {"random-1", "random-2", "a0"}
     darts = tool["rows"](sweep)[1]
     assert darts.to_random.mean == pytest.approx(12.0 - (12.0 + 16.0 + 10.0) / 3)
