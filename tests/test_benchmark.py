@@ -12,7 +12,10 @@ from tensorflow.python.framework import op_callbacks  # counts the products of a
 from bayesnas_tf import config
 from bayesnas_tf.cells.search_cell import CellOptions
 from bayesnas_tf.errors import UserError
+from bayesnas_tf.space import known
+from bayesnas_tf.training.validation import window_nats
 from tools import benchmarking, machine
+from tools.benchmarking import steps
 from tools.matrix_products import (
     Product,
     backward_products,
@@ -30,7 +33,25 @@ TINY = (
     "CurvatureOptions.windows = 2",
     "CurvatureOptions.probes = 1",
 )
+TINY_TRAINING = (
+    "DerivedOptions.units = 6",
+    "WindowOptions.batch_size = 3",
+    "WindowOptions.bptt = 4",
+    "evaluate.eval_batch_size = 2",
+)
 VOCABULARY = 11
+SETTINGS = [
+    *(f"--gin_param={setting}" for setting in TINY),
+    *(f"--eval_gin_param={setting}" for setting in TINY_TRAINING),
+    f"--vocabulary={VOCABULARY}",
+    "--steps=2",
+]
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """What is to run in a process of its own runs in this one."""
+    monkeypatch.setattr(machine, "alone", lambda function, *arguments: function(*arguments))
 
 
 @pytest.fixture
@@ -92,13 +113,27 @@ class counted_products:  # noqa: N801  a context manager
 def test_a_real_step_computes_these_products():
     config.parse(["ptb.gin"], TINY)
     bench = benchmarking.prepare(1, VOCABULARY)
-    windows, step = bench.settings.windows, bench.problem.step
-    ids = tf.constant(bench.problem.train_rows[:, :5])
+    assert products_of_one(bench) == steps.products_of("search_step", bench)
+
+
+def test_a_real_training_step_computes_these_products():
+    config.parse(["ptb_eval.gin"], TINY_TRAINING)
+    bench = benchmarking.prepare(1, VOCABULARY, known.named("DARTS_V2"))
+    assert products_of_one(bench) == steps.products_of("train_step", bench)
+    ids = tf.constant(bench.problem.valid_rows[:, :5])
     with counted_products() as seen:
-        step(ids[:, :-1], ids[:, 1:], tf.constant(4), tf.constant(1.0), bench.problem.seed)
+        window_nats(bench.problem.model)(ids[:, :-1], ids[:, 1:], tf.constant(4), tf.zeros([2, 6]))
+    assert seen == steps.products_of("evaluate", bench)
+
+
+def products_of_one(bench):
+    """Products of a training step, with the one that an eager step leaves out."""
+    problem, ids = bench.problem, tf.constant(bench.problem.train_rows[:, :5])
+    with counted_products() as seen:
+        problem.step(ids[:, :-1], ids[:, 1:], tf.constant(4), tf.constant(1.0), problem.seed)
     # Eagerly the gradient of the state before the window is left out; the compiled loop has it at each step.
     seen[Product(3, 12, 6, transpose_b=True)] += 1
-    assert seen == step_products(bench.settings.cell, windows.batch_size, windows.bptt, VOCABULARY)
+    return seen
 
 
 def test_every_repeat_of_a_product_is_computed():
@@ -110,31 +145,66 @@ def test_every_repeat_of_a_product_is_computed():
     assert many > 3 * few  # ten times as long, but for noise; as long if the loop computed it once
 
 
-def test_the_command_prints_and_writes_its_numbers(command, capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr(machine, "alone", lambda function, *arguments: function(*arguments))
-    file = tmp_path / "speed.json"
-    settings = [f"--gin_param={setting}" for setting in TINY]
-    assert command([*settings, f"--vocabulary={VOCABULARY}", "--steps=2", "--graph", f"--json={file}"]) == 0
+def test_the_command_prints_and_writes_its_numbers(command, capsys, tmp_path, here):
+    file, genotype = tmp_path / "speed.json", tmp_path / "genotype.json"
+    known.parse("tanh0 relu1", (), "small", "test").save(genotype)
+    assert command([*SETTINGS, "--graph", f"--genotype={genotype}", f"--json={file}"]) == 0
     printed, written = capsys.readouterr().out, json.loads(file.read_text())
-    assert set(written) == {"search_step", "hessian", "one_pass", "machine"}
+    assert set(written) == {"search_step", "hessian", "one_pass", "train_step", "evaluate", "machine"}
     for text in ("load average", "graph without XLA", "tokens/s", "share of that rate", "peak memory, MB"):
         assert text in printed
-    step, hessian = written["search_step"], written["hessian"]
-    assert {"seconds", "sgemm_share", "peak_mb", "compile_seconds", "tokens_per_second"} <= set(step)
-    assert all(value > 0 for value in step.values())
-    assert step["sgemm_share"] == pytest.approx(step["step_gflops"] / step["machine_gflops"])
-    assert step["tokens_per_second"] == pytest.approx(3 * 4 / step["seconds"])
+    assert "small, 6 units, 2 nodes, 3 rows x 4 steps" in printed
+    for name, rows in (("search_step", 3), ("train_step", 3), ("evaluate", 2)):
+        step = written[name]
+        assert {"seconds", "sgemm_share", "peak_mb", "compile_seconds", "tokens_per_second"} <= set(step)
+        assert all(value > 0 for value in step.values())
+        assert step["sgemm_share"] == pytest.approx(step["step_gflops"] / step["machine_gflops"])
+        assert step["tokens_per_second"] == pytest.approx(rows * 4 / step["seconds"])
+        assert not any(key.startswith("peer") for key in step)
+    hessian = written["hessian"]
     assert hessian["windows"] == 2
     assert written["one_pass"]["seconds"] > 0.0
     assert min(written["one_pass"][f"{name}_steps"] for name in ("ggn", "recursive")) > 0.5
     assert {"plain_mb", "ggn_memory", "recursive_memory"} <= set(written["one_pass"])
-    assert hessian["share_of_epoch"] == pytest.approx(hessian["seconds"] / (415 * step["seconds"]))
+    assert hessian["share_of_epoch"] == pytest.approx(
+        hessian["seconds"] / (415 * written["search_step"]["seconds"])
+    )
+
+
+def test_a_peer_is_timed_beside_the_step(command, capsys, tmp_path, here):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: it is needed by --peer alone")
+    file = tmp_path / "speed.json"
+    assert command([*SETTINGS, "--only=evaluate", "--peer", f"--json={file}"]) == 0
+    written = json.loads(file.read_text())
+    assert set(written) == {"machine", "evaluate"}
+    numbers = written["evaluate"]
+    assert numbers["ratio"] == pytest.approx(numbers["seconds"] / numbers["peer_seconds"])
+    assert numbers["peer_peak_mb"] > 0.0
+    assert torch.get_num_threads() == machine.facts()["cores"]  # what TensorFlow takes
+    assert "seconds in PyTorch" in capsys.readouterr().out
+
+
+def test_a_peer_needs_pytorch(command, capsys, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "torch" else object())
+    assert command(["--peer"]) == 1
+    assert capsys.readouterr().err == (
+        "error: --peer needs PyTorch. It is not installed. Use pip install 'bayesnas_tf[bench]'\n"
+    )
 
 
 def test_the_configuration_of_another_command_is_refused():
     config.parse(["ptb_eval.gin"])
     with pytest.raises(UserError, match="has no search"):
         benchmarking.prepare(1)
+
+
+def test_another_system_than_a_cell_is_refused():
+    config.parse(["ptb.gin"])
+    with pytest.raises(UserError, match="trains no cell"):
+        benchmarking.prepare(1, VOCABULARY, known.named("DARTS_V2"))
+    config.parse(["baselines/rhn.gin"])
+    with pytest.raises(UserError, match="binds evaluate.baseline"):
+        benchmarking.prepare(1, VOCABULARY, known.named("DARTS_V2"))
 
 
 def test_published_corpora_have_their_own_vocabulary():

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from bayesnas_tf.cells.derived_cell import DerivedCell
 from bayesnas_tf.cells.search_cell import CellOptions
 from bayesnas_tf.space import primitives
 
@@ -52,13 +53,30 @@ def backward_products(product: Product) -> tuple[Product, Product]:
     return of_x, of_w
 
 
-def step_products(cell: CellOptions, batch: int, steps: int, vocabulary: int) -> collections.Counter:
-    """How often one training step computes each product, forward and backward."""
-    products = forward_products(cell, batch, steps, vocabulary)
-    for product, count in list(products.items()):
+def derived_products(cell: DerivedCell, batch: int, steps: int, vocabulary: int) -> collections.Counter:
+    """How often a forward pass of a genotype's cell over `[batch, steps]` tokens computes each product."""
+    units, gated, tokens = cell.units, 2 * cell.units, batch * steps
+    products: collections.Counter = collections.Counter()
+    products[Product(tokens, units, gated)] += 1  # the inputs of all time steps
+    products[Product(batch, units, gated)] += steps  # the recurrent half of node 0
+    for nodes in cell.fed_by.values():
+        products[Product(batch, units, len(nodes) * gated)] += steps
+    products[Product(tokens, units, vocabulary, transpose_b=True)] += 1  # the tied decoder
+    return products
+
+
+def with_gradients(forward: collections.Counter) -> collections.Counter:
+    """The products of a forward pass and of the backward pass behind it."""
+    products = collections.Counter(forward)
+    for product, count in forward.items():
         for gradient in backward_products(product):
             products[gradient] += count
     return products
+
+
+def step_products(cell: CellOptions, batch: int, steps: int, vocabulary: int) -> collections.Counter:
+    """How often one training step of the supernet computes each product, forward and backward."""
+    return with_gradients(forward_products(cell, batch, steps, vocabulary))
 
 
 def total_flops(products: collections.Counter) -> int:

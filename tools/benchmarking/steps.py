@@ -1,0 +1,184 @@
+"""Speed and memory of the steps: training of the supernet, training of a cell, evaluation of a cell."""
+
+import collections
+import statistics
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from bayesnas_tf.cells import masks
+from bayesnas_tf.data import batching
+from bayesnas_tf.training import compile as compiling
+from bayesnas_tf.training.train_loop import MASK_SEED
+from bayesnas_tf.training.validation import window_nats
+from tools import machine
+from tools.benchmarking.subject import Bench, Entries, Plan, Recipe, build
+from tools.machine import peak_mb, reset_peak
+from tools.matrix_products import (
+    Product,
+    derived_products,
+    product_timer,
+    step_products,
+    total_flops,
+    with_gradients,
+)
+
+
+class PeerSpeed(NamedTuple):
+    """The same step in PyTorch."""
+
+    peer_seconds: float
+    ratio: float  # our seconds in units of its
+    peer_peak_mb: float | None
+
+
+class StepSpeed(NamedTuple):
+    """One step on a full window; rates of its matrix products in 10^9 FLOP/s."""
+
+    seconds: float
+    tokens_per_second: float
+    step_gflops: float  # what the step reaches
+    machine_gflops: float  # what this machine reaches at the step's own shapes
+    sgemm_share: float  # their quotient
+    compile_seconds: float
+    peak_mb: float | None
+    peer: PeerSpeed | None
+
+
+def _windows(rows, bench: Bench, bucket: int):
+    """Full windows of `rows`, with their numbers."""
+    plan = batching.plan(rows.shape[1], bench.settings.windows.bptt, 0, jitter=False)
+    return enumerate(batching.windows(rows, plan, bucket))
+
+
+def train_timer(bench: Bench) -> Callable[[], float]:
+    """A function that trains on the next full window, as the command does, and returns its seconds."""
+    settings, problem = bench.settings, bench.problem
+    windows, step = settings.windows, problem.step
+    lr = tf.constant(settings.weights.lr, problem.model.embedding.dtype)
+
+    def train(x, y, length, number):
+        step(x, y, length, lr, masks.fold(problem.seed, MASK_SEED, number))
+
+    compiled = compiling.window_function(train, windows.batch_size, bench.xla)
+    stream = _windows(problem.train_rows, bench, compiling.bucket(windows, bench.xla))
+
+    def seconds() -> float:
+        number, window = next(stream)
+        started = time.perf_counter()
+        compiled(window.x, window.y, window.length, tf.constant(number))
+        step.totals.nats.numpy()  # the step has ended when its result can be read
+        return time.perf_counter() - started
+
+    return seconds
+
+
+def evaluate_timer(bench: Bench) -> Callable[[], float]:
+    """A function that evaluates the next full window of the validation rows, and returns its seconds."""
+    model, rows = bench.problem.model, bench.problem.valid_rows
+    compiled = compiling.window_function(window_nats(model), len(rows), False)  # never XLA, as the command
+    stream, state = _windows(rows, bench, 1), model.zero_state(len(rows))
+
+    def seconds() -> float:
+        nonlocal state
+        _, window = next(stream)
+        started = time.perf_counter()
+        nats, state = compiled(window.x, window.y, window.length, state)
+        nats.numpy()
+        return time.perf_counter() - started
+
+    return seconds
+
+
+def products_of(name: str, bench: Bench) -> collections.Counter:
+    """The matrix products of a step."""
+    settings, vocabulary = bench.settings, bench.problem.model.vocabulary
+    batch, steps = rows_of(name, bench), settings.windows.bptt
+    if name == "search_step":
+        return step_products(settings.cell, batch, steps, vocabulary)
+    forward = derived_products(bench.problem.model.cell, batch, steps, vocabulary)
+    return forward if name == "evaluate" else with_gradients(forward)
+
+
+def rows_of(name: str, bench: Bench) -> int:
+    """The batch of a step."""
+    return len(bench.problem.valid_rows if name == "evaluate" else bench.problem.train_rows)
+
+
+TIMERS = {"search_step": train_timer, "train_step": train_timer, "evaluate": evaluate_timer}
+
+
+def step_speed(name: str, bench: Bench, plan: Plan) -> StepSpeed:
+    """Time the step, bare products and the peer's step in turns: all see the same noise of the machine."""
+    products, step = products_of(name, bench), TIMERS[name](bench)
+    first = step()
+    timers = {product: product_timer(product, count) for product, count in products.items()}
+    peer_timer = _peer_timer(name, bench) if plan.peer else None
+    of_step, of_peer = [], []
+    of_product: dict[Product, list[float]] = {product: [] for product in products}
+    for _ in range(plan.rounds):
+        of_step.append(step())
+        if peer_timer:
+            of_peer.append(peer_timer())
+        for product, timer in timers.items():
+            of_product[product].append(timer())
+    seconds = statistics.median(of_step)
+    bare = sum(count * statistics.median(of_product[product]) for product, count in products.items())
+    gflop = total_flops(products) / 1e9
+    return StepSpeed(
+        seconds=seconds,
+        tokens_per_second=rows_of(name, bench) * bench.settings.windows.bptt / seconds,
+        step_gflops=gflop / seconds,
+        machine_gflops=gflop / bare,
+        sgemm_share=bare / seconds,
+        compile_seconds=max(first - seconds, 0.0),
+        peak_mb=machine.alone(step_memory, name, bench.recipe),
+        peer=_peer_speed(name, bench, seconds, statistics.median(of_peer)) if of_peer else None,
+    )
+
+
+def step_memory(name: str, recipe: Recipe) -> float | None:
+    """The peak memory of this process over three steps, in 10^6 bytes; to be called in a new process.
+
+    TensorFlow keeps what it has once asked for: a second step of one process seems to need nothing.
+    """
+    step = TIMERS[name](build(recipe, 2))
+    reset_peak()
+    for _ in range(3):
+        step()
+    return peak_mb()
+
+
+def _peer_timer(name: str, bench: Bench) -> Callable[[], float]:
+    """The peer's timer, behind its first step."""
+    from tools.benchmarking.peers import peer_of  # PyTorch need not be installed otherwise
+    from tools.peer import steps
+
+    timer = steps.timer(peer_of(name, bench))
+    timer()
+    return timer
+
+
+def _peer_speed(name: str, bench: Bench, seconds: float, peer_seconds: float) -> PeerSpeed:
+    from tools.benchmarking.peers import peer_of
+    from tools.peer import steps
+
+    peak = machine.alone(steps.peak_mb, peer_of(name, bench))
+    return PeerSpeed(peer_seconds, seconds / peer_seconds, peak)
+
+
+def search_step(bench: Bench, plan: Plan, entries: Entries) -> StepSpeed:
+    """One training step of the supernet."""
+    return step_speed("search_step", bench, plan)
+
+
+def train_step(bench: Bench, plan: Plan, entries: Entries) -> StepSpeed:
+    """One training step of a genotype's cell."""
+    return step_speed("train_step", bench, plan)
+
+
+def evaluate(bench: Bench, plan: Plan, entries: Entries) -> StepSpeed:
+    """One window of validation of a genotype's cell."""
+    return step_speed("evaluate", bench, plan)
