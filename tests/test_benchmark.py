@@ -16,6 +16,7 @@ from bayesnas_tf.space import known
 from bayesnas_tf.training.validation import window_nats
 from tools import benchmarking, machine
 from tools.benchmarking import steps
+from tools.benchmarking.split import Event, divided, kind_of
 from tools.matrix_products import (
     Product,
     backward_products,
@@ -40,6 +41,7 @@ TINY_TRAINING = (
     "evaluate.eval_batch_size = 2",
 )
 VOCABULARY = 11
+SHARES = ("matmul", "elementwise", "embedding_softmax", "host")
 SETTINGS = [
     *(f"--gin_param={setting}" for setting in TINY),
     *(f"--eval_gin_param={setting}" for setting in TINY_TRAINING),
@@ -145,12 +147,17 @@ def test_every_repeat_of_a_product_is_computed():
     assert many > 3 * few  # ten times as long, but for noise; as long if the loop computed it once
 
 
-def test_the_command_prints_and_writes_its_numbers(command, capsys, tmp_path, here):
+def test_the_command_prints_and_writes_its_numbers(command, capsys, tmp_path, monkeypatch):
+    # memory of a step: see the test with a peer, whose step compiles fastest
+    alone = lambda function, *arguments: 1.0 if function is steps.step_memory else function(*arguments)  # noqa: E731
+    monkeypatch.setattr(machine, "alone", alone)
     file, genotype = tmp_path / "speed.json", tmp_path / "genotype.json"
     known.parse("tanh0 relu1", (), "small", "test").save(genotype)
-    assert command([*SETTINGS, "--graph", f"--genotype={genotype}", f"--json={file}"]) == 0
+    names = ["search_step", "hessian", "one_pass", "train_step", "evaluate"]
+    only = [f"--only={name}" for name in names]
+    assert command([*SETTINGS, *only, "--graph", f"--genotype={genotype}", f"--json={file}"]) == 0
     printed, written = capsys.readouterr().out, json.loads(file.read_text())
-    assert set(written) == {"search_step", "hessian", "one_pass", "train_step", "evaluate", "machine"}
+    assert set(written) == {*names, "machine"}
     for text in ("load average", "graph without XLA", "tokens/s", "share of that rate", "peak memory, MB"):
         assert text in printed
     assert "small, 6 units, 2 nodes, 3 rows x 4 steps" in printed
@@ -160,6 +167,7 @@ def test_the_command_prints_and_writes_its_numbers(command, capsys, tmp_path, he
         assert all(value > 0 for value in step.values())
         assert step["sgemm_share"] == pytest.approx(step["step_gflops"] / step["machine_gflops"])
         assert step["tokens_per_second"] == pytest.approx(rows * 4 / step["seconds"])
+        assert sum(step[f"{share}_share"] for share in SHARES) == pytest.approx(1.0)
         assert not any(key.startswith("peer") for key in step)
     hessian = written["hessian"]
     assert hessian["windows"] == 2
@@ -169,6 +177,31 @@ def test_the_command_prints_and_writes_its_numbers(command, capsys, tmp_path, he
     assert hessian["share_of_epoch"] == pytest.approx(
         hessian["seconds"] / (415 * written["search_step"]["seconds"])
     )
+
+
+def test_a_saved_model_is_timed(command, tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "alone", lambda function, *arguments: float(len(arguments)))
+    file = tmp_path / "speed.json"
+    assert command([*SETTINGS, "--only=score", "--only=generate", f"--json={file}"]) == 0
+    written = json.loads(file.read_text())
+    score, generate = written["score"], written["generate"]
+    assert score["tokens_per_second"] == pytest.approx((40 * 25 - 1) / score["seconds"])
+    assert 1.0 <= generate["tokens_per_second"] * generate["seconds"] <= 51.0
+    assert set(score) == {"seconds", "tokens_per_second", "compile_seconds", "peak_mb"}
+
+
+def test_the_command_offers_all_entries(root):
+    offered = runpy.run_path(str(root / "tools" / "benchmark"), run_name="benchmark")["ENTRIES"]
+    assert offered == tuple(benchmarking.MEASURES)
+
+
+def test_time_is_divided_among_what_runs():
+    events = [
+        Event(kind_of("gradient_tape/while/MatMul", "_MklMatMul"), 0, 30),
+        Event(kind_of("rnn/while/body/mul", "Mul"), 10, 40),  # 20 of it beside the product
+        Event(kind_of("GatherV2", "GatherV2"), 60, 80),
+    ]
+    assert divided(events, 100e-12) == pytest.approx((0.6 * 3 / 8, 0.6 * 3 / 8, 0.6 * 2 / 8, 0.4))
 
 
 def test_a_peer_is_timed_beside_the_step(command, capsys, tmp_path, here):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from tools.benchmarking.curvature import hessian, one_pass
+from tools.benchmarking.serving import generate, score
 from tools.benchmarking.steps import evaluate, search_step, train_step
 from tools.benchmarking.subject import Bench, Entries, Plan, Recipe, build, describe, prepare
 
@@ -16,8 +17,10 @@ __all__ = ["ENTRIES", "Bench", "Plan", "Recipe", "build", "describe", "entries_o
 
 # In order: an entry may use those before it.
 OF_SEARCH = {"search_step": search_step, "hessian": hessian, "one_pass": one_pass}
-OF_TRAINING = {"train_step": train_step, "evaluate": evaluate}
+OF_TRAINING = {"train_step": train_step, "evaluate": evaluate, "score": score, "generate": generate}
 MEASURES: dict[str, Callable[[Bench, Plan, Entries], Any]] = {**OF_SEARCH, **OF_TRAINING}
+
+PARTS = ("split", "peer")  # of an entry: NamedTuples themselves
 
 
 def entries_of(recipe: Recipe) -> tuple[str, ...]:
@@ -26,10 +29,14 @@ def entries_of(recipe: Recipe) -> tuple[str, ...]:
 
 
 def numbers(entry) -> dict[str, Any]:
-    """The numbers of an entry as one dictionary, those of its peer only where there is one."""
-    own = entry._asdict()
-    peer = own.pop("peer", None)
-    return {**own, **(peer._asdict() if peer else {})}
+    """The numbers of an entry as one dictionary; a part that was not measured is left out."""
+    found: dict[str, Any] = {}
+    for key, value in entry._asdict().items():
+        if key in PARTS:
+            found |= value._asdict() if value else {}
+        else:
+            found[key] = value
+    return found
 
 
 def measure(bench: Bench, plan: Plan, only: Collection[str] = ()) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -14,6 +14,7 @@ from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training.train_loop import MASK_SEED
 from bayesnas_tf.training.validation import window_nats
 from tools import machine
+from tools.benchmarking.split import TimeSplit, time_split
 from tools.benchmarking.subject import Bench, Entries, Plan, Recipe, build
 from tools.machine import peak_mb, reset_peak
 from tools.matrix_products import (
@@ -44,6 +45,7 @@ class StepSpeed(NamedTuple):
     sgemm_share: float  # their quotient
     compile_seconds: float
     peak_mb: float | None
+    split: TimeSplit | None  # None under XLA and on a GPU, where no thread of the host runs the operations
     peer: PeerSpeed | None
 
 
@@ -115,13 +117,14 @@ def step_speed(name: str, bench: Bench, plan: Plan) -> StepSpeed:
     products, step = products_of(name, bench), TIMERS[name](bench)
     first = step()
     timers = {product: product_timer(product, count) for product, count in products.items()}
-    peer_timer = _peer_timer(name, bench) if plan.peer else None
+    peer = _peer(name, bench) if plan.peer else None
+    peer_step = peer.timer() if peer else None
     of_step, of_peer = [], []
     of_product: dict[Product, list[float]] = {product: [] for product in products}
     for _ in range(plan.rounds):
         of_step.append(step())
-        if peer_timer:
-            of_peer.append(peer_timer())
+        if peer_step:
+            of_peer.append(peer_step())
         for product, timer in timers.items():
             of_product[product].append(timer())
     seconds = statistics.median(of_step)
@@ -135,8 +138,20 @@ def step_speed(name: str, bench: Bench, plan: Plan) -> StepSpeed:
         sgemm_share=bare / seconds,
         compile_seconds=max(first - seconds, 0.0),
         peak_mb=machine.alone(step_memory, name, bench.recipe),
-        peer=_peer_speed(name, bench, seconds, statistics.median(of_peer)) if of_peer else None,
+        split=None if _hidden(name, bench) else time_split(step),
+        peer=peer and peer_speed(seconds, of_peer, peer),
     )
+
+
+def peer_speed(seconds: float, of_peer: list[float], peer) -> PeerSpeed:
+    """What the peer's steps took, beside our `seconds`; its memory in a process of its own."""
+    peer_seconds = statistics.median(of_peer)
+    return PeerSpeed(peer_seconds, seconds / peer_seconds, machine.alone(peer.peak_mb))
+
+
+def _hidden(name: str, bench: Bench) -> bool:
+    """Whether the operations of a step are hidden from the profiler of the host."""
+    return bool(tf.config.list_logical_devices("GPU")) or (bench.xla and name != "evaluate")
 
 
 def step_memory(name: str, recipe: Recipe) -> float | None:
@@ -151,22 +166,11 @@ def step_memory(name: str, recipe: Recipe) -> float | None:
     return peak_mb()
 
 
-def _peer_timer(name: str, bench: Bench) -> Callable[[], float]:
-    """The peer's timer, behind its first step."""
-    from tools.benchmarking.peers import peer_of  # PyTorch need not be installed otherwise
-    from tools.peer import steps
+def _peer(name: str, bench: Bench):
+    """The twin of a step, a `tools.peer.steps.Peer`."""
+    from tools.benchmarking.peers import peer_of  # late: PyTorch need not be installed
 
-    timer = steps.timer(peer_of(name, bench))
-    timer()
-    return timer
-
-
-def _peer_speed(name: str, bench: Bench, seconds: float, peer_seconds: float) -> PeerSpeed:
-    from tools.benchmarking.peers import peer_of
-    from tools.peer import steps
-
-    peak = machine.alone(steps.peak_mb, peer_of(name, bench))
-    return PeerSpeed(peer_seconds, seconds / peer_seconds, peak)
+    return peer_of(name, bench)
 
 
 def search_step(bench: Bench, plan: Plan, entries: Entries) -> StepSpeed:

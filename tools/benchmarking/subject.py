@@ -91,7 +91,7 @@ def configured_training() -> EvaluateSettings:
 def prepare(rounds: int, vocabulary: int = 0, genotype: Genotype | None = None) -> Bench:
     """Build the configured search, or the training of a genotype's cell.
 
-    With as many random ids as a first call, `rounds` more, and the Hessian phase need.
+    With as many random ids as `rounds` steps, one before and one after them, and the Hessian phase need.
     """
     recipe = Recipe(gin.config_str(), vocabulary, genotype)
     if genotype is None:
@@ -109,7 +109,7 @@ def build(recipe: Recipe, rounds: int) -> Bench:
 def _search(recipe: Recipe, rounds: int) -> Bench:
     settings = configured_search()
     windows = settings.windows
-    columns = windows.bptt * max(rounds + 1, settings.curvature.windows) + 1
+    columns = windows.bptt * max(rounds + 2, settings.curvature.windows) + 1
     corpus = random_corpus(settings.corpus, recipe.vocabulary, windows.batch_size * columns)
     problem: SearchProblem = search_settings.build(settings, corpus, seed=0)
     return Bench(recipe, settings, problem, compiling.use_xla(settings.compile))
@@ -119,7 +119,7 @@ def _training(recipe: Recipe, rounds: int) -> Bench:
     settings = configured_training()
     windows = settings.windows
     rows = max(windows.batch_size, settings.eval_batch_size)
-    corpus = random_corpus(settings.corpus, recipe.vocabulary, rows * (windows.bptt * (rounds + 1) + 1))
+    corpus = random_corpus(settings.corpus, recipe.vocabulary, rows * (windows.bptt * (rounds + 2) + 1))
     problem: EvaluateProblem = evaluate_settings.build(settings, corpus, recipe.genotype, seed=0)
     return Bench(recipe, settings, problem, compiling.use_xla(settings.compile))
 

@@ -39,6 +39,29 @@ class Peer(NamedTuple):
         amount = self.scalar_options.lr * self.scalar_options.l1(self.windows.bptt)
         return SearchStep(self.model(), batch, self.options, self.scalar_options.lr, amount)
 
+    def timer(self) -> Callable[[], float]:
+        """A function that takes one step on random ids, and returns its seconds; it has taken one."""
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        step, size = self.step(), (self.windows.bptt + 1, self.windows.batch_size)
+
+        def seconds() -> float:
+            ids = torch.randint(len(self.weights.embedding), size)
+            started = time.perf_counter()
+            step(ids[:-1], ids[1:])
+            return time.perf_counter() - started
+
+        seconds()
+        return seconds
+
+    def peak_mb(self) -> float | None:
+        """The peak memory of this process over three steps, in 10^6 bytes; to be called in a new process."""
+        machine.reset_peak()
+        step = self.timer()
+        for _ in range(2):
+            step()
+        return machine.peak_mb()
+
 
 class Evaluation:
     """Nats of windows; owns the state that they carry over."""
@@ -101,27 +124,3 @@ class SearchStep(TrainStep):
             shrunk = torch.relu(self.scalars.abs() - self.amount * self.omega)
             self.scalars.copy_(torch.sign(self.scalars) * shrunk)
         return nats
-
-
-def timer(peer: Peer) -> Callable[[], float]:
-    """A function that takes one step on random ids, and returns its seconds."""
-    if peer.threads:
-        torch.set_num_threads(peer.threads)
-    step, size = peer.step(), (peer.windows.bptt + 1, peer.windows.batch_size)
-
-    def seconds() -> float:
-        ids = torch.randint(len(peer.weights.embedding), size)
-        started = time.perf_counter()
-        step(ids[:-1], ids[1:])
-        return time.perf_counter() - started
-
-    return seconds
-
-
-def peak_mb(peer: Peer) -> float | None:
-    """The peak memory of this process over three steps, in 10^6 bytes; to be called in a new process."""
-    run = timer(peer)
-    machine.reset_peak()
-    for _ in range(3):
-        run()
-    return machine.peak_mb()
