@@ -10,11 +10,12 @@ from typing import NamedTuple
 import tensorflow as tf
 from tensorflow.tsl.profiler.protobuf import xplane_pb2  # the profiler's file; it has no public reader
 
+PROFILED = 3  # steps
 OPERATION = re.compile(r"([^:]+):(\w+)")  # an executor's event: node, type
 
 
 class TimeSplit(NamedTuple):
-    """Shares of the wall time of one step; they add up to 1."""
+    """Shares of the wall time of a step; they add up to 1."""
 
     matmul_share: float  # matrix products, the decoder's included
     elementwise_share: float  # all else in the time loop
@@ -31,14 +32,14 @@ class Event(NamedTuple):
 
 
 def time_split(step: Callable[[], float]) -> TimeSplit:
-    """Run a step, which returns its seconds, under the profiler.
+    """Run PROFILED steps, each of which returns its seconds, under the profiler.
 
     Where operations run beside each other, time is divided among them in proportion to how long each took.
     """
     with tempfile.TemporaryDirectory() as folder:
         tf.profiler.experimental.start(folder)
         try:
-            seconds = step()
+            seconds = sum(step() for _ in range(PROFILED))
         finally:
             tf.profiler.experimental.stop()
         (file,) = Path(folder).rglob("*.xplane.pb")
