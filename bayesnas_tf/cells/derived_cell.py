@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from bayesnas_tf.cells import highway, masks
 from bayesnas_tf.cells.highway_cell import HighwayCell
+from bayesnas_tf.cells.wiring import Kernels, Wiring
 from bayesnas_tf.space import primitives
 from bayesnas_tf.space.genotype import Genotype
 
@@ -91,6 +92,27 @@ class DerivedCell(HighwayCell):
                 op = primitives.by_name(self.genotype.nodes[node - 1].op)
                 values[node] = highway.gated(s, gate, op.f(a))
         return [values[node] for node in range(len(values))]
+
+    def wiring(self):
+        """As products and stages."""
+
+        def edges(nodes, x, pre, w):
+            operations = [primitives.by_name(self.genotype.nodes[node - 1].op) for node in nodes]
+            given = [highway.gated(x, pre[:, k, 0], op.f(pre[:, k, 1])) for k, op in enumerate(operations)]
+            return tf.stack(given, axis=1)
+
+        def edges_gradient(nodes, x, pre, w, upstream):
+            with tf.GradientTape() as tape:
+                tape.watch([x, pre])
+                given = edges(nodes, x, pre, w)
+            return *tape.gradient(given, [x, pre], upstream), None
+
+        return Wiring(self.fed_by, self.output_nodes(), edges, edges_gradient, lambda node, total: total)
+
+    def kernels(self) -> Kernels:
+        """All matrices by source."""
+        sources = [self.value(kernel) for kernel in self.source_kernels.values()]
+        return Kernels(self.value(self.recurrent_kernel), sources, [])
 
     def output_nodes(self):
         """The genotype's output."""

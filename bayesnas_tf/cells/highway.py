@@ -11,7 +11,7 @@ import operator
 import tensorflow as tf
 
 from bayesnas_tf.cells import products
-from bayesnas_tf.space.primitives import OPS
+from bayesnas_tf.space.primitives import OPS, values_and_slopes
 
 
 def ordered_sum(terms):
@@ -136,6 +136,48 @@ def _shared_gate_sum(stacked, pre, w):
     c, _, _, mixture = forward()
     carried = total * stacked
     return tf.reduce_sum(carried + c * (mixture - carried), axis=0), gradient
+
+
+def mixed_edges(x, pre, w):
+    """(M2) Σ_o w^o (x + σ(g) (o(a) - x)) of k edges that leave one node, `[B, k, U]`, before any norm.
+
+    From x `[B, U]`, [g, a] `[B, k, 2, U]` and scalars w `[k, O]`.
+    """
+    values, _ = values_and_slopes(pre[:, :, 1])
+    carried = _per_edge(tf.reduce_sum(w, axis=1)) * x[:, tf.newaxis]
+    return carried + _opened(pre[:, :, 0]) * (_mixture(w, values) - carried)
+
+
+def mixed_edges_gradient(x, pre, w, upstream):
+    """Gradients of x, pre and w for that of `mixed_edges`, `[B, k, U]`; that of w as `[k, O, U]`.
+
+    The sum over the units is left to the caller, who adds over time too: in one stage with the rest, XLA takes
+    several times as long for a sum over both rows and units.
+    """
+    values, slopes = values_and_slopes(pre[:, :, 1])
+    total, x, gate = _per_edge(tf.reduce_sum(w, axis=1)), x[:, tf.newaxis], _opened(pre[:, :, 0])
+    opened = gate * upstream
+    carried = upstream - opened
+    d_gate = (_mixture(w, values) - total * x) * (1.0 - gate) * opened
+    d_pre = tf.stack([d_gate, _mixture(w, slopes) * opened], axis=2)
+    through_carry = tf.reduce_sum(carried * x, axis=0)
+    d_w = tf.stack([tf.reduce_sum(opened * value, axis=0) + through_carry for value in values], axis=1)
+    return tf.reduce_sum(total * carried, axis=1), d_pre, d_w
+
+
+def _per_edge(values):
+    """`[k]` shaped to multiply `[B, k, U]`."""
+    return values[:, tf.newaxis]
+
+
+def _mixture(w, parts):
+    """Σ_o w^o part_o of k edges."""
+    return ordered_sum(_per_edge(w[:, o]) * part for o, part in enumerate(parts))
+
+
+def _opened(gate):
+    """σ(g), in the form that XLA computes fastest."""
+    return 0.5 + 0.5 * tf.tanh(0.5 * gate)
 
 
 def _mixed_sum_per_operation(stacked, pre, w):

@@ -6,6 +6,8 @@ import keras
 import tensorflow as tf
 
 from bayesnas_tf.cells import highway, masks, products
+from bayesnas_tf.cells.staged_window import staged_window
+from bayesnas_tf.cells.wiring import Arithmetic, Kernels, Wiring
 
 
 class HighwayCell(keras.layers.Layer):
@@ -28,6 +30,7 @@ class HighwayCell(keras.layers.Layer):
         self._read: dict = {}
         self._rounded: dict = {}
         self._fixed = False
+        self.staged = False  # whether windows of training take the form of `staged_window`
         self.matmul_dtype: products.MatmulDtype = "float32"
 
     def _kernel(self, name, shape):
@@ -139,6 +142,14 @@ class HighwayCell(keras.layers.Layer):
         """Values of all nodes 0..n, each `[..., B, U]`."""
         raise NotImplementedError
 
+    def wiring(self) -> Wiring | None:
+        """The cell as products and stages, or None where it has no such form."""
+        return None
+
+    def kernels(self) -> Kernels:
+        """The matrices and parameters of a cell that has a wiring."""
+        raise NotImplementedError
+
     def output_nodes(self) -> tuple[int, ...]:
         """Nodes whose mean is the output (M4)."""
         raise NotImplementedError
@@ -187,10 +198,10 @@ class ProjectedRNN(keras.layers.RNN):
         """`[B, T, K]` -> outputs `[B, T, U]` (and the final state), as `keras.layers.RNN`."""
         return super().call(self.cell.project_inputs(sequences), initial_state, mask, training)
 
-    def window(self, x, state, length, drawn: masks.CellMasks | None = None):
+    def window(self, x, state, length, drawn: masks.CellMasks | None = None, training=False):
         """Outputs `[B, T, U]` and the state after `length` steps, from x `[B, T, K]` and a state `[B, U]`."""
         with self.cell.masked(drawn):
-            outputs, _ = self(x, initial_state=[state])
+            outputs, _ = self(x, initial_state=[state], training=training)
         return outputs, outputs[:, length - 1]
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
@@ -198,6 +209,13 @@ class ProjectedRNN(keras.layers.RNN):
         if mask is not None:
             return super().inner_loop(sequences, initial_state, mask, training)
         state = initial_state[0] if isinstance(initial_state, (list, tuple)) else initial_state
+        wiring = self.cell.wiring() if training and self.cell.staged else None
+        if wiring:
+            arithmetic = Arithmetic(self.cell.drawn.hidden, self.cell.matmul_dtype)
+            by_time = tf.transpose(sequences, [1, 0, 2])
+            by_time = staged_window(wiring, arithmetic, by_time, state, self.cell.kernels())
+            outputs = tf.transpose(by_time, [1, 0, 2])
+            return outputs[:, -1], outputs, [outputs[:, -1]]
         with self.cell.read_once():
             outputs = time_loop(self.cell.step, sequences, state)
         return outputs[:, -1], outputs, [outputs[:, -1]]

@@ -5,10 +5,12 @@ import math
 from typing import Literal, get_args
 
 import gin
+import numpy as np
 import tensorflow as tf
 
 from bayesnas_tf.cells import highway, masks, norms
 from bayesnas_tf.cells.highway_cell import HighwayCell
+from bayesnas_tf.cells.wiring import Kernels, Wiring
 from bayesnas_tf.space import primitives, topology
 
 Sharing = Literal["node", "edge", "edge_op"]
@@ -112,6 +114,31 @@ class SearchCell(HighwayCell):
             value = self._normalised(highway.mixed_sum(stacked, pre, w[topology.incoming(j)]), j)
             users.append(highway.fan_out(value, nodes - j + 1))
         return [copies[-1] for copies in users]
+
+    def wiring(self):
+        """As products and stages, for one [g, a] per edge and a norm without parameters."""
+        if self.options.norm_learnable or self.options.weight_sharing == "edge_op":
+            return None
+        nodes = range(1, self.options.nodes + 1)
+        return Wiring(
+            feeds={source: tuple(nodes[source:]) for source in range(self.options.nodes)},
+            outputs=self.output_nodes(),
+            edges=lambda _, *of_edges: highway.mixed_edges(*of_edges),
+            edges_gradient=lambda _, *of_edges: highway.mixed_edges_gradient(*of_edges),
+            normalised=lambda node, total: self._normalised(total, node),
+        )
+
+    def kernels(self) -> Kernels:
+        """All matrices and scalars by source: the edges that leave a node stand side by side."""
+        nodes, shared = self.options.nodes, self.options.weight_sharing == "node"
+        of_node = [self.value(kernel) for kernel in self.node_kernels]
+        parts = [highway.fan_out(k, j) if shared else tf.unstack(k) for j, k in enumerate(of_node, start=1)]
+        sources = [tf.concat([part[i] for part in parts[i:]], axis=1) for i in range(nodes)]
+        order = [topology.outgoing(source, nodes) for source in range(nodes)]
+        # along the last axis: a gather along the first has slices as its gradient
+        by_source = tf.transpose(tf.gather(tf.transpose(self.edge_scalars()), np.concatenate(order), axis=1))
+        scalars = tf.split(by_source, list(map(len, order)))
+        return Kernels(self.value(self.recurrent_kernel), sources, scalars)
 
     def output_nodes(self):
         """All learned nodes."""

@@ -71,8 +71,11 @@ class Stack(keras.layers.Layer):
             for number, layer in enumerate(self.layers)
         )
 
-    def window(self, x, state, length, drawn: tuple[LayerMasks, ...] | None = None):
-        """Outputs `[B, T, U]` and the state after `length` steps, from x `[B, T, K]` and a state `[B, S]`."""
+    def window(self, x, state, length, drawn: tuple[LayerMasks, ...] | None = None, training=False):
+        """Outputs `[B, T, U]` and the state after `length` steps, from x `[B, T, K]` and a state `[B, S]`.
+
+        `training` changes nothing: see `ProjectedRNN.window`.
+        """
         drawn = drawn or (LayerMasks(),) * len(self.layers)
         parts, outputs, after = tf.split(state, self.sizes, axis=1), [], []
         for number, layer in enumerate(self.layers):

@@ -140,12 +140,13 @@ class LanguageModel(keras.Model):
             x = x * tf.gather(model_masks.words, ids)
         return masks.apply(model_masks.embeddings, x)
 
-    def window(self, ids, state, length, model_masks: Masks = NO_MASKS):
+    def window(self, ids, state, length, model_masks: Masks = NO_MASKS, training=False):
         """Hidden states `[B, T, U]` before output dropout, and the state after the first `length` steps.
 
-        From ids `[B, T]` and a state `[B, S]`.
+        From ids `[B, T]` and a state `[B, S]`. `training`: in the form whose gradient is fast, where one is.
         """
-        return self.rnn.window(self.embed(ids, model_masks), state, length, model_masks.cell)
+        embedded = self.embed(ids, model_masks)
+        return self.rnn.window(embedded, state, length, model_masks.cell, training=training)
 
     def hidden(self, ids, state, model_masks: Masks = NO_MASKS):
         """The hidden states of `window` alone."""

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from bayesnas_tf.space.op_names import OP_NAMES, position
 
-__all__ = ["OPS", "OP_NAMES", "Primitive", "by_name"]
+__all__ = ["OPS", "OP_NAMES", "Primitive", "by_name", "values_and_slopes"]
 
 
 class Primitive(NamedTuple):
@@ -61,3 +61,14 @@ OPS: tuple[Primitive, ...] = (
 def by_name(name: str) -> Primitive:
     """The operation of that name; `ValueError` lists the names there are."""
     return OPS[position(name)]
+
+
+def values_and_slopes(x):
+    """f(x) and f'(x) of every operation, in the order of `OPS`, from one tanh.
+
+    With t = tanh(x/2): σ(x) = (1 + t) / 2 and tanh(x) = 2t / (1 + t²).
+    """
+    t = tf.tanh(0.5 * x)
+    tanh, sigmoid = 2.0 * t / (1.0 + t * t), 0.5 + 0.5 * t
+    values = (tanh, tf.nn.relu(x), sigmoid, x)
+    return values, (1.0 - tanh * tanh, _relu_d1(x), sigmoid * (1.0 - sigmoid), tf.ones_like(x))

@@ -5,11 +5,22 @@ import tensorflow as tf
 from bayesnas_tf.training.settings import Compile, WindowOptions
 
 XLA_BUCKET = 10
+STAGED_VALUES = 16384  # of one node, rows times units
 
 
 def use_xla(mode: Compile) -> bool:
     """XLA on request, and by default on a GPU; on a CPU its compile time eats what it gains in an epoch."""
     return mode == "xla" or (mode == "auto" and bool(tf.config.list_logical_devices("GPU")))
+
+
+def use_stages(mode: Compile, rows: int, units: int) -> bool:
+    """Whether XLA compiles what lies between the matrix products of a highway cell (`cells.staged_window`).
+
+    On request, and by default on a CPU, from a size on at which that takes longer than calling it.
+    """
+    if mode == "auto":
+        return not tf.config.list_logical_devices("GPU") and rows * units >= STAGED_VALUES
+    return mode == "stages"
 
 
 def bucket(options: WindowOptions, xla: bool) -> int:

@@ -106,6 +106,8 @@ def build(
     model.initialise(masks.fold(stateless, 0), np.concatenate([frequencies, spare]))
     if isinstance(model.cell, Stack):
         model.cell.fused = use_fused(settings.compile)
+    else:
+        model.cell.staged = compiling.use_stages(settings.compile, windows.batch_size, model.cell.units)
     step = EvaluateStep(
         model, windows, settings.weights, settings.averaging.pytorch_compat, settings.optimizer
     )

@@ -15,6 +15,7 @@ from bayesnas_tf.curvature.interface import CurvatureOptions
 from bayesnas_tf.data import batching
 from bayesnas_tf.data.corpora import Corpus, CorpusOptions
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
+from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training.settings import Compile, ScalarOptions, WeightOptions, WindowOptions
 from bayesnas_tf.training.strategies.options import BayesNasOptions, StrategyOptions
 from bayesnas_tf.training.train_step import TrainStep
@@ -74,6 +75,7 @@ def build(settings: SearchSettings, corpus: Corpus, seed: int) -> SearchProblem:
     train = batching.rows(corpus.train, windows.batch_size, f"{corpus.name} (train)", windows.bptt)
     valid = batching.rows(corpus.valid, windows.batch_size, f"{corpus.name} (valid)")
     model = build_model(settings, len(corpus.vocabulary))
+    model.cell.staged = compiling.use_stages(settings.compile, windows.batch_size, model.cell.units)
     stateless = masks.run_seed(seed)
     model.initialise(masks.fold(stateless, 0), corpus.log_frequencies())
     step = settings.strategy.step(model, settings, valid, stateless)

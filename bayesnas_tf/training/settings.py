@@ -7,7 +7,7 @@ import gin
 
 Gauge = Literal["none", "rms"]
 Rule = Literal["asgd", "sgd", "adam"]
-Compile = Literal["auto", "graph", "xla"]
+Compile = Literal["auto", "graph", "stages", "xla"]
 
 
 def at_least(owner: object, minimum: float, *names: str) -> None:

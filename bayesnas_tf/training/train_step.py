@@ -32,7 +32,7 @@ class TrainStep(tf.Module):
     def loss(self, x, y, length, model_masks):
         """Training loss without the terms that have closed-form steps, its data part, and the next state."""
         options, model = self.options, self.model
-        hidden, state = model.window(x, self.state, length, model_masks)
+        hidden, state = model.window(x, self.state, length, model_masks, training=True)
         nats = losses.mean_nats(model.token_nats(hidden, y, model_masks), length)
         loss = nats
         # copies collect the gradients of a term, so that never three meet: see highway.ordered_sum

@@ -1,0 +1,147 @@
+"""The time loop of a wired cell with its gradient written out, in the form that is fast on a CPU.
+
+`highway_cell.time_loop`, which TensorFlow differentiates by itself, is the slow twin. Here
+
+- the kernels of all edges that leave a node stand side by side: one product per source and step;
+- between two products lies one stage of elementwise work, which XLA compiles to a few passes over memory. A
+  stage has the same shapes at every time step and for every window length: it is compiled once;
+- the backward loop multiplies by transposed copies of the kernels, which BLAS takes faster;
+- the gradient of a kernel is one product over all time steps, after the loop.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from bayesnas_tf.cells.stages import BackwardStages, ForwardStages
+from bayesnas_tf.cells.wiring import Arithmetic, Kernels, Wiring
+
+
+class Kept(NamedTuple):
+    """What the backward loop reads of each time step, as `tf.TensorArray`s."""
+
+    entries: tf.TensorArray  # [g, a] of node 0, [B, 2U]
+    sums: list  # of each node: [B, U], before its norm
+    pres: list  # of each source: [B, k 2U]
+
+
+def staged_window(wiring: Wiring, arithmetic: Arithmetic, projected, state, kernels: Kernels):
+    """All h_t `[T, B, U]` from projected inputs `[T, B, 2U]` and a state `[B, U]`."""
+    count = len(kernels.sources)
+
+    @tf.custom_gradient
+    def window(projected, state, recurrent, *others):
+        used = Kernels(recurrent, list(others[:count]), list(others[count:]))
+        hidden, kept = _forward(wiring, arithmetic, projected, state, used)
+
+        def gradient(upstream):
+            before = tf.concat([state[tf.newaxis], hidden[:-1]], axis=0)
+            return _backward(wiring, arithmetic, upstream, before, kept, used)
+
+        return hidden, gradient
+
+    return window(projected, state, kernels.recurrent, *kernels.sources, *kernels.parameters)
+
+
+def _loop(steps, body, state):
+    """`state` after body(t, *state) for t = 0 .. steps - 1."""
+    return tf.while_loop(
+        lambda t, *_: t < steps,
+        lambda t, *before: (t + 1, *body(t, *before)),
+        (tf.constant(0), *state),
+        maximum_iterations=steps,
+        parallel_iterations=1,
+    )[1:]
+
+
+def _forward(wiring: Wiring, arithmetic: Arithmetic, projected, state, kernels: Kernels):
+    """All h_t, and what the gradient needs."""
+    steps, stages = tf.shape(projected)[0], ForwardStages(wiring, arithmetic)
+    enter, leave = arithmetic.stage(stages.enter), arithmetic.stage(stages.leave)
+    advance = {source: arithmetic.stage(stages.advance(source)) for source in wiring.feeds}
+    recurrent = arithmetic.factor(kernels.recurrent)
+    matrices = dict(zip(wiring.feeds, map(arithmetic.factor, kernels.sources), strict=True))
+
+    def array(width, dtype=projected.dtype):
+        return tf.TensorArray(dtype, size=steps, element_shape=[state.shape[0], width])
+
+    def body(t, h, operand, hidden, kept):
+        entry, total, ready = enter(inputs.read(t), h, tf.matmul(operand, recurrent))
+        sums, pres, operands = {0: total}, {}, {0: ready}
+        for source, matrix in matrices.items():
+            pres[source] = tf.matmul(operands[source], matrix)
+            found, ready = advance[source](list(sums.values()), list(pres.values()), kernels.parameters)
+            sums |= dict(zip(wiring.completes(source), found, strict=True))
+            operands |= dict(zip(wiring.completes(source), ready, strict=True))
+        h, operand = leave([sums[node] for node in wiring.outputs])
+        kept = Kept(
+            kept.entries.write(t, entry),
+            [a.write(t, total) for a, total in zip(kept.sums, sums.values(), strict=True)],
+            [a.write(t, pre) for a, pre in zip(kept.pres, pres.values(), strict=True)],
+        )
+        return h, operand, hidden.write(t, h), kept
+
+    units, first = state.shape[1], arithmetic.operand(state)
+    inputs = array(2 * units).unstack(projected)
+    pres = [array(matrix.shape[1], first.dtype) for matrix in matrices.values()]
+    empty = Kept(array(2 * units), [array(units) for _ in wiring.nodes], pres)
+    *_, hidden, kept = _loop(steps, body, (state, first, array(units), empty))
+    return tf.ensure_shape(hidden.stack(), projected.shape[:1] + state.shape), kept
+
+
+def _backward(wiring: Wiring, arithmetic: Arithmetic, upstream, before, kept: Kept, kernels: Kernels):
+    """Gradients of all arguments of a window, for that of all h_t; `before` are all h_{t-1}."""
+    d_entries, d_state, d_pres, d_parameters = _backward_loop(
+        wiring, arithmetic, upstream, before, kept, kernels
+    )
+    d_projected = d_entries.stack()
+    sums = dict(zip(wiring.nodes, kept.sums, strict=True))
+    values = [before, *(wiring.normalised(source, sums[source].stack()) for source in wiring.feeds)]
+    d_products = [arithmetic.factor(d_projected), *(array.stack() for array in d_pres)]
+    d_kernels = [_kernel_gradient(arithmetic, x, d) for x, d in zip(values, d_products, strict=True)]
+    return d_projected, d_state, *d_kernels, *(tf.reduce_sum(d_w, axis=-1) for d_w in d_parameters)
+
+
+def _backward_loop(wiring: Wiring, arithmetic: Arithmetic, upstream, before, kept: Kept, kernels: Kernels):
+    """Gradients of [g, a] of node 0, of the state before the window, of all products, and of w by units."""
+    steps, stages = tf.shape(upstream)[0], BackwardStages(wiring, arithmetic)
+    close = arithmetic.stage(stages.close)
+    retreat = {source: arithmetic.stage(stages.retreat(source)) for source in wiring.feeds}
+    transposed = [arithmetic.factor(tf.transpose(k)) for k in (kernels.recurrent, *kernels.sources)]
+    matrices = dict(zip(wiring.feeds, transposed[1:], strict=True))
+    parameters = dict(zip(wiring.feeds, kernels.parameters, strict=False))
+    kept_pres = dict(zip(wiring.feeds, kept.pres, strict=True))
+
+    def body(i, d_h, d_entries, d_pres, d_parameters):
+        t = steps - 1 - i
+        d_out = (d_h + upstream[t]) / len(wiring.outputs)
+        sums, d_sums, pending = [array.read(t) for array in kept.sums], {}, None
+        of_pres, of_parameters = {}, {}
+        for source in reversed(wiring.feeds):
+            found, of_pres[source], carried, of_parameters[source] = retreat[source](
+                sums, kept_pres[source].read(t), parameters.get(source), d_out, list(d_sums.values()), pending
+            )
+            d_sums |= dict(zip(wiring.settles(source), found, strict=True))
+            pending = carried, tf.matmul(of_pres[source], matrices[source])
+        entry, factor, carried = close(sums[0], before[t], kept.entries.read(t), d_out, pending)
+        d_h = carried + arithmetic.of_operand(tf.matmul(factor, transposed[0]), d_h.dtype)
+        written = [a.write(t, of_pres[s]) for a, s in zip(d_pres, wiring.feeds, strict=True)]
+        added = [d_w + of_parameters[s] for d_w, s in zip(d_parameters, parameters, strict=True)]
+        return d_h, d_entries.write(t, entry), written, added
+
+    def array(width, dtype):
+        return tf.TensorArray(dtype, size=steps, element_shape=[before.shape[1], width])
+
+    units, dtype = before.shape[2], before.dtype
+    d_pres = [array(matrix.shape[0], matrix.dtype) for matrix in matrices.values()]
+    by_units = [tf.zeros([*w.shape, units], dtype) for w in kernels.parameters]
+    start = (tf.zeros_like(before[0]), array(2 * units, dtype), d_pres, by_units)
+    d_state, d_entries, d_pres, d_parameters = _loop(steps, body, start)
+    return d_entries, d_state, d_pres, d_parameters
+
+
+def _kernel_gradient(arithmetic: Arithmetic, values, d_products):
+    """The gradient of a kernel from all values of its source `[T, B, U]` and those of its products."""
+    operands = arithmetic.operand(values)
+    flat = [tf.reshape(x, [-1, x.shape[-1]]) for x in (operands, d_products)]
+    return tf.cast(tf.matmul(*flat, transpose_a=True), values.dtype)
