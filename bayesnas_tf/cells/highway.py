@@ -151,8 +151,8 @@ def mixed_edges(x, pre, w):
 def mixed_edges_gradient(x, pre, w, upstream):
     """Gradients of x, pre and w for that of `mixed_edges`, `[B, k, U]`; that of w as `[k, O, U]`.
 
-    The sum over the units is left to the caller, who adds over time too: in one stage with the rest, XLA takes
-    several times as long for a sum over both rows and units.
+    The sum over the units is left to the caller, who adds over time too: a sum over both rows and units takes
+    XLA several times as long.
     """
     values, slopes = values_and_slopes(pre[:, :, 1])
     total, x, gate = _per_edge(tf.reduce_sum(w, axis=1)), x[:, tf.newaxis], _opened(pre[:, :, 0])
