@@ -11,6 +11,7 @@ from tensorflow.python.framework import op_callbacks  # counts the products of a
 
 from bayesnas_tf import config
 from bayesnas_tf.cells.search_cell import CellOptions
+from bayesnas_tf.cells.wiring import Arithmetic
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.space import known
 from bayesnas_tf.training.validation import window_nats
@@ -128,13 +129,23 @@ def test_a_real_training_step_computes_these_products():
     assert seen == steps.products_of("evaluate", bench)
 
 
-def products_of_one(bench):
-    """Products of a training step, with the one that an eager step leaves out."""
+@pytest.mark.parametrize("genotype", [None, "DARTS_V2"])
+def test_a_real_staged_step_computes_these_products(genotype, monkeypatch):
+    root, params = ("evaluate", TINY_TRAINING) if genotype else ("search", TINY)
+    config.parse([f"ptb{'_eval' if genotype else ''}.gin"], [*params, f"{root}.compile = 'stages'"])
+    bench = benchmarking.prepare(1, VOCABULARY, genotype and known.named(genotype))
+    monkeypatch.setattr(Arithmetic, "stage", lambda self, function: function)  # whose products can be seen
+    seen = products_of_one(bench, beside=0)
+    assert seen == steps.products_of("train_step" if genotype else "search_step", bench)
+
+
+def products_of_one(bench, beside=1):
+    """Products of a training step, and `beside` those that an eager step leaves out."""
     problem, ids = bench.problem, tf.constant(bench.problem.train_rows[:, :5])
     with counted_products() as seen:
         problem.step(ids[:, :-1], ids[:, 1:], tf.constant(4), tf.constant(1.0), problem.seed)
     # Eagerly the gradient of the state before the window is left out; the compiled loop has it at each step.
-    seen[Product(3, 12, 6, transpose_b=True)] += 1
+    seen[Product(3, 12, 6, transpose_b=True)] += beside
     return seen
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from bayesnas_tf.cells.derived_cell import DerivedCell
+from bayesnas_tf.cells.highway_cell import HighwayCell
 from bayesnas_tf.cells.search_cell import CellOptions
 from bayesnas_tf.space import primitives
 
@@ -31,17 +32,59 @@ class Product(NamedTuple):
 
 def forward_products(cell: CellOptions, batch: int, steps: int, vocabulary: int) -> collections.Counter:
     """How often a forward pass over `[batch, steps]` tokens computes each product."""
-    units, gated, tokens = cell.units, 2 * cell.units, batch * steps
-    products: collections.Counter = collections.Counter()
-    products[Product(tokens, units, gated)] += 1  # the inputs of all time steps
-    products[Product(batch, units, gated)] += steps  # the recurrent half of node 0
+    of_step = of_time_step(cell, batch)
+    return _times(of_step, steps) + _of_window(cell.units, batch * steps, vocabulary)
+
+
+def of_time_step(cell: CellOptions, batch: int) -> collections.Counter:
+    """Products of one time step of the plain loop: the recurrent half of node 0, edges by their target."""
+    units, gated = cell.units, 2 * cell.units
+    products = collections.Counter({Product(batch, units, gated): 1})
     for j in range(1, cell.nodes + 1):
         if cell.weight_sharing == "node":
-            products[Product(j * batch, units, gated)] += steps
+            products[Product(j * batch, units, gated)] += 1
         else:
             per_edge = len(primitives.OPS) if cell.weight_sharing == "edge_op" else 1
-            products[Product(batch, units, gated)] += steps * j * per_edge
-    products[Product(tokens, units, vocabulary, transpose_b=True)] += 1  # the tied decoder
+            products[Product(batch, units, gated)] += j * per_edge
+    return products
+
+
+def of_sources(cell: HighwayCell, batch: int) -> collections.Counter:
+    """The same by their source: in the cell of a genotype, and in staged windows."""
+    units, gated = cell.units, 2 * cell.units
+    products = collections.Counter({Product(batch, units, gated): 1})
+    for nodes in cell.wiring().feeds.values():
+        products[Product(batch, units, len(nodes) * gated)] += 1
+    return products
+
+
+def _of_window(units: int, tokens: int, vocabulary: int) -> collections.Counter:
+    """Products over all time steps at once: the inputs, and the tied decoder."""
+    return collections.Counter(
+        [Product(tokens, units, 2 * units), Product(tokens, units, vocabulary, transpose_b=True)]
+    )
+
+
+def _times(products: collections.Counter, steps: int) -> collections.Counter:
+    return collections.Counter({product: count * steps for product, count in products.items()})
+
+
+def derived_products(cell: DerivedCell, batch: int, steps: int, vocabulary: int) -> collections.Counter:
+    """How often a forward pass of a genotype's cell over `[batch, steps]` tokens computes each product."""
+    return _times(of_sources(cell, batch), steps) + _of_window(cell.units, batch * steps, vocabulary)
+
+
+def staged_products(cell: HighwayCell, batch: int, steps: int, vocabulary: int) -> collections.Counter:
+    """How often a training step in staged windows (`cells.staged_window`) computes each product.
+
+    Its backward loop multiplies by transposed copies, and the gradient of a kernel is one product behind it.
+    """
+    products = with_gradients(_of_window(cell.units, batch * steps, vocabulary))
+    for product, count in of_sources(cell, batch).items():
+        m, k, n = product[:3]
+        products[product] += steps * count
+        products[Product(m, n, k)] += steps * count
+        products[Product(k, m * steps, n, transpose_a=True)] += count
     return products
 
 
@@ -51,18 +94,6 @@ def backward_products(product: Product) -> tuple[Product, Product]:
     of_x = Product(m, n, k, transpose_b=not stored_transposed)
     of_w = Product(n, m, k, transpose_a=True) if stored_transposed else Product(k, m, n, transpose_a=True)
     return of_x, of_w
-
-
-def derived_products(cell: DerivedCell, batch: int, steps: int, vocabulary: int) -> collections.Counter:
-    """How often a forward pass of a genotype's cell over `[batch, steps]` tokens computes each product."""
-    units, gated, tokens = cell.units, 2 * cell.units, batch * steps
-    products: collections.Counter = collections.Counter()
-    products[Product(tokens, units, gated)] += 1  # the inputs of all time steps
-    products[Product(batch, units, gated)] += steps  # the recurrent half of node 0
-    for nodes in cell.fed_by.values():
-        products[Product(batch, units, len(nodes) * gated)] += steps
-    products[Product(tokens, units, vocabulary, transpose_b=True)] += 1  # the tied decoder
-    return products
 
 
 def with_gradients(forward: collections.Counter) -> collections.Counter:
@@ -75,7 +106,7 @@ def with_gradients(forward: collections.Counter) -> collections.Counter:
 
 
 def step_products(cell: CellOptions, batch: int, steps: int, vocabulary: int) -> collections.Counter:
-    """How often one training step of the supernet computes each product, forward and backward."""
+    """How often a training step of the supernet in the plain loop computes each product."""
     return with_gradients(forward_products(cell, batch, steps, vocabulary))
 
 
@@ -84,11 +115,11 @@ def total_flops(products: collections.Counter) -> int:
     return sum(product.flops * count for product, count in products.items())
 
 
-def product_timer(product: Product, count: int) -> Callable[[], float]:
+def product_timer(product: Product, count: int, dtype: str = "float32") -> Callable[[], float]:
     """A function that returns the seconds of one such product, one after the other in a compiled loop."""
     m, k, n, transpose_a, transpose_b = product
-    a = tf.random.stateless_normal([k, m] if transpose_a else [m, k], [0, 0])
-    b = tf.random.stateless_normal([n, k] if transpose_b else [k, n], [0, 1])
+    a = tf.cast(tf.random.stateless_normal([k, m] if transpose_a else [m, k], [0, 0]), dtype)
+    b = tf.cast(tf.random.stateless_normal([n, k] if transpose_b else [k, n], [0, 1]), dtype)
     repeats = max(1, min(count, int(FLOPS_PER_TIMING / product.flops)))
 
     def loop(a, b):
@@ -96,7 +127,8 @@ def product_timer(product: Product, count: int) -> Callable[[], float]:
             # one element, so that nothing but the product itself is kept or copied
             return i + 1, tf.matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b)[0, 0]
 
-        return tf.while_loop(lambda i, _: i < repeats, body, (0, 0.0), parallel_iterations=1)[1]
+        start = (0, tf.zeros([], dtype))
+        return tf.while_loop(lambda i, _: i < repeats, body, start, parallel_iterations=1)[1]
 
     compiled = tf.function(loop).get_concrete_function(a, b)
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 from tensorflow.tsl.profiler.protobuf import xplane_pb2  # the profiler's file; it has no public reader
 
 PROFILED = 3  # steps
+STAGE = "CpuExecutable::Execute"  # XLA within a graph: the stages of a time loop
 OPERATION = re.compile(r"([^:]+):(\w+)")  # an executor's event: node, type
 
 
@@ -52,10 +53,11 @@ def events(space) -> Iterator[Event]:
     for plane in space.planes:
         for line in plane.lines:
             for event in line.events:
-                found = OPERATION.fullmatch(plane.event_metadata[event.metadata_id].name)
-                if found:
-                    start = 1000 * line.timestamp_ns + event.offset_ps
-                    yield Event(kind_of(*found.groups()), start, start + event.duration_ps)
+                name = plane.event_metadata[event.metadata_id].name
+                found, start = OPERATION.fullmatch(name), 1000 * line.timestamp_ns + event.offset_ps
+                if found or name.startswith(STAGE):
+                    kind = kind_of(*found.groups()) if found else "elementwise"
+                    yield Event(kind, start, start + event.duration_ps)
 
 
 def kind_of(node: str, operation: str) -> str:

@@ -21,6 +21,7 @@ from tools.matrix_products import (
     Product,
     derived_products,
     product_timer,
+    staged_products,
     step_products,
     total_flops,
     with_gradients,
@@ -98,9 +99,12 @@ def products_of(name: str, bench: Bench) -> collections.Counter:
     """The matrix products of a step."""
     settings, vocabulary = bench.settings, bench.problem.model.vocabulary
     batch, steps = rows_of(name, bench), settings.windows.bptt
+    cell = bench.problem.model.cell
+    if name != "evaluate" and cell.staged and cell.wiring():
+        return staged_products(cell, batch, steps, vocabulary)
     if name == "search_step":
         return step_products(settings.cell, batch, steps, vocabulary)
-    forward = derived_products(bench.problem.model.cell, batch, steps, vocabulary)
+    forward = derived_products(cell, batch, steps, vocabulary)
     return forward if name == "evaluate" else with_gradients(forward)
 
 
@@ -116,7 +120,8 @@ def step_speed(name: str, bench: Bench, plan: Plan) -> StepSpeed:
     """Time the step, bare products and the peer's step in turns: all see the same noise of the machine."""
     products, step = products_of(name, bench), TIMERS[name](bench)
     first = step()
-    timers = {product: product_timer(product, count) for product, count in products.items()}
+    dtype = bench.settings.model.matmul_dtype
+    timers = {product: product_timer(product, count, dtype) for product, count in products.items()}
     peer = _peer(name, bench) if plan.peer else None
     peer_step = peer.timer() if peer else None
     of_step, of_peer = [], []

@@ -134,7 +134,8 @@ def describe(bench: Bench) -> str:
         form = (
             f"{cell.units} units, {cell.nodes} nodes, norm {cell.norm}, weight sharing {cell.weight_sharing}"
         )
+    compiled = "compiled stages" if bench.problem.model.cell.staged else "graph without XLA"
     return (
         f"{form}, {windows.batch_size} rows x {windows.bptt} steps, "
-        f"vocabulary {bench.problem.model.vocabulary:,}, {'XLA' if bench.xla else 'graph without XLA'}"
+        f"vocabulary {bench.problem.model.vocabulary:,}, {'XLA' if bench.xla else compiled}"
     )
