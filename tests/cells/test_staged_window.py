@@ -4,14 +4,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesnas_tf.cells import masks
+from bayesnas_tf.cells import highway, masks
 from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
 from bayesnas_tf.cells.highway_cell import time_loop
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.cells.staged_window import staged_window
 from bayesnas_tf.cells.wiring import Arithmetic
+from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.space import known
 from bayesnas_tf.space.genotype import Genotype, Node
+from bayesnas_tf.training import compile as compiling
+from bayesnas_tf.training.search_step import SearchStep
+from bayesnas_tf.training.settings import ScalarOptions, WeightOptions, WindowOptions
 
 B, U, NODES = 3, 4, 3
 SEARCH = [(norm, "node") for norm in ("mean", "none", "batch", "layer")] + [("mean", "edge")]
@@ -137,3 +141,20 @@ def test_a_layer_takes_it_for_training_alone(monkeypatch):
     found, _ = rnn.window(x[..., :U], state, 3, drawn, training=True)
     assert asked
     np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_one_trace_serves_all_lengths(monkeypatch):
+    traced = []
+    mixed_edges = highway.mixed_edges
+    monkeypatch.setattr(highway, "mixed_edges", lambda *given: traced.append(1) or mixed_edges(*given))
+    cell = SearchCell(CellOptions(U, 2, norm="mean"))
+    model = LanguageModel(7, cell, ModelOptions())
+    cell.staged = True
+    step = SearchStep(model, WindowOptions(B, 4), WeightOptions(), ScalarOptions())
+    seed, lr = masks.run_seed(0), tf.constant(1.0)
+    train = compiling.window_function(lambda x, y, length: step(x, y, length, lr, seed), B, xla=False)
+    for length in (4, 2, 9):
+        ids = tf.ones([B, length], tf.int32)
+        train(ids, ids, tf.constant(length))
+        traced.append("window")
+    assert traced.index("window") == traced.count(1) > 0

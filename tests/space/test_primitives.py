@@ -63,3 +63,11 @@ def test_by_name():
     assert all(primitives.by_name(op.name) is op for op in primitives.OPS)
     with pytest.raises(ValueError, match=r"unknown operation 'swish'.*tanh, relu, sigmoid, identity"):
         primitives.by_name("swish")
+
+
+def test_values_and_slopes_from_one_tanh_equal_those_of_each_operation():
+    x = tf.constant(np.linspace(-30.0, 30.0, 401))
+    values, slopes = primitives.values_and_slopes(x)
+    for op, value, slope in zip(primitives.OPS, values, slopes, strict=True):
+        np.testing.assert_allclose(value, op.f(x), rtol=1e-13, atol=1e-15)
+        np.testing.assert_allclose(slope, op.d1(x), rtol=1e-12, atol=1e-15)

@@ -48,9 +48,14 @@ class Bench(NamedTuple):
 
 def random_corpus(options: CorpusOptions, vocabulary: int, tokens: int) -> Corpus:
     """Uniform ids: the time of a step does not depend on the text. `vocabulary` 0: that of the corpus."""
-    size = vocabulary or PUBLISHED_VOCABULARY.get(options.name, options.vocabulary_size)
+    size = vocabulary or vocabulary_of(options)
     ids = np.random.default_rng(0).integers(0, size, tokens, dtype=np.int32)
     return Corpus("random ids", Vocabulary(tuple(map(str, range(size)))), ids, ids, ids)
+
+
+def vocabulary_of(options: CorpusOptions) -> int:
+    """How many words a corpus has, or for a text of the user's own the most it may have."""
+    return PUBLISHED_VOCABULARY.get(options.name, options.vocabulary_size)
 
 
 def configured_search() -> SearchSettings:
