@@ -110,9 +110,9 @@ class DerivedCell(HighwayCell):
         return Wiring(self.fed_by, self.output_nodes(), edges, edges_gradient, lambda node, total: total)
 
     def kernels(self) -> Kernels:
-        """All matrices by source."""
+        """All matrices: one for each source."""
         sources = [self.value(kernel) for kernel in self.source_kernels.values()]
-        return Kernels(self.value(self.recurrent_kernel), sources, [])
+        return Kernels(self.value(self.recurrent_kernel), sources, [[k] for k in range(len(sources))], [])
 
     def output_nodes(self):
         """The genotype's output."""

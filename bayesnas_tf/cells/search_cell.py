@@ -129,16 +129,18 @@ class SearchCell(HighwayCell):
         )
 
     def kernels(self) -> Kernels:
-        """All matrices and scalars by source: the edges that leave a node stand side by side."""
-        nodes, shared = self.options.nodes, self.options.weight_sharing == "node"
-        of_node = [self.value(kernel) for kernel in self.node_kernels]
-        parts = [highway.fan_out(k, j) if shared else tf.unstack(k) for j, k in enumerate(of_node, start=1)]
-        sources = [tf.concat([part[i] for part in parts[i:]], axis=1) for i in range(nodes)]
+        """All matrices, and the scalars by source."""
+        nodes = self.options.nodes
+        weights = [self.value(kernel) for kernel in self.node_kernels]
         order = [topology.outgoing(source, nodes) for source in range(nodes)]
+        if self.options.weight_sharing == "node":
+            layout = [list(range(source, nodes)) for source in range(nodes)]
+        else:
+            weights, layout = [part for kernel in weights for part in tf.unstack(kernel)], order
         # along the last axis: a gather along the first has slices as its gradient
         by_source = tf.transpose(tf.gather(tf.transpose(self.edge_scalars()), np.concatenate(order), axis=1))
         scalars = tf.split(by_source, list(map(len, order)))
-        return Kernels(self.value(self.recurrent_kernel), sources, scalars)
+        return Kernels(self.value(self.recurrent_kernel), weights, layout, scalars)
 
     def output_nodes(self):
         """All learned nodes."""

@@ -27,11 +27,11 @@ class Kept(NamedTuple):
 
 def staged_window(wiring: Wiring, arithmetic: Arithmetic, projected, state, kernels: Kernels):
     """All h_t `[T, B, U]` from projected inputs `[T, B, 2U]` and a state `[B, U]`."""
-    count = len(kernels.sources)
+    count = len(kernels.weights)
 
     @tf.custom_gradient
     def window(projected, state, recurrent, *others):
-        used = Kernels(recurrent, list(others[:count]), list(others[count:]))
+        used = Kernels(recurrent, list(others[:count]), kernels.layout, list(others[count:]))
         hidden, kept = _forward(wiring, arithmetic, projected, state, used)
 
         def gradient(upstream):
@@ -40,7 +40,7 @@ def staged_window(wiring: Wiring, arithmetic: Arithmetic, projected, state, kern
 
         return hidden, gradient
 
-    return window(projected, state, kernels.recurrent, *kernels.sources, *kernels.parameters)
+    return window(projected, state, kernels.recurrent, *kernels.weights, *kernels.parameters)
 
 
 def _loop(steps, body, state):
@@ -60,7 +60,8 @@ def _forward(wiring: Wiring, arithmetic: Arithmetic, projected, state, kernels: 
     enter, leave = arithmetic.stage(stages.enter), arithmetic.stage(stages.leave)
     advance = {source: arithmetic.stage(stages.advance(source)) for source in wiring.feeds}
     recurrent = arithmetic.factor(kernels.recurrent)
-    matrices = dict(zip(wiring.feeds, map(arithmetic.factor, kernels.sources), strict=True))
+    matrices = kernels.sources([arithmetic.factor(weight) for weight in kernels.weights])
+    matrices = dict(zip(wiring.feeds, matrices, strict=True))
 
     def array(width, dtype=projected.dtype):
         return tf.TensorArray(dtype, size=steps, element_shape=[state.shape[0], width])
@@ -98,8 +99,12 @@ def _backward(wiring: Wiring, arithmetic: Arithmetic, upstream, before, kept: Ke
     sums = dict(zip(wiring.nodes, kept.sums, strict=True))
     values = [before, *(wiring.normalised(source, sums[source].stack()) for source in wiring.feeds)]
     d_products = [arithmetic.factor(d_projected), *(array.stack() for array in d_pres)]
-    d_kernels = [_kernel_gradient(arithmetic, x, d) for x, d in zip(values, d_products, strict=True)]
-    return d_projected, d_state, *d_kernels, *(tf.reduce_sum(d_w, axis=-1) for d_w in d_parameters)
+    recurrent, *sources = (
+        _kernel_gradient(arithmetic, *pair) for pair in zip(values, d_products, strict=True)
+    )
+    d_weights = kernels.gradients(sources)
+    d_parameters = [tf.reduce_sum(d_w, axis=-1) for d_w in d_parameters]
+    return d_projected, d_state, recurrent, *d_weights, *d_parameters
 
 
 def _backward_loop(wiring: Wiring, arithmetic: Arithmetic, upstream, before, kept: Kept, kernels: Kernels):
@@ -107,8 +112,8 @@ def _backward_loop(wiring: Wiring, arithmetic: Arithmetic, upstream, before, kep
     steps, stages = tf.shape(upstream)[0], BackwardStages(wiring, arithmetic)
     close = arithmetic.stage(stages.close)
     retreat = {source: arithmetic.stage(stages.retreat(source)) for source in wiring.feeds}
-    transposed = [arithmetic.factor(tf.transpose(k)) for k in (kernels.recurrent, *kernels.sources)]
-    matrices = dict(zip(wiring.feeds, transposed[1:], strict=True))
+    recurrent, *weights = (tf.transpose(arithmetic.factor(w)) for w in (kernels.recurrent, *kernels.weights))
+    matrices = dict(zip(wiring.feeds, kernels.transposed(weights), strict=True))
     parameters = dict(zip(wiring.feeds, kernels.parameters, strict=False))
     kept_pres = dict(zip(wiring.feeds, kept.pres, strict=True))
 
@@ -124,7 +129,7 @@ def _backward_loop(wiring: Wiring, arithmetic: Arithmetic, upstream, before, kep
             d_sums |= dict(zip(wiring.settles(source), found, strict=True))
             pending = carried, tf.matmul(of_pres[source], matrices[source])
         entry, factor, carried = close(sums[0], before[t], kept.entries.read(t), d_out, pending)
-        d_h = carried + arithmetic.of_operand(tf.matmul(factor, transposed[0]), d_h.dtype)
+        d_h = carried + arithmetic.of_operand(tf.matmul(factor, recurrent), d_h.dtype)
         written = [a.write(t, of_pres[s]) for a, s in zip(d_pres, wiring.feeds, strict=True)]
         added = [d_w + of_parameters[s] for d_w, s in zip(d_parameters, parameters, strict=True)]
         return d_h, d_entries.write(t, entry), written, added

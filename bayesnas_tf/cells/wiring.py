@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from bayesnas_tf.cells import masks, products
+from bayesnas_tf.cells import highway, masks, products
 
 
 class Wiring(NamedTuple):
@@ -52,11 +52,33 @@ class Wiring(NamedTuple):
 
 
 class Kernels(NamedTuple):
-    """The matrices of a window, and the parameters w of its edges; both of each source in order."""
+    """The matrices of a window, and the parameters w of its edges."""
 
     recurrent: Any  # [U, 2U]
-    sources: list  # [U, k 2U]
-    parameters: list  # w [k, O]; empty where edges have none
+    weights: list  # [U, ...], each of them the kernel of one or more edges
+    layout: list  # of each source in order: the numbers of the weights that stand side by side in its kernel
+    parameters: list  # of each source in order: w [k, O]; empty where edges have none
+
+    def sources(self, weights: list) -> list:
+        """The kernel of each source, `[U, k 2U]`, made of `weights` or copies of them."""
+        return [_beside([weights[k] for k in row], axis=1) for row in self.layout]
+
+    def transposed(self, weights: list) -> list:
+        """Of each source, `[k 2U, U]`, from transposed weights."""
+        return [_beside([weights[k] for k in row], axis=0) for row in self.layout]
+
+    def gradients(self, of_sources: list) -> list:
+        """Of each weight, from those of the kernels of all sources."""
+        found: list[list] = [[] for _ in self.weights]
+        for row, gradient in zip(self.layout, of_sources, strict=True):
+            widths = [self.weights[k].shape[1] for k in row]
+            for k, part in zip(row, tf.split(gradient, widths, axis=1), strict=True):
+                found[k].append(part)
+        return [highway.ordered_sum(parts) for parts in found]
+
+
+def _beside(parts, axis):
+    return parts[0] if len(parts) == 1 else tf.concat(parts, axis)
 
 
 class Arithmetic(NamedTuple):
