@@ -136,7 +136,8 @@ class SearchCell(HighwayCell):
         if self.options.weight_sharing == "node":
             layout = [list(range(source, nodes)) for source in range(nodes)]
         else:
-            weights, layout = [part for kernel in weights for part in tf.unstack(kernel)], order
+            weights = [part for kernel in weights for part in tf.unstack(kernel)]
+            layout = [row.tolist() for row in order]
         # along the last axis: a gather along the first has slices as its gradient
         by_source = tf.transpose(tf.gather(tf.transpose(self.edge_scalars()), np.concatenate(order), axis=1))
         scalars = tf.split(by_source, list(map(len, order)))

@@ -60,8 +60,8 @@ def _forward(wiring: Wiring, arithmetic: Arithmetic, projected, state, kernels: 
     enter, leave = arithmetic.stage(stages.enter), arithmetic.stage(stages.leave)
     advance = {source: arithmetic.stage(stages.advance(source)) for source in wiring.feeds}
     recurrent = arithmetic.factor(kernels.recurrent)
-    matrices = kernels.sources([arithmetic.factor(weight) for weight in kernels.weights])
-    matrices = dict(zip(wiring.feeds, matrices, strict=True))
+    weights = [arithmetic.factor(weight) for weight in kernels.weights]
+    matrices = dict(zip(wiring.feeds, kernels.sources(weights), strict=True))
 
     def array(width, dtype=projected.dtype):
         return tf.TensorArray(dtype, size=steps, element_shape=[state.shape[0], width])
