@@ -20,6 +20,7 @@ from bayesnas_tf.sweeping.jobs import Job
 from bayesnas_tf.sweeping.settings import EngineOptions
 
 PATIENCE = 60.0  # seconds that runs have to save their state
+GENTLE = 20.0  # of them, until tasks that have not heard are killed: a run ends by itself without its task
 RETRIES = 5  # starts of a run whose node was lost; a run that fails by itself is not counted here
 
 
@@ -106,11 +107,11 @@ class RayEngine:
 
     def stop(self) -> None:
         """Cancel every task, and wait until nobody has its run: Ray itself does not wait so long."""
-        deadline = time.monotonic() + PATIENCE
+        begun = time.monotonic()
         left = dict(self._running)
-        while left and time.monotonic() < deadline:
+        while left and (waited := time.monotonic() - begun) < PATIENCE:
             for reference in left:  # again and again: an interrupt may be lost on its way to the task
-                self._ray.cancel(reference)
+                self._ray.cancel(reference, force=waited > GENTLE)
             time.sleep(1.0)
             left = {reference: run for reference, run in left.items() if config.taken(run[1].log)}
         self._running.clear()
