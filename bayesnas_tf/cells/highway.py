@@ -176,7 +176,7 @@ def _mixture(w, parts):
 
 
 def _opened(gate):
-    """σ(g), in the form that XLA computes fastest."""
+    """σ(g) as a tanh."""
     return 0.5 + 0.5 * tf.tanh(0.5 * gate)
 
 

@@ -17,8 +17,8 @@ from bayesnas_tf.sweeping.on_ray import RayEngine
 from bayesnas_tf.sweeping.settings import EngineOptions
 from tests.sweeping import fake
 
-ray = pytest.importorskip("ray")
-cluster_utils = pytest.importorskip("ray.cluster_utils")
+ray = pytest.importorskip("ray", reason="Ray is not installed: it is needed by --engine=ray alone")
+cluster_utils = pytest.importorskip("ray.cluster_utils", reason="this Ray has no cluster for tests")
 
 NODE = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": False}
 
