@@ -3,8 +3,6 @@
 import contextlib
 import dataclasses
 import difflib
-import errno
-import fcntl
 import hashlib
 import json
 import shutil
@@ -15,14 +13,13 @@ from typing import IO, Any
 
 import gin
 
-from bayesnas_tf.config import bindings, gin_files
+from bayesnas_tf.config import bindings, cluster, gin_files, locks
 from bayesnas_tf.config.flags import CommandLine
 from bayesnas_tf.config.metrics import write_text
 from bayesnas_tf.errors import UserError
 
 CONFIG = "config.gin"
 _HEADER = "# bayesnas_tf run: "
-_LOCK = ".lock"
 _PINS = "pins.json"
 _WORK = ("metrics.jsonl", "checkpoints", "summary.json", _PINS)
 
@@ -47,6 +44,7 @@ class Run:
     overwrite: bool
     resumed: bool
     options: SimpleNamespace
+    writes: bool = True  # False: another process of the same run does
     lock: IO[str] | None = dataclasses.field(default=None, repr=False, compare=False)
 
     def close(self) -> None:
@@ -111,10 +109,12 @@ def open_run(line: CommandLine, config_text: str) -> Run:
     if line.dry_run:
         return run
     text = f"{_HEADER}{json.dumps(_identity(line), sort_keys=True)}\n{config_text.rstrip()}\n"
+    if _follows(line.command, text):
+        return _follower(run, text)
     with _writing(directory):
         _stored(directory)  # a foreign folder is refused before anything is made in it
         directory.mkdir(parents=True, exist_ok=True)
-        lock = _locked(directory)
+        lock = locks.locked(directory)
         try:
             stored = _stored(directory) if _begun(directory) else None
             if stored is not None and not line.overwrite:
@@ -128,6 +128,20 @@ def open_run(line: CommandLine, config_text: str) -> Run:
             lock.close()
             raise
     return dataclasses.replace(run, lock=lock)
+
+
+def _follows(command: str, text: str) -> bool:
+    """Whether another process of the same run claims and writes the directory."""
+    settings = bindings.settled(gin_files.read_text(text, CONFIG))
+    return settings.get(f"{command}.distribute") == "multi_worker" and not cluster.leads()
+
+
+def _follower(run: Run, text: str) -> Run:
+    """The run of a process that only reads the directory: checked as that of the first one is."""
+    resumed = _begun(run.directory) and not run.overwrite
+    if resumed and (stored := _stored(run.directory)) is not None:
+        _check_same(run.directory, stored, text)
+    return dataclasses.replace(run, resumed=resumed, writes=False)
 
 
 @contextlib.contextmanager
@@ -147,7 +161,7 @@ def _stored(directory: Path) -> str | None:
         text = config.read_text(encoding="utf-8", errors="replace")
         if text.startswith(_HEADER):
             return text
-    if directory.is_dir() and any(path.name != _LOCK for path in directory.iterdir()):
+    if directory.is_dir() and any(path.name != locks.NAME for path in directory.iterdir()):
         raise UserError(f"{directory} holds files but no run. Choose another --run_dir, or empty it yourself")
     return None
 
@@ -181,46 +195,15 @@ def pins(directory: Path) -> dict[str, str]:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def _locked(directory: Path) -> IO[str]:
-    """The open lock file of the directory; the system lets go of it when the process ends."""
-    lock = (directory / _LOCK).open("a")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        lock.close()
-        raise _written(directory) from error
-    except OSError as error:
-        # Some network file systems know no locks; a run there is better than none.
-        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
-            lock.close()
-            raise
-    return lock
-
-
-def taken(path: str | Path) -> bool:
-    """Whether some process holds the lock of a file."""
-    try:
-        with open(path, "rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # no file yet, or no locks
-        return False
-    return False
-
-
 def _check_quiet(directory: Path) -> None:
     """Refuse where a run below is being written: those of a sweep outlive it while they save their state."""
     for path in directory.rglob("*"):
-        if path != directory / _LOCK and (path.name == _LOCK or path.suffix == ".log") and taken(path):
-            raise _written(path.parent)
-
-
-def _written(directory: Path) -> UserError:
-    """What stands against a claim to a directory."""
-    return UserError(
-        f"another process is writing {directory}. Wait for it to end, or choose another --run_dir"
-    )
+        if (
+            path != directory / locks.NAME
+            and (path.name == locks.NAME or path.suffix == ".log")
+            and locks.taken(path)
+        ):
+            raise locks.written(path.parent)
 
 
 def header(text: str) -> str:
@@ -266,7 +249,7 @@ def _empty(directory: Path) -> None:
     """Remove everything but the lock; config.gin last, so that an interrupted removal can be repeated."""
     children = sorted(directory.iterdir(), key=lambda path: path.name == CONFIG)
     for path in children:
-        if path.name == _LOCK:
+        if path.name == locks.NAME:
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
