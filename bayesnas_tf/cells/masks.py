@@ -11,6 +11,10 @@ class CellMasks(NamedTuple):
     inputs: tf.Tensor | None  # [B, U], on x_t
     hidden: tf.Tensor | None  # [B, U], on h_{t-1} and every predecessor
 
+    def of_rows(self, rows) -> "CellMasks":
+        """Those of the rows that `rows` takes of a tensor."""
+        return CellMasks(*(part if part is None else rows(part) for part in self))
+
 
 NO_MASKS = CellMasks(None, None)
 ALGORITHM = "philox"  # the default is another one under XLA, and so would be every draw

@@ -16,6 +16,11 @@ class LayerMasks(NamedTuple):
     hidden: tf.Tensor | None = None  # [B, U], on h_{t-1}
     recurrent: tf.Tensor | None = None  # [U, N], on the hidden-to-hidden weights: DropConnect
 
+    def of_rows(self, rows) -> "LayerMasks":
+        """Those of the rows that `rows` takes of a tensor; the weights are those of all rows."""
+        inputs, hidden = (part if part is None else rows(part) for part in (self.inputs, self.hidden))
+        return LayerMasks(inputs, hidden, self.recurrent)
+
 
 class LayerRates(NamedTuple):
     """Probabilities of dropping, one for each of `LayerMasks`."""

@@ -35,9 +35,10 @@ MODULES = (
     "bayesnas_tf.sweeping.settings",
 )
 
-# No result depends on where and how wide a sweep runs, and how often a run reports, saves or compiles.
+# No result depends on where and how wide a sweep runs, how often a run reports, saves or compiles, and on how
+# many devices.
 HOW = "EngineOptions."
-WITHOUT_EFFECT = ("report_every", "checkpoint_every", "compile")
+WITHOUT_EFFECT = ("report_every", "checkpoint_every", "compile", "distribute")
 
 
 def load(modules: Iterable[str] = MODULES) -> None:

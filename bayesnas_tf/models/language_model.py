@@ -60,6 +60,14 @@ class Masks(NamedTuple):
     cell: Any  # what the cell's `draw_masks` gives
     head: tf.Tensor | None = None  # what the head's `draw_mask` gives
 
+    def of_rows(self, rows) -> "Masks":
+        """Those of the rows that `rows` takes of a tensor; words are dropped from all rows alike."""
+        of_batch = (self.embeddings, self.outputs, self.head)
+        embeddings, outputs, head = (part if part is None else rows(part) for part in of_batch)
+        stacked = not hasattr(self.cell, "of_rows")  # one for each layer
+        cell = tuple(part.of_rows(rows) for part in self.cell) if stacked else self.cell.of_rows(rows)
+        return Masks(self.words, embeddings, outputs, cell, head)
+
 
 NO_MASKS = Masks(None, None, None, None)
 

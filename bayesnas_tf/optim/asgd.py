@@ -5,6 +5,8 @@ import contextlib
 import keras
 import tensorflow as tf
 
+from bayesnas_tf.optim.once import Once
+
 NOT_YET = -1
 
 
@@ -22,7 +24,7 @@ def averaged(mean, w, weight):
 
 
 @keras.saving.register_keras_serializable(package="bayesnas_tf")
-class ASGD(keras.optimizers.Optimizer):
+class ASGD(Once, keras.optimizers.Optimizer):
     """SGD without momentum that, from `start_averaging` on, also keeps the mean of its iterates.
 
     A step is w ← w - η (g + λ w) with λ the weight decay, outside any clip, as in PyTorch. Training goes on

@@ -23,6 +23,7 @@ from bayesnas_tf.training.evaluate_settings import EvaluateProblem, EvaluateSett
 from bayesnas_tf.training.validation import StreamNats
 
 GENOTYPE = "genotype.json"
+SUMMARY = "summary.json"
 VOCABULARY = "vocabulary.txt"
 
 
@@ -32,37 +33,48 @@ def run_evaluate(run: config.Run) -> None:
     A run that ended already shows its result again; with `--dynamic` it also measures what is missing.
     """
     settings: EvaluateSettings = gin.get_configurable("evaluate")()
-    summary_file = run.directory / "summary.json"
+    summary_file = run.directory / SUMMARY
     summary = json.loads(summary_file.read_text()) if run.resumed and summary_file.exists() else {}
     if summary and ("dynamic" in summary or not run.options.dynamic):
         print("\n".join(summary_lines(summary)))
         print(f"this evaluation has ended. Its result is in {run.directory}. --overwrite repeats it")
         return
     genotype = chosen_genotype(settings, run)
-    problem = build(settings, corpora.load(settings.corpus, run.data_dir), genotype, run.seed)
+    sharing = settings.replicas()
+    problem = build(settings, corpora.load(settings.corpus, run.data_dir), genotype, run.seed, sharing)
     if run.dry_run:
         print(describe(problem))
         return
+    listeners = begin_files(run, settings, problem) if run.writes else FanOut()
+    loop = EvaluateLoop(problem, settings, run.seed, run.directory / "checkpoints", listeners)
+    if not summary:
+        summary = summarise(loop.run(), problem, settings, run.seed)
+        write_summary(run, summary)
+    if run.options.dynamic:
+        summary["dynamic"] = summarise_dynamic(loop.adapt(), settings)
+        write_summary(run, summary)
+    listeners.on_end(summary)
+
+
+def begin_files(run: config.Run, settings: EvaluateSettings, problem: EvaluateProblem) -> FanOut:
+    """What the run directory holds from the start, and the listeners that write the rest."""
     config.pin(run, "corpus", problem.corpus.digest())
     if run.options.extend:
         config.extend(run, Path(run.options.extend).expanduser())
     config.record_operative(run)
     write_cell(run.directory, problem)
-    listeners = FanOut(
+    events = run.directory / "tb"
+    return FanOut(
         MetricsFile(run.directory),
-        TensorBoardCallback(
-            run.directory / "tb", run.config_text, hyperparameters(settings, problem, run.seed)
-        ),
+        TensorBoardCallback(events, run.config_text, hyperparameters(settings, problem, run.seed)),
         ProgressCallback(),
     )
-    loop = EvaluateLoop(problem, settings, run.seed, run.directory / "checkpoints", listeners)
-    if not summary:
-        summary = summarise(loop.run(), problem, settings, run.seed)
-        config.write_json(summary_file, summary)
-    if run.options.dynamic:
-        summary["dynamic"] = summarise_dynamic(loop.adapt(), settings)
-        config.write_json(summary_file, summary)
-    listeners.on_end(summary)
+
+
+def write_summary(run: config.Run, summary: dict) -> None:
+    """summary.json, by the one process that writes."""
+    if run.writes:
+        config.write_json(run.directory / SUMMARY, summary)
 
 
 def chosen_genotype(settings: EvaluateSettings, run: config.Run) -> Genotype | None:

@@ -41,22 +41,26 @@ def run_search(run: config.Run) -> None:
             "--diagnose removes edge-ops from the scalars of BayesNAS, and search.strategy is "
             f"{settings.strategy.name}. Leave it out"
         )
-    problem = build(settings, corpora.load(settings.corpus, run.data_dir), run.seed)
+    sharing = settings.replicas()
+    problem = build(settings, corpora.load(settings.corpus, run.data_dir), run.seed, sharing)
     if run.dry_run:
         print(describe(problem, settings))
         return
-    config.pin(run, "corpus", problem.corpus.digest())
-    config.record_operative(run)
-    listeners = FanOut(
-        MetricsFile(run.directory),
-        SearchFiles(run.directory),
-        TensorBoardCallback(run.directory / "tb", run.config_text, hyperparameters(settings, run.seed)),
-        ProgressCallback(),
-    )
+    listeners = FanOut()
+    if run.writes:
+        config.pin(run, "corpus", problem.corpus.digest())
+        config.record_operative(run)
+        listeners = FanOut(
+            MetricsFile(run.directory),
+            SearchFiles(run.directory),
+            TensorBoardCallback(run.directory / "tb", run.config_text, hyperparameters(settings, run.seed)),
+            ProgressCallback(),
+        )
     checkpoints = run.directory / "checkpoints"
     loop = SearchLoop(problem, settings, run.seed, checkpoints, listeners, run.config_name)
     summary = summarise(loop.run(run.options.diagnose), problem, settings, run.seed)
-    config.write_json(summary_file, summary)
+    if run.writes:
+        config.write_json(summary_file, summary)
     listeners.on_end(summary)
 
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 from absl import logging
 
 from bayesnas_tf.errors import UserError
+from bayesnas_tf.training.replicas import Replicas
 
 # what reading a torn or foreign checkpoint raises; the reader passes some errors on as Python's own
 UNUSABLE = (tf.errors.OpError, AssertionError, ValueError, IndexError, RuntimeError)
@@ -18,9 +19,12 @@ CURE = "Put its files back, or train in another --run_dir; --overwrite discards 
 class Checkpoints:
     """`last` and `best` below one directory, as `tf.train` checkpoints of the given trackables."""
 
-    def __init__(self, directory: Path, **trackables):
-        """`trackables` are saved and restored together: every number that a resumed run needs."""
-        self._directory = directory
+    def __init__(self, directory: Path, replicas: Replicas | None = None, **trackables):
+        """`trackables` are saved and restored together: every number that a resumed run needs.
+
+        Of several processes, those of `replicas`, the first one writes and all read.
+        """
+        self._directory, self._replicas = directory, replicas or Replicas()
         self.last_path = ""  # of the last good state, saved or restored
         self._checkpoint = tf.train.Checkpoint(**trackables)
         self._last = tf.train.CheckpointManager(self._checkpoint, str(directory / "last"), max_to_keep=2)
@@ -28,18 +32,29 @@ class Checkpoints:
 
     def save(self) -> None:
         """Write `last`; a write that is cut off leaves the one before."""
+        if not self._replicas.leads:
+            return
         self.last_path = self._last.save(_free_number(self._directory / "last"))
 
     def save_best(self) -> None:
         """Write `best`; a write that is cut off leaves the one before."""
-        self._best.save(_free_number(self._directory / "best"))
+        if self._replicas.leads:
+            self._best.save(_free_number(self._directory / "best"))
 
     def restore(self) -> bool:
         """Go to the newest of `last` that can be read, if there is any at all, and say whether there is.
 
+        All processes go there together: the first one writes neither before nor while the others read.
+
         Raises:
           UserError: all are torn or of another model.
         """
+        self._replicas.wait()
+        found = self._restore()
+        self._replicas.wait()
+        return found
+
+    def _restore(self) -> bool:
         unusable: list[str] = []
         for path in _newest_first(self._directory / "last"):
             try:

@@ -28,13 +28,14 @@ def bucket(options: WindowOptions, xla: bool) -> int:
     return options.bucket or (XLA_BUCKET if xla and options.jitter else 1)
 
 
-def window_function(function, batch: int, xla: bool):
+def window_function(function, batch: int, xla: bool, whole: bool = True):
     """Compile function(x, y, length, ...): one graph for all lengths, or under XLA one per padded length.
 
-    `function` takes x, y int32 `[batch, P]`, an int32 length and further tensors.
+    `function` takes x, y int32 `[batch, P]`, an int32 length and further tensors. `whole` False: it asks for
+    XLA itself, for a part of what it does.
     """
     if xla:
-        return tf.function(function, jit_compile=True, reduce_retracing=False)
+        return tf.function(function, jit_compile=whole, reduce_retracing=False)
     window = tf.TensorSpec([batch, None], tf.int32)
     compiled = tf.function(function)
 

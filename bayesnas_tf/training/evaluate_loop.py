@@ -66,7 +66,12 @@ class EvaluateLoop(TrainLoop):
         self.directory, self.course = directory, Course()
         self.begun = False
         self.checkpoints = checkpoints.Checkpoints(
-            directory, model=self.model, step=self.step, progress=self.progress, course=self.course
+            directory,
+            self.replicas,
+            model=self.model,
+            step=self.step,
+            progress=self.progress,
+            course=self.course,
         )
         self.window_nats = {
             batch: compiling.window_function(window_nats(self.model), batch, False)
@@ -91,6 +96,7 @@ class EvaluateLoop(TrainLoop):
                     continue
                 self.validate()
                 self.end_epoch()
+            self.replicas.wait()  # for the first process to have written it
             checkpoints.restore_best(self.directory, self.model)
             valid, test = self.measure("valid", problem.valid_rows), self.measure("test", problem.test_rows)
             stream = self.measure("valid as one row", batching.rows(problem.corpus.valid, 1))
@@ -158,7 +164,7 @@ class EvaluateLoop(TrainLoop):
     def validate(self) -> None:
         """Nats of the validation split under the averaged weights, where there are any; then the trigger."""
         with self.step.averages():
-            nats = self.measure("valid", self.problem.valid_rows).mean
+            nats = self.replicas.agreed(self.measure("valid", self.problem.valid_rows).mean)
             self.validated(nats, self.step.averaging)
         done = int(self.progress.epoch)
         self.course.valid_nats.assign(tf.concat([self.course.valid_nats[:done], [nats]], axis=0))

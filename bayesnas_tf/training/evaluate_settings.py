@@ -22,9 +22,11 @@ from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training.dynamic import DynamicOptions
 from bayesnas_tf.training.evaluate_step import EvaluateStep
+from bayesnas_tf.training.replicas import Replicas, replicas
 from bayesnas_tf.training.settings import (
     AveragingOptions,
     Compile,
+    Distribute,
     OptimizerOptions,
     WeightOptions,
     WindowOptions,
@@ -56,6 +58,7 @@ class EvaluateSettings:
     eval_batch_size: int = 10  # rows of the validation split; fewer where it is short
     test_batch_size: int = 1  # rows of the test split
     compile: Compile = "auto"
+    distribute: Distribute = "none"  # who shares a batch: see `training.replicas`
     report_every: int = 10  # steps
     checkpoint_every: int = 100  # steps
 
@@ -71,6 +74,10 @@ class EvaluateSettings:
             if not isinstance(getattr(self, name), kinds | None):
                 choices = ", ".join(f"@{kind.__name__}()" for kind in get_args(kinds) or [kinds])
                 raise ValueError(f"evaluate.{name}={getattr(self, name)!r} must be None or one of {choices}")
+
+    def replicas(self) -> Replicas:
+        """Who shares the rows of a window; several processes have to ask before TensorFlow does anything."""
+        return replicas(self.distribute, "evaluate", self.windows.batch_size)
 
 
 class EvaluateProblem(NamedTuple):
@@ -88,9 +95,15 @@ class EvaluateProblem(NamedTuple):
 
 
 def build(
-    settings: EvaluateSettings, corpus: Corpus, genotype: Genotype | None, seed: int
+    settings: EvaluateSettings,
+    corpus: Corpus,
+    genotype: Genotype | None,
+    seed: int,
+    sharing: Replicas | None = None,
 ) -> EvaluateProblem:
     """Rows, language model with initial weights, and train step; `genotype` None: the settings' baseline.
+
+    `sharing`: who shares the rows of a window; None: nobody.
 
     Raises:
       UserError: a split is too short to train on, or to predict one token of.
@@ -99,7 +112,10 @@ def build(
     train = batching.rows(corpus.train, windows.batch_size, f"{corpus.name} (train)", windows.bptt)
     valid = evaluation_rows(corpus.valid, settings.eval_batch_size, f"{corpus.name} (valid)")
     test = evaluation_rows(corpus.test, settings.test_batch_size, f"{corpus.name} (test)")
-    model = build_model(settings, len(corpus.vocabulary), genotype)
+    sharing = sharing or Replicas()
+    with sharing.scope():
+        model = build_model(settings, len(corpus.vocabulary), genotype)
+    sharing.xla = compiling.use_xla(settings.compile)
     stateless = masks.run_seed(seed)
     frequencies = corpus.log_frequencies()
     spare = np.full(settings.spare_words, frequencies.min(), frequencies.dtype)
@@ -107,10 +123,12 @@ def build(
     if isinstance(model.cell, Stack):
         model.cell.fused = use_fused(settings.compile)
     else:
-        model.cell.staged = compiling.use_stages(settings.compile, windows.batch_size, model.cell.units)
+        rows = windows.batch_size // sharing.count
+        model.cell.staged = compiling.use_stages(settings.compile, rows, model.cell.units)
     step = EvaluateStep(
         model, windows, settings.weights, settings.averaging.pytorch_compat, settings.optimizer
     )
+    step.replicas = sharing
     name = name_of(settings, genotype)
     return EvaluateProblem(corpus, genotype, name, train, valid, test, model, step, stateless)
 

@@ -2,11 +2,9 @@
 
 import contextlib
 
-import keras
-import tensorflow as tf
-
 from bayesnas_tf.models.language_model import LanguageModel
 from bayesnas_tf.optim.asgd import ASGD
+from bayesnas_tf.optim.once import SGD, Adam
 from bayesnas_tf.training import sgd
 from bayesnas_tf.training.settings import OptimizerOptions, WeightOptions, WindowOptions
 from bayesnas_tf.training.train_step import TrainStep
@@ -34,10 +32,7 @@ class EvaluateStep(TrainStep):
     def __call__(self, x, y, length, lr, seed):
         """Train on x, y `[B, P]`, of which the first `length` time steps count; `seed` draws the masks."""
         variables = self.model.trainable_variables
-        with tf.GradientTape() as tape:
-            model_masks = self.model.draw_masks(seed, x.shape[0])
-            loss, nats, state = self.loss(x, y, length, model_masks)
-        gradients = sgd.dense(tape.gradient(loss, variables), variables)
+        gradients, nats, state = self.gradients(variables, x, y, length, seed)
         gradients = sgd.clip_by_norm(gradients, self.options.clip)
         if not isinstance(self.optimizer, ASGD):  # which adds it itself
             gradients = sgd.decayed(gradients, variables, self.options.weight_decay)
@@ -59,7 +54,7 @@ class EvaluateStep(TrainStep):
 def optimizer_of(options: OptimizerOptions, weights: WeightOptions, pytorch_compat: bool):
     """The Keras optimizer of a rule; all but ASGD take the weight decay as part of the gradient."""
     if options.rule == "adam":
-        return keras.optimizers.Adam(weights.lr, options.beta_1, options.beta_2, options.epsilon)
+        return Adam(weights.lr, options.beta_1, options.beta_2, options.epsilon)
     if options.rule == "sgd":
-        return keras.optimizers.SGD(weights.lr)
+        return SGD(weights.lr)
     return ASGD(weights.lr, weights.weight_decay, pytorch_compat)

@@ -45,7 +45,12 @@ class SearchLoop(TrainLoop):
         self.config_name = config_name
         self.strategy = registry.strategy(self)
         self.checkpoints = Checkpoints(
-            directory, model=self.model, step=self.step, progress=self.progress, **self.strategy.trackables
+            directory,
+            self.replicas,
+            model=self.model,
+            step=self.step,
+            progress=self.progress,
+            **self.strategy.trackables,
         )
         self.valid_window = compiling.window_function(
             validation.window_nats(self.model), settings.windows.batch_size, False
@@ -89,7 +94,7 @@ class SearchLoop(TrainLoop):
 
     def validate(self) -> float:
         """Mean nats on the validation split that stand for this epoch, told to the listeners."""
-        nats = self.strategy.validate()
+        nats = self.replicas.agreed(self.strategy.validate())
         self.validated(nats)
         return nats
 

@@ -16,7 +16,8 @@ from bayesnas_tf.data import batching
 from bayesnas_tf.data.corpora import Corpus, CorpusOptions
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.training import compile as compiling
-from bayesnas_tf.training.settings import Compile, ScalarOptions, WeightOptions, WindowOptions
+from bayesnas_tf.training.replicas import Replicas, replicas
+from bayesnas_tf.training.settings import Compile, Distribute, ScalarOptions, WeightOptions, WindowOptions
 from bayesnas_tf.training.strategies.options import BayesNasOptions, StrategyOptions
 from bayesnas_tf.training.train_step import TrainStep
 
@@ -38,6 +39,7 @@ class SearchSettings:
     strategy: StrategyOptions = dataclasses.field(default_factory=BayesNasOptions)
     epochs: int = 1  # T_max; one update after each
     compile: Compile = "auto"
+    distribute: Distribute = "none"  # who shares a batch: see `training.replicas`
     report_every: int = 10  # steps
     checkpoint_every: int = 100  # steps
     resamples: int = 200  # bootstrap resamples of the probe windows
@@ -52,6 +54,15 @@ class SearchSettings:
                 f"search.strategy={self.strategy!r} is no strategy. Bind it to one such as @DartsOptions()"
             )
         self.strategy.check(self)
+        if self.distribute != "none" and not isinstance(self.strategy, BayesNasOptions):
+            raise ValueError(
+                f"search.distribute={self.distribute!r} knows no strategy but @BayesNasOptions(). "
+                "Set search.distribute = 'none'"
+            )
+
+    def replicas(self) -> Replicas:
+        """Who shares the rows of a window; several processes have to ask before TensorFlow does anything."""
+        return replicas(self.distribute, "search", self.windows.batch_size, self.cell.norm)
 
 
 class SearchProblem(NamedTuple):
@@ -65,20 +76,28 @@ class SearchProblem(NamedTuple):
     seed: tf.Tensor  # int32 [2], stateless
 
 
-def build(settings: SearchSettings, corpus: Corpus, seed: int) -> SearchProblem:
-    """Rows, supernet with initial weights, and the train step of the strategy.
+def build(
+    settings: SearchSettings, corpus: Corpus, seed: int, sharing: Replicas | None = None
+) -> SearchProblem:
+    """Rows, supernet with initial weights, and the train step of the strategy; `sharing`: the windows' rows.
 
     Raises:
       UserError: the corpus is shorter than a window.
     """
-    windows = settings.windows
+    windows, norm = settings.windows, settings.cell.norm
     train = batching.rows(corpus.train, windows.batch_size, f"{corpus.name} (train)", windows.bptt)
     valid = batching.rows(corpus.valid, windows.batch_size, f"{corpus.name} (valid)")
-    model = build_model(settings, len(corpus.vocabulary))
-    model.cell.staged = compiling.use_stages(settings.compile, windows.batch_size, model.cell.units)
+    sharing = sharing or Replicas()
+    with sharing.scope():
+        model = build_model(settings, len(corpus.vocabulary))
+    rows, across = windows.batch_size // sharing.count, norm == "batch" and sharing.count > 1
+    # XLA has no part in sums over replicas
+    model.cell.staged = not across and compiling.use_stages(settings.compile, rows, model.cell.units)
+    sharing.xla = not across and compiling.use_xla(settings.compile)
     stateless = masks.run_seed(seed)
     model.initialise(masks.fold(stateless, 0), corpus.log_frequencies())
     step = settings.strategy.step(model, settings, valid, stateless)
+    step.replicas = sharing
     return SearchProblem(corpus, train, valid, model, step, stateless)
 
 

@@ -27,10 +27,7 @@ class SearchStep(TrainStep):
 
     def __call__(self, x, y, length, lr, seed):
         """Train on x, y `[B, P]`, of which the first `length` time steps count; `seed` draws the masks."""
-        with tf.GradientTape() as tape:
-            model_masks = self.model.draw_masks(seed, x.shape[0])
-            loss, nats, state = self.loss(x, y, length, model_masks)
-        gradients = tape.gradient(loss, self.weights + self.scalars)
+        gradients, nats, state = self.gradients(self.weights + self.scalars, x, y, length, seed)
         of_weights, of_scalars = gradients[: len(self.weights)], gradients[len(self.weights) :]
         self.move(self.weights, of_weights, length, lr)
         self.move_scalars(of_scalars)

@@ -8,6 +8,7 @@ import gin
 Gauge = Literal["none", "rms"]
 Rule = Literal["asgd", "sgd", "adam"]
 Compile = Literal["auto", "graph", "stages", "xla"]
+Distribute = Literal["none", "mirrored", "multi_worker"]
 
 
 def at_least(owner: object, minimum: float, *names: str) -> None:

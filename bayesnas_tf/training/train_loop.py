@@ -38,9 +38,12 @@ class TrainLoop:
         self.stop = StopRequest()
         self.counted = 0.0  # the time up to which the run's training time is counted
         self.inherited = 0  # tokens in the step's totals that an earlier process trained on
+        self.replicas = self.step.replicas
         self.xla = compiling.use_xla(settings.compile)
         batch = settings.windows.batch_size
-        self.train_window = compiling.window_function(self._train_window, batch, self.xla)
+        self.train_window = compiling.window_function(
+            self._train_window, batch, self.xla, whole=self.replicas.count == 1
+        )
         self.lr = tf.constant(settings.weights.lr, self.model.embedding.dtype)
 
     def _train_window(self, x, y, length, step):

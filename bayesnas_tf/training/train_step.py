@@ -7,6 +7,7 @@ import tensorflow as tf
 from bayesnas_tf.models import losses
 from bayesnas_tf.models.language_model import LanguageModel
 from bayesnas_tf.training import sgd
+from bayesnas_tf.training.replicas import Replicas
 from bayesnas_tf.training.settings import WeightOptions, WindowOptions
 
 
@@ -24,15 +25,33 @@ class TrainStep(tf.Module):
         """A window of `windows.bptt` steps gets the learning rate as given, others in proportion."""
         super().__init__()
         self.model, self.options, self.bptt = model, weights, windows.bptt
+        self.replicas = Replicas()  # one, until told otherwise
         self.state = tf.Variable(model.zero_state(windows.batch_size), trainable=False)
         self.totals = Totals(
             *(tf.Variable(0, dtype=dtype, trainable=False) for dtype in (tf.float64, tf.int64))
         )
 
-    def loss(self, x, y, length, model_masks):
+    def gradients(self, variables, x, y, length, seed):
+        """Gradients of the training loss in the variables, dense, its mean nats, and the next state `[B, S]`.
+
+        On x, y `[B, P]`, of which the first `length` time steps count; `seed` draws the masks. The replicas
+        share the rows, each under its rows of the one draw.
+        """
+
+        def of_rows(rows, x, y, length, state, drawn):
+            with tf.GradientTape() as tape:
+                loss, nats, after = self.loss(rows(x), rows(y), length, drawn.of_rows(rows), rows(state))
+            return [*sgd.dense(tape.gradient(loss, variables), variables), nats], [after]
+
+        drawn = self.model.draw_masks(seed, x.shape[0])
+        state = tf.convert_to_tensor(self.state)
+        (*gradients, nats), (after,) = self.replicas.mean(of_rows, x, y, length, state, drawn)
+        return gradients, nats, after
+
+    def loss(self, x, y, length, model_masks, state):
         """Training loss without the terms that have closed-form steps, its data part, and the next state."""
         options, model = self.options, self.model
-        hidden, state = model.window(x, self.state, length, model_masks, training=True)
+        hidden, state = model.window(x, state, length, model_masks, training=True)
         nats = losses.mean_nats(model.token_nats(hidden, y, model_masks), length)
         loss = nats
         # copies collect the gradients of a term, so that never three meet: see highway.ordered_sum
@@ -47,7 +66,7 @@ class TrainStep(tf.Module):
     def move(self, variables, gradients, length, lr):
         """Clipped SGD on `variables` at the rate of a window of `length` steps."""
         weights = [tf.convert_to_tensor(v) for v in variables]
-        clipped = sgd.clip_by_norm(sgd.dense(gradients, weights), self.options.clip)
+        clipped = sgd.clip_by_norm(gradients, self.options.clip)
         moved = sgd.sgd(weights, clipped, self.rate(length, lr), self.options.weight_decay)
         for variable, value in zip(variables, moved, strict=True):
             variable.assign(value)

@@ -85,7 +85,7 @@ def test_both_activation_terms_equal_the_twin():
     padded = [tf.constant(np.pad(array, [[0, 0], [0, 3]])) for array in (x, y)]
     mask = np.array([2.0, 0.0, 2.0]).reshape(1, 1, U)
     drawn = model.draw_masks(masks.run_seed(0), B)._replace(outputs=tf.constant(mask))
-    loss, nats, _ = step.loss(*padded, tf.constant(x.shape[1]), drawn)
+    loss, nats, _ = step.loss(*padded, tf.constant(x.shape[1]), drawn, step.state)
     hidden = model.hidden(tf.constant(x), model.zero_state(B)).numpy()
     size, change = np.mean((hidden * mask) ** 2), np.mean((hidden[:, 1:] - hidden[:, :-1]) ** 2)
     np.testing.assert_allclose(loss - nats, 2.0 * size + change, rtol=1e-9)

@@ -137,9 +137,8 @@ class DartsStep(TrainStep):
     def __call__(self, x, y, length, lr, seed):
         """Move α, then W on x, y `[B, P]`, of which the first `length` steps count; `seed` draws masks."""
         self.move_alpha(x, y, length, lr, seed)
-        with tf.GradientTape() as tape:
-            loss, nats, state = self.loss(x, y, length, self.model.draw_masks(seed, x.shape[0]))
-        self.move(self.weights, tape.gradient(loss, self.weights), length, lr)
+        gradients, nats, state = self.gradients(self.weights, x, y, length, seed)
+        self.move(self.weights, gradients, length, lr)
         self.state.assign(state)
         self.add_totals(nats, length)
 

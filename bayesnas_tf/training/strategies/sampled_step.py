@@ -24,9 +24,8 @@ class CellStep(TrainStep):
     def __call__(self, x, y, length, lr, seed):
         """Train on x, y `[B, P]`, of which the first `length` time steps count; `seed` draws the masks."""
         variables = self.model.trainable_variables
-        with tf.GradientTape() as tape:
-            loss, nats, state = self.loss(x, y, length, self.model.draw_masks(seed, x.shape[0]))
-        self.move(variables, tape.gradient(loss, variables), length, lr)
+        gradients, nats, state = self.gradients(variables, x, y, length, seed)
+        self.move(variables, gradients, length, lr)
         self.state.assign(state)
         self.add_totals(nats, length)
 

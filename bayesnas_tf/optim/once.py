@@ -1,0 +1,23 @@
+"""Optimizers that update every weight once, also where `tf.distribute` holds it on several devices."""
+
+import keras
+
+
+class Once:
+    """A mixin before a Keras optimizer, for gradients that are already those of all replicas.
+
+    Keras hands each update to `tf.distribute`, which outside of a replica knows of one device alone. What is
+    assigned to a mirrored weight here is copied to all of them.
+    """
+
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        for gradient, variable in zip(grads, trainable_variables, strict=True):
+            self.update_step(gradient, variable, learning_rate)
+
+
+class Adam(Once, keras.optimizers.Adam):
+    """Adam of Keras."""
+
+
+class SGD(Once, keras.optimizers.SGD):
+    """SGD of Keras."""
