@@ -5,35 +5,25 @@ Shapes: hidden states `[B, T, U]`, N = B T of them; E is the width of the embedd
 
 import dataclasses
 import math
-from typing import NamedTuple
 
 import gin
 import keras
 import tensorflow as tf
 
-from bayesnas_tf.cells import highway, masks, products
-from bayesnas_tf.models import losses
+from bayesnas_tf.cells import highway, masks
+from bayesnas_tf.models import losses, staged_softmax
+from bayesnas_tf.models.decoder import Decoder, tied_logits
 
 FLOOR = 1e-8  # added to every probability of a mixture, as in the authors' code
 MASK_SLOT = 5  # behind the masks of the language model and its highway cell
 
 
-class Decoder(NamedTuple):
-    """The tied weights of a language model's output."""
-
-    embedding: tf.Tensor  # [V, E]
-    bias: tf.Tensor  # [V]
-    rounded: tf.Tensor | None = None  # see `products.matmul`
-
-
-def tied_logits(latent, decoder: Decoder):
-    """`[N, V]` from `[N, E]`."""
-    logits = products.matmul(latent, decoder.embedding, decoder.rounded, transpose_b=True)
-    return tf.nn.bias_add(logits, decoder.bias)
-
-
 class Softmax:
     """One softmax over hidden states of the embedding's width; it has no weights of its own."""
+
+    def __init__(self):
+        """Without stages."""
+        self.staged = False  # whether the loss takes the form of `staged_softmax`
 
     def build(self, units: int, embedding_size: int) -> None:
         """Check the widths.
@@ -66,7 +56,11 @@ class Softmax:
 
     def token_nats(self, hidden, targets, decoder: Decoder, mask=None):
         """Negative log-likelihood of targets `[B, T]` in nats, `[B, T]`."""
-        return losses.token_nats(self.logits(hidden, decoder, mask), targets)
+        if not self.staged:
+            return losses.token_nats(self.logits(hidden, decoder, mask), targets)
+        flat = tf.reshape(hidden, [-1, hidden.shape[-1]]), tf.reshape(targets, [-1])
+        nats = staged_softmax.token_nats(*flat, decoder, rows=hidden.shape[0])
+        return tf.ensure_shape(tf.reshape(nats, tf.shape(targets)), targets.shape)
 
 
 @gin.register

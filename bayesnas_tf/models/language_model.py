@@ -12,7 +12,8 @@ import tensorflow as tf
 from bayesnas_tf.cells import masks, products
 from bayesnas_tf.cells.highway_cell import HighwayCell
 from bayesnas_tf.cells.stack import Stack
-from bayesnas_tf.models.heads import Decoder, Mixture, Softmax
+from bayesnas_tf.models.decoder import Decoder
+from bayesnas_tf.models.heads import Mixture, Softmax
 
 DecoderBias = Literal["zeros", "log_frequencies"]
 

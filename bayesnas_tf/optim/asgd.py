@@ -23,6 +23,15 @@ def averaged(mean, w, weight):
     return (1.0 - weight) * mean + weight * w
 
 
+def stepped(w, gradient, mean, rate, weight_decay, weight):
+    """w - η (g + λ w), λ None for 0, and the mean after that has joined it with `weight`."""
+    w -= rate * (gradient if weight_decay is None else gradient + weight_decay * w)
+    return w, averaged(mean, w, weight)
+
+
+one_pass = tf.function(stepped, jit_compile=True, autograph=False)
+
+
 @keras.saving.register_keras_serializable(package="bayesnas_tf")
 class ASGD(Once, keras.optimizers.Optimizer):
     """SGD without momentum that, from `start_averaging` on, also keeps the mean of its iterates.
@@ -41,6 +50,7 @@ class ASGD(Once, keras.optimizers.Optimizer):
     def __init__(self, learning_rate=10.0, weight_decay=None, pytorch_compat=False, name="asgd", **kwargs):
         super().__init__(learning_rate=learning_rate, weight_decay=weight_decay, name=name, **kwargs)
         self.pytorch_compat = pytorch_compat
+        self.compiled = False  # whether XLA makes one pass over memory of a variable's step
         self._averages: list = []
 
     def build(self, variables):
@@ -81,14 +91,15 @@ class ASGD(Once, keras.optimizers.Optimizer):
         rate = tf.convert_to_tensor(learning_rate)
         if self.pytorch_compat:
             rate = tf.where(count > 1, tf.convert_to_tensor(self._last_rate), rate)
-        w = tf.convert_to_tensor(variable)
-        if self.weight_decay is not None and self._use_weight_decay(variable):
-            gradient += self.weight_decay * w
-        w -= tf.cast(rate, w.dtype) * gradient
-        self.assign(variable, w)
+        decays = self.weight_decay is not None and self._use_weight_decay(variable)
         average = self._averages[self._get_variable_index(variable)]
+        w, mean = map(tf.convert_to_tensor, (variable, average))
         weight = tf.cast(averaging_weight(count, self.pytorch_compat), w.dtype)
-        self.assign(average, averaged(tf.convert_to_tensor(average), w, weight))
+        decay = tf.cast(self.weight_decay, w.dtype) if decays else None
+        step = one_pass if self.compiled else stepped
+        w, mean = step(w, gradient, mean, tf.cast(rate, w.dtype), decay, weight)
+        self.assign(variable, w)
+        self.assign(average, mean)
 
     @contextlib.contextmanager
     def averages(self):

@@ -2,10 +2,15 @@
 
 import tensorflow as tf
 
+from bayesnas_tf.cells.highway_cell import HighwayCell
+from bayesnas_tf.models.heads import Softmax
 from bayesnas_tf.training.settings import Compile, WindowOptions
+from bayesnas_tf.training.train_step import TrainStep
 
 XLA_BUCKET = 10
-STAGED_VALUES = 16384  # of one node, rows times units
+STAGED_VALUES = (
+    16384  # of a node, rows times units; of a time step's logits, rows times words; of the embedding
+)
 
 
 def use_xla(mode: Compile) -> bool:
@@ -13,14 +18,27 @@ def use_xla(mode: Compile) -> bool:
     return mode == "xla" or (mode == "auto" and bool(tf.config.list_logical_devices("GPU")))
 
 
-def use_stages(mode: Compile, rows: int, units: int) -> bool:
-    """Whether XLA compiles what lies between the matrix products of a highway cell (`cells.staged_window`).
+def use_stages(mode: Compile, values: int) -> bool:
+    """Whether XLA compiles what lies between matrix products, in arrays of so many values, and nothing else.
 
     On request, and by default on a CPU, from a size on at which that takes longer than calling it.
     """
     if mode == "auto":
-        return not tf.config.list_logical_devices("GPU") and rows * units >= STAGED_VALUES
+        return not tf.config.list_logical_devices("GPU") and values >= STAGED_VALUES
     return mode == "stages"
+
+
+def stage(step: TrainStep, mode: Compile, rows: int) -> None:
+    """Choose the form of what a step does to windows of `rows` rows: see `use_xla`, `use_stages`."""
+    model, rows = step.model, rows // step.replicas.count
+    cell, head = model.cell, model.head
+    step.replicas.xla = use_xla(mode)
+    if isinstance(cell, HighwayCell):
+        cell.staged = use_stages(mode, rows * cell.units)  # see `cells.staged_window`
+    if isinstance(head, Softmax):
+        head.staged = use_stages(mode, rows * model.vocabulary)  # see `models.staged_softmax`
+    if use_stages(mode, model.vocabulary * cell.input_size):
+        step.use_stages()
 
 
 def bucket(options: WindowOptions, xla: bool) -> int:

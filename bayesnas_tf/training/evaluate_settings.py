@@ -115,20 +115,17 @@ def build(
     sharing = sharing or Replicas()
     with sharing.scope():
         model = build_model(settings, len(corpus.vocabulary), genotype)
-    sharing.xla = compiling.use_xla(settings.compile)
     stateless = masks.run_seed(seed)
     frequencies = corpus.log_frequencies()
     spare = np.full(settings.spare_words, frequencies.min(), frequencies.dtype)
     model.initialise(masks.fold(stateless, 0), np.concatenate([frequencies, spare]))
     if isinstance(model.cell, Stack):
         model.cell.fused = use_fused(settings.compile)
-    else:
-        rows = windows.batch_size // sharing.count
-        model.cell.staged = compiling.use_stages(settings.compile, rows, model.cell.units)
     step = EvaluateStep(
         model, windows, settings.weights, settings.averaging.pytorch_compat, settings.optimizer
     )
     step.replicas = sharing
+    compiling.stage(step, settings.compile, windows.batch_size)
     name = name_of(settings, genotype)
     return EvaluateProblem(corpus, genotype, name, train, valid, test, model, step, stateless)
 

@@ -33,13 +33,19 @@ class EvaluateStep(TrainStep):
         """Train on x, y `[B, P]`, of which the first `length` time steps count; `seed` draws the masks."""
         variables = self.model.trainable_variables
         gradients, nats, state = self.gradients(variables, x, y, length, seed)
-        gradients = sgd.clip_by_norm(gradients, self.options.clip)
+        gradients = self.stage(sgd.clip_by_norm)(gradients, self.options.clip)
         if not isinstance(self.optimizer, ASGD):  # which adds it itself
             gradients = sgd.decayed(gradients, variables, self.options.weight_decay)
         self.optimizer.learning_rate.assign(self.rate(length, lr))
         self.optimizer.apply(gradients, variables)
         self.state.assign(state)
         self.add_totals(nats, length)
+
+    def use_stages(self):
+        """Let XLA compile the updates, where they are those of ASGD."""
+        super().use_stages()
+        if isinstance(self.optimizer, ASGD):
+            self.optimizer.compiled = True
 
     @property
     def averaging(self) -> bool:

@@ -84,20 +84,19 @@ def build(
     Raises:
       UserError: the corpus is shorter than a window.
     """
-    windows, norm = settings.windows, settings.cell.norm
+    windows = settings.windows
     train = batching.rows(corpus.train, windows.batch_size, f"{corpus.name} (train)", windows.bptt)
     valid = batching.rows(corpus.valid, windows.batch_size, f"{corpus.name} (valid)")
     sharing = sharing or Replicas()
     with sharing.scope():
         model = build_model(settings, len(corpus.vocabulary))
-    rows, across = windows.batch_size // sharing.count, norm == "batch" and sharing.count > 1
-    # XLA has no part in sums over replicas
-    model.cell.staged = not across and compiling.use_stages(settings.compile, rows, model.cell.units)
-    sharing.xla = not across and compiling.use_xla(settings.compile)
     stateless = masks.run_seed(seed)
     model.initialise(masks.fold(stateless, 0), corpus.log_frequencies())
     step = settings.strategy.step(model, settings, valid, stateless)
     step.replicas = sharing
+    compiling.stage(step, settings.compile, windows.batch_size)
+    if settings.cell.norm == "batch" and sharing.count > 1:
+        model.cell.staged = sharing.xla = False  # XLA has no part in sums over replicas
     return SearchProblem(corpus, train, valid, model, step, stateless)
 
 

@@ -49,6 +49,11 @@ def sgd(weights, gradients, lr, weight_decay: float):
     ]
 
 
+def clipped_sgd(weights, gradients, lr, clip: float, weight_decay: float):
+    """`sgd` of the clipped gradients."""
+    return sgd(weights, clip_by_norm(gradients, clip), lr, weight_decay)
+
+
 def proximal_sgd(w, gradient, lr, l1, omega):
     """A gradient step on the scalars, then the soft threshold of (λ_w/T) ω |w| (M5)."""
     return gauge.soft_threshold(w - lr * gradient, lr * l1 * omega)

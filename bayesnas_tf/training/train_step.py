@@ -26,6 +26,7 @@ class TrainStep(tf.Module):
         super().__init__()
         self.model, self.options, self.bptt = model, weights, windows.bptt
         self.replicas = Replicas()  # one, until told otherwise
+        self.staged = False  # whether updates are single passes over memory, compiled by XLA
         self.state = tf.Variable(model.zero_state(windows.batch_size), trainable=False)
         self.totals = Totals(
             *(tf.Variable(0, dtype=dtype, trainable=False) for dtype in (tf.float64, tf.int64))
@@ -65,11 +66,19 @@ class TrainStep(tf.Module):
 
     def move(self, variables, gradients, length, lr):
         """Clipped SGD on `variables` at the rate of a window of `length` steps."""
-        weights = [tf.convert_to_tensor(v) for v in variables]
-        clipped = sgd.clip_by_norm(gradients, self.options.clip)
-        moved = sgd.sgd(weights, clipped, self.rate(length, lr), self.options.weight_decay)
+        weights, options = [tf.convert_to_tensor(v) for v in variables], self.options
+        update, rate = self.stage(sgd.clipped_sgd), self.rate(length, lr)
+        moved = update(weights, gradients, rate, options.clip, options.weight_decay)
         for variable, value in zip(variables, moved, strict=True):
             variable.assign(value)
+
+    def use_stages(self) -> None:
+        """Let XLA compile the updates."""
+        self.staged = True
+
+    def stage(self, function):
+        """`function` on arrays of one shape, compiled by XLA where this step is to use it."""
+        return tf.function(function, jit_compile=True, autograph=False) if self.staged else function
 
     def rate(self, length, lr):
         """The learning rate of a window of `length` steps: in proportion to its length, as DARTS."""

@@ -8,7 +8,8 @@ from bayesnas_tf.cells import masks
 from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
 from bayesnas_tf.cells.lstm import LstmOptions
 from bayesnas_tf.cells.rhn_cell import RhnOptions
-from bayesnas_tf.models.heads import Decoder, Mixture, MixtureOptions, target_log_probability
+from bayesnas_tf.models.decoder import Decoder
+from bayesnas_tf.models.heads import Mixture, MixtureOptions, target_log_probability
 from bayesnas_tf.models.language_model import NO_MASKS, LanguageModel, ModelOptions
 from bayesnas_tf.space import known
 from tests.references import baselines as reference
