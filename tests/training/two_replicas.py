@@ -56,16 +56,17 @@ def adam_step(model):
     return EvaluateStep(model, WINDOWS, WEIGHTS, rule=OptimizerOptions(rule="adam"))
 
 
-# cell, head, step, whether XLA compiles the step, tolerance
+# cell, head, step, how it is compiled, tolerance
 FORMS = {
-    "search": (search_cell, None, search_step, False, 1e-12),
-    "search, XLA": (search_cell, None, search_step, True, 1e-12),
-    "averaged": (derived_cell, None, averaging_step, False, 1e-5),
-    "LSTM, mixture, Adam": (lstm, MixtureOptions(2, 0.2), adam_step, False, 1e-12),
+    "search": (search_cell, None, search_step, "graph", 1e-12),
+    "search, XLA": (search_cell, None, search_step, "xla", 1e-12),
+    "search, stages": (search_cell, None, search_step, "stages", 1e-12),
+    "averaged": (derived_cell, None, averaging_step, "stages", 1e-5),
+    "LSTM, mixture, Adam": (lstm, MixtureOptions(2, 0.2), adam_step, "graph", 1e-12),
 }
 
 
-def trained(sharing, cell, head, make, xla):
+def trained(sharing, cell, head, make, mode):
     """The step after two windows."""
     with sharing.scope():
         cell = cell()
@@ -73,8 +74,9 @@ def trained(sharing, cell, head, make, xla):
         model = LanguageModel(V, cell, MODEL, head, dtype=cell.dtype)
     model.initialise(masks.run_seed(0))
     step = make(model)
-    step.replicas, sharing.xla = sharing, xla
-    run = compiling.window_function(step, B, xla, whole=sharing.count == 1)
+    step.replicas = sharing
+    compiling.stage(step, mode, B)
+    run = compiling.window_function(step, B, mode == "xla", whole=sharing.count == 1)
     for number in range(2):
         ids = np.random.default_rng(number).integers(0, V, size=(B, BPTT + 1)).astype(np.int32)
         x, y = tf.constant(ids[:, :-1]), tf.constant(ids[:, 1:])
@@ -91,8 +93,8 @@ def numbers(step):
 
 
 def compare(name, two, folder):
-    *form, xla, tolerance = FORMS[name]
-    alone, shared = trained(replicas("none", "search", B), *form, xla), trained(two, *form, xla)
+    *form, tolerance = FORMS[name]
+    alone, shared = (trained(sharing, *form) for sharing in (replicas("none", "search", B), two))
     assert (alone.replicas.count, shared.replicas.count) == (1, 2)
     for left, right in zip(numbers(alone), numbers(shared), strict=True):
         np.testing.assert_allclose(left, right, rtol=tolerance, atol=tolerance, err_msg=name)
@@ -117,8 +119,7 @@ if __name__ == "__main__":
         tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
     )
     refuse()
-    mirrored = replicas(
-        "mirrored", "search", B
-    )  # one, as in a command: TensorFlow's keys begin anew with each
+    # one, as in a command: TensorFlow's keys begin anew with each
+    mirrored = replicas("mirrored", "search", B)
     for form in FORMS:
         compare(form, mirrored, Path(sys.argv[1]))
