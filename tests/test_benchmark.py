@@ -282,6 +282,12 @@ def test_a_wrong_setting_is_one_line(command, capsys):
     assert error.count("\n") == 1
 
 
+def test_a_file_that_is_not_there_is_named_with_its_flag(command, capsys):
+    for flag in ("--gin_file", "--eval_gin_file"):
+        assert command([f"{flag}=nowhere.gin"]) == 1
+        assert f"no file 'nowhere.gin'. Named in {flag}," in capsys.readouterr().err
+
+
 def test_usage_errors_name_the_flag(command, capsys):
     with pytest.raises(SystemExit, match="2"):
         command(["--steps=0"])
