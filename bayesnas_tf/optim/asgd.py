@@ -5,8 +5,6 @@ import contextlib
 import keras
 import tensorflow as tf
 
-from bayesnas_tf.optim.once import Once
-
 NOT_YET = -1
 
 
@@ -23,17 +21,17 @@ def averaged(mean, w, weight):
     return (1.0 - weight) * mean + weight * w
 
 
-def stepped(w, gradient, mean, rate, weight_decay, weight):
-    """w - η (g + λ w), λ None for 0, and the mean after that has joined it with `weight`."""
-    w -= rate * (gradient if weight_decay is None else gradient + weight_decay * w)
-    return w, averaged(mean, w, weight)
-
-
-one_pass = tf.function(stepped, jit_compile=True, autograph=False)
+def stepped(weights, gradients, means, rate, decays, share):
+    """w - η (g + λ w) of each weight, and its mean after that has joined it with `share`; λ None is 0."""
+    moved, joined = [], []
+    for w, gradient, mean, decay in zip(weights, gradients, means, decays, strict=True):
+        moved.append(w - tf.cast(rate, w.dtype) * (gradient if decay is None else gradient + decay * w))
+        joined.append(averaged(mean, moved[-1], tf.cast(share, w.dtype)))
+    return moved, joined
 
 
 @keras.saving.register_keras_serializable(package="bayesnas_tf")
-class ASGD(Once, keras.optimizers.Optimizer):
+class ASGD(keras.optimizers.Optimizer):
     """SGD without momentum that, from `start_averaging` on, also keeps the mean of its iterates.
 
     A step is w ← w - η (g + λ w) with λ the weight decay, outside any clip, as in PyTorch. Training goes on
@@ -50,7 +48,7 @@ class ASGD(Once, keras.optimizers.Optimizer):
     def __init__(self, learning_rate=10.0, weight_decay=None, pytorch_compat=False, name="asgd", **kwargs):
         super().__init__(learning_rate=learning_rate, weight_decay=weight_decay, name=name, **kwargs)
         self.pytorch_compat = pytorch_compat
-        self.compiled = False  # whether XLA makes one pass over memory of a variable's step
+        self.compiled = False  # whether XLA compiles the step to one pass over memory
         self._averages: list = []
 
     def build(self, variables):
@@ -84,6 +82,10 @@ class ASGD(Once, keras.optimizers.Optimizer):
 
     def update_step(self, gradient, variable, learning_rate):
         """The step of one variable, and its mean."""
+        self._backend_update_step([gradient], [variable], learning_rate)
+
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        """The steps of all variables at once, outside of `tf.distribute`: see `once`."""
         # the number of this step among the averaged ones, from 1; before there are any it is below 1
         start = tf.convert_to_tensor(self._start)
         count = tf.convert_to_tensor(self.iterations) - tf.cast(start, self.iterations.dtype) + 1
@@ -91,15 +93,14 @@ class ASGD(Once, keras.optimizers.Optimizer):
         rate = tf.convert_to_tensor(learning_rate)
         if self.pytorch_compat:
             rate = tf.where(count > 1, tf.convert_to_tensor(self._last_rate), rate)
-        decays = self.weight_decay is not None and self._use_weight_decay(variable)
-        average = self._averages[self._get_variable_index(variable)]
-        w, mean = map(tf.convert_to_tensor, (variable, average))
-        weight = tf.cast(averaging_weight(count, self.pytorch_compat), w.dtype)
-        decay = tf.cast(self.weight_decay, w.dtype) if decays else None
-        step = one_pass if self.compiled else stepped
-        w, mean = step(w, gradient, mean, tf.cast(rate, w.dtype), decay, weight)
-        self.assign(variable, w)
-        self.assign(average, mean)
+        decays = [self.weight_decay if self._use_weight_decay(v) else None for v in trainable_variables]
+        averages = [self._averages[self._get_variable_index(v)] for v in trainable_variables]
+        weights, means = ([tf.convert_to_tensor(v) for v in of] for of in (trainable_variables, averages))
+        step = tf.function(stepped, jit_compile=True, autograph=False) if self.compiled else stepped
+        share = averaging_weight(count, self.pytorch_compat)
+        moved, joined = step(weights, list(grads), means, rate, decays, share)
+        for variable, value in zip([*trainable_variables, *averages], [*moved, *joined], strict=True):
+            self.assign(variable, value)
 
     @contextlib.contextmanager
     def averages(self):

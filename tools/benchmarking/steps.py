@@ -98,15 +98,19 @@ def evaluate_timer(bench: Bench) -> Callable[[], float]:
 
 def products_of(name: str, bench: Bench) -> collections.Counter:
     """The matrix products of a step."""
-    settings, vocabulary = bench.settings, bench.problem.model.vocabulary
-    batch, steps = rows_of(name, bench), settings.windows.bptt
-    cell = bench.problem.model.cell
-    if name != "evaluate" and cell.staged and cell.wiring():
-        return staged_products(cell, batch, steps, vocabulary)
-    if name == "search_step":
-        return step_products(settings.cell, batch, steps, vocabulary)
-    forward = derived_products(cell, batch, steps, vocabulary)
-    return forward if name == "evaluate" else with_gradients(forward)
+    settings, model = bench.settings, bench.problem.model
+    batch, steps, cell = rows_of(name, bench), settings.windows.bptt, model.cell
+    if name == "evaluate":
+        return derived_products(cell, batch, steps, model.vocabulary)
+    if cell.staged and cell.wiring():
+        products = staged_products(cell, batch, steps, model.vocabulary)
+    elif name == "search_step":
+        products = step_products(settings.cell, batch, steps, model.vocabulary)
+    else:
+        products = with_gradients(derived_products(cell, batch, steps, model.vocabulary))
+    if getattr(model.head, "staged", False):  # the gradient of the decoder's bias
+        products[Product(1, batch * steps, model.vocabulary, transpose_a=True)] += 1
+    return products
 
 
 def rows_of(name: str, bench: Bench) -> int:
