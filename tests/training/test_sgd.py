@@ -3,7 +3,12 @@ import pytest
 import tensorflow as tf
 
 from bayesnas_tf.training import sgd
+from bayesnas_tf.training.search_step import SearchStep
+from bayesnas_tf.training.settings import ScalarOptions, WeightOptions, WindowOptions
+from tests.curvature.small import BATCH, small_model
 from tests.references import training as reference
+
+WINDOWS = WindowOptions(batch_size=BATCH, bptt=4)
 
 
 def test_a_word_read_twice_counts_once_in_the_norm_with_its_summed_gradient():
@@ -49,3 +54,16 @@ def test_the_proximal_step_minimises_its_objective():
     grid = np.linspace(-2.0, 2.0, 400001)[:, np.newaxis]
     objective = (grid - (w - 0.5 * gradient)) ** 2 / 2 + 0.5 * 0.3 * omega * np.abs(grid)
     np.testing.assert_allclose(moved, grid[objective.argmin(axis=0), 0], atol=1e-5)
+
+
+def test_a_compiled_update_is_the_plain_one():
+    plain, compiled = (
+        SearchStep(small_model(), WINDOWS, WeightOptions(clip=0.1), ScalarOptions()) for _ in "ab"
+    )
+    compiled.use_stages()
+    length, lr = tf.constant(3), tf.constant(0.7, tf.float64)
+    for step in (plain, compiled):
+        gradients = [tf.cast(tf.reshape(tf.range(tf.size(w)), w.shape), w.dtype) for w in step.weights]
+        step.move(step.weights, gradients, length, lr)
+    for left, right in zip(plain.weights, compiled.weights, strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-12)
