@@ -84,24 +84,15 @@ class HighwayCell(keras.layers.Layer):
     def read_once(self):
         """Within this context `value` gives tensors read at its start: a time loop saves none per step."""
         self._read = {id(variable): tf.convert_to_tensor(variable) for variable in self.weights}
-        try:
-            with self.rounded_by({id(kernel): self.rounded(kernel) for kernel in self.rounded_ones()}):
-                yield
-        finally:
-            self._read = {}
-
-    def rounded_ones(self) -> list:
-        """The weights that are factors of matrix products."""
-        return [variable for variable in self.weights if "kernel" in variable.name]
-
-    @contextlib.contextmanager
-    def rounded_by(self, copies: dict):
-        """Within this context `rounded` gives these copies of the kernels with these ids."""
-        before, self._rounded = self._rounded, copies
+        self._rounded = {
+            id(variable): products.rounded(self.value(variable), self.matmul_dtype)
+            for variable in self.weights
+            if "kernel" in variable.name
+        }
         try:
             yield
         finally:
-            self._rounded = before
+            self._read, self._rounded = {}, {}
 
     @contextlib.contextmanager
     def fixed_kernels(self):

@@ -1,9 +1,7 @@
 """A word-level language model: tied embedding, a recurrent cell or a stack of layers, and a head."""
 
-import contextlib
 import dataclasses
 import math
-from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 import gin
@@ -98,7 +96,6 @@ class LanguageModel(keras.Model):
         super().__init__(**kwargs)
         self.vocabulary, self.options = vocabulary, options
         self.cell, self.head = cell, head or Softmax()
-        self._rounded = None  # the embedding's copy, within `rounded_by`
         cell.matmul_dtype = options.matmul_dtype
         self.rnn = cell.over_time(self.dtype_policy)
         self.embedding = self.add_weight(name="embedding", shape=(vocabulary, cell.input_size))
@@ -181,30 +178,9 @@ class LanguageModel(keras.Model):
         """Of the next word, `[B, T, V]`, without dropout."""
         return self.head.log_probabilities(hidden, self._decoder())
 
-    def rounded_kernels(self) -> list:
-        """bfloat16 copies of the weights, for `rounded_by`; none without such products or such a cell."""
-        if self.options.matmul_dtype == "float32" or not isinstance(self.cell, HighwayCell):
-            return []
-        return [tf.cast(kernel, tf.bfloat16) for kernel in [self.embedding, *self.cell.rounded_ones()]]
-
-    @contextlib.contextmanager
-    def rounded_by(self, copies: Sequence):
-        """Within this context the model uses these copies, and rounds no weights itself; empty: it does."""
-        if not copies:
-            yield
-            return
-        self._rounded, *of_cell = copies
-        kernels = self.cell.rounded_ones()
-        try:
-            with self.cell.rounded_by({id(k): copy for k, copy in zip(kernels, of_cell, strict=True)}):
-                yield
-        finally:
-            self._rounded = None
-
     def _decoder(self) -> Decoder:
-        embedding, rounded = tf.convert_to_tensor(self.embedding), self._rounded
-        if rounded is None:
-            rounded = products.rounded(embedding, self.options.matmul_dtype)
+        embedding = tf.convert_to_tensor(self.embedding)
+        rounded = products.rounded(embedding, self.options.matmul_dtype)
         return Decoder(embedding, tf.convert_to_tensor(self.decoder_bias), rounded)
 
     def call(self, ids, state=None, training=False):

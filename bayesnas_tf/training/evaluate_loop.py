@@ -204,5 +204,4 @@ class EvaluateLoop(TrainLoop):
         windows = self.staged(
             split, batching.windows(rows, plan, 1), len(plan.lengths), self.settings.report_every
         )
-        run, rounded = self.window_nats[len(rows)], self.model.rounded_kernels()
-        return stream_nats(run, self.model, windows, len(rows), rounded)
+        return stream_nats(self.window_nats[len(rows)], self.model, windows, len(rows))

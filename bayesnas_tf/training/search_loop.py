@@ -108,5 +108,4 @@ class SearchLoop(TrainLoop):
         windows, rows = self.settings.windows, self.problem.valid_rows
         plan = batching.plan(rows.shape[1], windows.bptt, 0, jitter=False)
         stream = self.staged("valid", batching.windows(rows, plan, 1), len(plan.lengths))
-        batch, rounded = windows.batch_size, self.model.rounded_kernels()
-        return validation.stream_nats(self.valid_window, self.model, stream, batch, rounded).mean
+        return validation.stream_nats(self.valid_window, self.model, stream, windows.batch_size).mean

@@ -1,6 +1,5 @@
 """Total nats of a model over a stream of ids."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -27,29 +26,22 @@ class StreamNats(NamedTuple):
 
 
 def window_nats(model):
-    """A function of x, y `[B, P]`, length, state: total nats of the first `length` steps, the next state.
+    """A function of x, y `[B, P]`, length, state: total nats of the first `length` steps, the next state."""
 
-    Further arguments are the model's `rounded_kernels`, where they are to be used.
-    """
-
-    def run(x, y, length, state, *rounded):
-        with model.rounded_by(rounded):
-            hidden, after = model.window(x, state, length)
-            nats = model.token_nats(hidden, y)
+    def run(x, y, length, state):
+        hidden, after = model.window(x, state, length)
+        nats = model.token_nats(hidden, y)
         valid = losses.valid_tokens(length, tf.shape(nats)[1], nats.dtype)
         return tf.reduce_sum(tf.cast(nats * valid, tf.float64)), after
 
     return run
 
 
-def stream_nats(run, model, windows, batch: int, rounded: Sequence = ()) -> StreamNats:
-    """Sum `run` (a compiled `window_nats`) over windows, the hidden state carried from zero.
-
-    `rounded`: the model's `rounded_kernels`, so that its weights are rounded once and not in every window.
-    """
+def stream_nats(run, model, windows, batch: int) -> StreamNats:
+    """Sum `run` (a compiled `window_nats`) over windows, the hidden state carried from zero."""
     state, nats, tokens = model.zero_state(batch), tf.zeros([], tf.float64), 0
     for window in windows:
-        window_total, state = run(window.x, window.y, window.length, state, *rounded)
+        window_total, state = run(window.x, window.y, window.length, state)
         nats += window_total
         tokens += batch * int(window.length)
     return StreamNats(float(nats), tokens, batch)

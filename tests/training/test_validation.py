@@ -1,12 +1,7 @@
 import numpy as np
-import pytest
 import tensorflow as tf
 
-from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
-from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.data import batching
-from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
-from bayesnas_tf.space import known
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training import validation
 from tests.curvature.small import BATCH, WORDS, small_model
@@ -44,27 +39,3 @@ def test_a_uniform_model_has_the_nats_of_its_vocabulary():
     for weight in (model.embedding, model.decoder_bias):
         weight.assign(tf.zeros_like(weight))
     np.testing.assert_allclose(nats_by_windows(model, 4).mean, np.log(WORDS), rtol=1e-12)
-
-
-@pytest.mark.parametrize(
-    "cell", [SearchCell(CellOptions(4, 2)), DerivedCell(known.named("DARTS_V1"), DerivedOptions(4))]
-)
-def test_weights_rounded_once_give_what_those_rounded_in_every_window_give(cell):
-    model = LanguageModel(WORDS, cell, ModelOptions(matmul_dtype="bfloat16"))
-    model.initialise([0, 1])
-    x = tf.constant(rows())
-    run = compiling.window_function(validation.window_nats(model), BATCH, False)
-    arguments = (x, x, tf.constant(COLUMNS), model.zero_state(BATCH))
-    copies = model.rounded_kernels()
-    assert {copy.dtype for copy in copies} == {tf.bfloat16}
-    (expected, after), (nats, state) = run(*arguments), run(*arguments, *copies)
-    assert float(nats) == float(expected)
-    np.testing.assert_array_equal(state, after)
-    for weight in model.weights:  # which are not looked at again
-        weight.assign(tf.zeros_like(weight) if "kernel" in weight.name else weight)
-    assert float(run(*arguments, *copies)[0]) == float(expected)
-    assert float(run(*arguments)[0]) != float(expected)
-
-
-def test_a_float32_model_has_nothing_to_round():
-    assert small_model(norm="mean").rounded_kernels() == []

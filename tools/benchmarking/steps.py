@@ -83,13 +83,12 @@ def evaluate_timer(bench: Bench) -> Callable[[], float]:
     model, rows = bench.problem.model, bench.problem.valid_rows
     compiled = compiling.window_function(window_nats(model), len(rows), False)  # never XLA, as the command
     stream, state = _windows(rows, bench, 1), model.zero_state(len(rows))
-    rounded = model.rounded_kernels()  # once for all windows of a split
 
     def seconds() -> float:
         nonlocal state
         _, window = next(stream)
         started = time.perf_counter()
-        nats, state = compiled(window.x, window.y, window.length, state, *rounded)
+        nats, state = compiled(window.x, window.y, window.length, state)
         nats.numpy()
         return time.perf_counter() - started
 
