@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from bayesnas_tf import xla
 from bayesnas_tf.cells import highway, masks, products
 
 
@@ -90,7 +91,7 @@ class Arithmetic(NamedTuple):
 
     def stage(self, function):
         """A stage of elementwise work. It has one shape, whatever the length of a window."""
-        return tf.function(function, jit_compile=True, autograph=False) if self.compiled else function
+        return xla.stage(function, self.compiled)
 
     def factor(self, x):
         """x as a factor of a matrix product."""

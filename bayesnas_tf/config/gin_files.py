@@ -145,15 +145,18 @@ def _file(path: Path, chain: tuple[Path, ...]) -> Iterator[Statement]:
     yield from _statements(text, path.name, (*chain, path))
 
 
-def read(files: Sequence[str], params: Sequence[str] = ()) -> list[Statement]:
-    """All statements of the files in order, includes expanded, then those of the parameters."""
+def read(files: Sequence[str], params: Sequence[str] = (), prefix: str = "--gin") -> list[Statement]:
+    """All statements of the files in order, includes expanded, then those of the parameters.
+
+    The flags that gave them are called `prefix`_file and `prefix`_param.
+    """
     statements: list[Statement] = []
     for name in files:
-        statements += _file(find(name), ())
+        statements += _file(find(name, f"{prefix}_file"), ())
     for param in params:
         if "=" not in param:
-            raise UserError(f"--gin_param={param} sets nothing. Write --gin_param=NAME=VALUE")
-        statements += _statements(param, f"--gin_param {param}", ())
+            raise UserError(f"{prefix}_param={param} sets nothing. Write {prefix}_param=NAME=VALUE")
+        statements += _statements(param, f"{prefix}_param {param}", ())
     return statements
 
 

@@ -18,13 +18,17 @@ INTERRUPTED = 130
 
 
 def parse(
-    files: Sequence[str] = (), params: Sequence[str] = (), modules: Iterable[str] = bindings.MODULES
+    files: Sequence[str] = (),
+    params: Sequence[str] = (),
+    modules: Iterable[str] = bindings.MODULES,
+    prefix: str = "--gin",
 ) -> str:
     """Configure gin from files and parameters; the whole configuration as one text comes back.
 
-    `UserError` names an unknown file, name, parameter or macro, or a value of the wrong type.
+    `UserError` names an unknown file, name, parameter or macro, or a value of the wrong type. The flags
+    that gave them are called `prefix`_file and `prefix`_param.
     """
-    statements = gin_files.read(files, params)
+    statements = gin_files.read(files, params, prefix)
     bindings.load(modules)
     bindings.bind(statements)
     return gin.config_str()

@@ -5,6 +5,8 @@ import contextlib
 import keras
 import tensorflow as tf
 
+from bayesnas_tf import xla
+
 NOT_YET = -1
 
 
@@ -96,7 +98,7 @@ class ASGD(keras.optimizers.Optimizer):
         decays = [self.weight_decay if self._use_weight_decay(v) else None for v in trainable_variables]
         averages = [self._averages[self._get_variable_index(v)] for v in trainable_variables]
         weights, means = ([tf.convert_to_tensor(v) for v in of] for of in (trainable_variables, averages))
-        step = tf.function(stepped, jit_compile=True, autograph=False) if self.compiled else stepped
+        step = xla.stage(stepped, self.compiled)
         share = averaging_weight(count, self.pytorch_compat)
         moved, joined = step(weights, list(grads), means, rate, decays, share)
         for variable, value in zip([*trainable_variables, *averages], [*moved, *joined], strict=True):

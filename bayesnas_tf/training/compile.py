@@ -1,4 +1,4 @@
-"""Where a loop compiles its step: the only place that knows `tf.function`."""
+"""Where a loop compiles its step, and chooses what XLA compiles of it (`xla.stage`)."""
 
 import tensorflow as tf
 
@@ -8,9 +8,8 @@ from bayesnas_tf.training.settings import Compile, WindowOptions
 from bayesnas_tf.training.train_step import TrainStep
 
 XLA_BUCKET = 10
-STAGED_VALUES = (
-    16384  # of a node, rows times units; of a time step's logits, rows times words; of the embedding
-)
+# of a node, rows times units; of a time step's logits, rows times words; of the embedding
+STAGED_VALUES = 16384
 
 
 def use_xla(mode: Compile) -> bool:

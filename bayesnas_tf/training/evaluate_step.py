@@ -42,7 +42,7 @@ class EvaluateStep(TrainStep):
         self.add_totals(nats, length)
 
     def use_stages(self):
-        """Let XLA compile the updates, where they are those of ASGD."""
+        """Let XLA compile the clip, and the updates of ASGD."""
         super().use_stages()
         if isinstance(self.optimizer, ASGD):
             self.optimizer.compiled = True

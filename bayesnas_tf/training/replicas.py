@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from bayesnas_tf import xla
 from bayesnas_tf.config import cluster
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.training.settings import Distribute
@@ -54,7 +55,7 @@ class Replicas:
             def compute(*of_batch):
                 return function(rows, *of_batch)
 
-            run = tf.function(compute, jit_compile=True, autograph=False) if self.xla else compute
+            run = xla.stage(compute, self.xla)
             means, values = run(*of_batch)
             return context.all_reduce("MEAN", means), [context.all_gather(value, axis=0) for value in values]
 

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from bayesnas_tf import xla
 from bayesnas_tf.models import losses
 from bayesnas_tf.models.language_model import LanguageModel
 from bayesnas_tf.training import sgd
@@ -78,7 +79,7 @@ class TrainStep(tf.Module):
 
     def stage(self, function):
         """`function` on arrays of one shape, compiled by XLA where this step is to use it."""
-        return tf.function(function, jit_compile=True, autograph=False) if self.staged else function
+        return xla.stage(function, self.staged)
 
     def rate(self, length, lr):
         """The learning rate of a window of `length` steps: in proportion to its length, as DARTS."""

@@ -63,7 +63,7 @@ def test_iterates_and_means_equal_the_twin(twin_class, compat, compiled):
 
 
 def test_compat_equals_torch_step_by_step():
-    torch = pytest.importorskip("torch", reason="torch is no dependency: this compares with it where it is")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: nothing but comparisons needs it")
     optimizer, variables = optimizer_of(drawn(0), compat=True)
     parameters = [torch.nn.Parameter(torch.tensor(w)) for w in drawn(0)]
     used = {"optimizer": torch.optim.SGD(parameters, lr=1.0, weight_decay=DECAY)}

@@ -1,0 +1,8 @@
+"""XLA for a part of what a step does: functions that see the same shapes in every call, and compile once."""
+
+import tensorflow as tf
+
+
+def stage(function, compiled: bool = True):
+    """`function` of tensors, compiled by XLA if `compiled`."""
+    return tf.function(function, jit_compile=True, autograph=False) if compiled else function
