@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from bayesnas_tf import xla
-from bayesnas_tf.cells import highway, masks, products
+from bayesnas_tf.cells import highway, masks, products, xla
 
 
 class Wiring(NamedTuple):

@@ -12,7 +12,7 @@ Shapes: N tokens, U units, V words; a stage treats R of the N rows.
 
 import tensorflow as tf
 
-from bayesnas_tf import xla
+from bayesnas_tf.cells import xla
 from bayesnas_tf.models.decoder import Decoder
 
 PARALLEL_STAGES = 2  # four were as fast on two cores

@@ -5,7 +5,7 @@ import contextlib
 import keras
 import tensorflow as tf
 
-from bayesnas_tf import xla
+from bayesnas_tf.cells import xla
 
 NOT_YET = -1
 

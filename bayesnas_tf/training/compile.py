@@ -1,4 +1,4 @@
-"""Where a loop compiles its step, and chooses what XLA compiles of it (`xla.stage`)."""
+"""Where a loop compiles its step, and chooses what XLA compiles of it (`cells.xla.stage`)."""
 
 import tensorflow as tf
 

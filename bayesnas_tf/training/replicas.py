@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from bayesnas_tf import xla
+from bayesnas_tf.cells import xla
 from bayesnas_tf.config import cluster
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.training.settings import Distribute

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from bayesnas_tf import xla
+from bayesnas_tf.cells import xla
 from bayesnas_tf.models import losses
 from bayesnas_tf.models.language_model import LanguageModel
 from bayesnas_tf.training import sgd
