@@ -22,7 +22,16 @@ class Kept(NamedTuple):
 
     entries: tf.TensorArray  # [g, a] of node 0, [B, 2U]
     sums: list  # of each node: [B, U], before its norm
+    operands: list  # of h and of each source: [B, U], what met its kernel
     pres: list  # of each source: [B, k 2U]
+
+    def write(self, t, entry, *of_lists) -> "Kept":
+        """With the values of step t."""
+        lists = (
+            [array.write(t, value) for array, value in zip(arrays, values, strict=True)]
+            for arrays, values in zip(self[1:], of_lists, strict=True)
+        )
+        return Kept(self.entries.write(t, entry), *lists)
 
 
 def staged_window(wiring: Wiring, arithmetic: Arithmetic, projected, state, kernels: Kernels):
@@ -62,30 +71,33 @@ def _forward(wiring: Wiring, arithmetic: Arithmetic, projected, state, kernels: 
     recurrent = arithmetic.factor(kernels.recurrent)
     weights = [arithmetic.factor(weight) for weight in kernels.weights]
     matrices = dict(zip(wiring.feeds, kernels.sources(weights), strict=True))
+    parameters = dict(zip(wiring.feeds, kernels.parameters, strict=False))
 
     def array(width, dtype=projected.dtype):
         return tf.TensorArray(dtype, size=steps, element_shape=[state.shape[0], width])
 
     def body(t, h, operand, hidden, kept):
         entry, total, ready = enter(inputs.read(t), h, tf.matmul(operand, recurrent))
-        sums, pres, operands = {0: total}, {}, {0: ready}
+        sums, pres, operands, under_way = {0: total}, {}, {0: ready}, None
         for source, matrix in matrices.items():
             pres[source] = tf.matmul(operands[source], matrix)
-            found, ready = advance[source](list(sums.values()), list(pres.values()), kernels.parameters)
+            under_way, found, ready = advance[source](
+                sums[source], pres[source], parameters.get(source), under_way
+            )
             sums |= dict(zip(wiring.completes(source), found, strict=True))
             operands |= dict(zip(wiring.completes(source), ready, strict=True))
+        kept = kept.write(t, entry, sums.values(), [operand, *map(operands.get, matrices)], pres.values())
         h, operand = leave([sums[node] for node in wiring.outputs])
-        kept = Kept(
-            kept.entries.write(t, entry),
-            [a.write(t, total) for a, total in zip(kept.sums, sums.values(), strict=True)],
-            [a.write(t, pre) for a, pre in zip(kept.pres, pres.values(), strict=True)],
-        )
         return h, operand, hidden.write(t, h), kept
 
     units, first = state.shape[1], arithmetic.operand(state)
     inputs = array(2 * units).unstack(projected)
-    pres = [array(matrix.shape[1], first.dtype) for matrix in matrices.values()]
-    empty = Kept(array(2 * units), [array(units) for _ in wiring.nodes], pres)
+    empty = Kept(
+        array(2 * units),
+        [array(units) for _ in wiring.nodes],
+        [array(units, first.dtype) for _ in (recurrent, *matrices)],
+        [array(matrix.shape[1], first.dtype) for matrix in matrices.values()],
+    )
     *_, hidden, kept = _loop(steps, body, (state, first, array(units), empty))
     return tf.ensure_shape(hidden.stack(), projected.shape[:1] + state.shape), kept
 
@@ -96,11 +108,10 @@ def _backward(wiring: Wiring, arithmetic: Arithmetic, upstream, before, kept: Ke
         wiring, arithmetic, upstream, before, kept, kernels
     )
     d_projected = d_entries.stack()
-    sums = dict(zip(wiring.nodes, kept.sums, strict=True))
-    values = [before, *(wiring.normalised(source, sums[source].stack()) for source in wiring.feeds)]
     d_products = [arithmetic.factor(d_projected), *(array.stack() for array in d_pres)]
     recurrent, *sources = (
-        _kernel_gradient(arithmetic, *pair) for pair in zip(values, d_products, strict=True)
+        _kernel_gradient(operands.stack(), d_product, d_projected.dtype)
+        for operands, d_product in zip(kept.operands, d_products, strict=True)
     )
     d_weights = kernels.gradients(sources)
     d_parameters = [tf.reduce_sum(d_w, axis=-1) for d_w in d_parameters]
@@ -145,8 +156,7 @@ def _backward_loop(wiring: Wiring, arithmetic: Arithmetic, upstream, before, kep
     return d_entries, d_state, d_pres, d_parameters
 
 
-def _kernel_gradient(arithmetic: Arithmetic, values, d_products):
-    """The gradient of a kernel from all values of its source `[T, B, U]` and those of its products."""
-    operands = arithmetic.operand(values)
+def _kernel_gradient(operands, d_products, dtype):
+    """The gradient of a kernel from all its operands `[T, B, U]` and the gradients of their products."""
     flat = [tf.reshape(x, [-1, x.shape[-1]]) for x in (operands, d_products)]
-    return tf.cast(tf.matmul(*flat, transpose_a=True), values.dtype)
+    return tf.cast(tf.matmul(*flat, transpose_a=True), dtype)

@@ -28,24 +28,23 @@ class ForwardStages(NamedTuple):
         return pre, total, self.operands((0,), (total,))[0]
 
     def advance(self, source: int):
-        """The stage behind the product of `source`: sums and operands of the nodes that it completes."""
-        wiring = self.wiring
-        known = [s for s in wiring.feeds if s <= source]
+        """The stage behind the product of `source`.
 
-        def stage(sums, pres, parameters):
-            sums = dict(zip(wiring.nodes, sums, strict=False))  # of all nodes known so far
-            values = {s: wiring.normalised(s, sums[s]) for s in known}
-            split = {s: wiring.blocks(s, pre, sums[0].dtype) for s, pre in zip(known, pres, strict=True)}
-            of_edges = dict(zip(wiring.feeds, parameters, strict=False))
-            found = []
-            for node in wiring.completes(source):
-                terms = []
-                for s in (s for s in known if node in wiring.feeds[s]):
-                    edge = slice(k := wiring.feeds[s].index(node), k + 1)
-                    w = of_edges[s][edge] if parameters else None
-                    terms.append(wiring.edges((node,), values[s], split[s][:, edge], w)[:, 0])
-                found.append(highway.ordered_sum(terms))
-            return found, self.operands(wiring.completes(source), found)
+        It adds what the source gives to the sums under way, `[B, k, U]` of the k nodes that it feeds. It
+        gives them whole (None where all are complete), and sums and operands of the nodes that it completes:
+        XLA makes one pass over memory of that, and several where parts of an array are what it gives.
+        """
+        wiring, fed, complete = self.wiring, self.wiring.feeds[source], self.wiring.completes(source)
+        if (waiting := wiring.waiting(source)) not in ((), fed):
+            raise ValueError(f"source {source} feeds nodes {fed}, and {waiting} wait for more: no such form")
+
+        def stage(total, pre, w, under_way):
+            x = wiring.normalised(source, total)
+            sums = wiring.edges(fed, x, wiring.blocks(source, pre, total.dtype), w)
+            if waiting:
+                sums += under_way[:, -len(fed) :]
+            found = [sums[:, fed.index(node)] for node in complete]
+            return None if fed == complete else sums, found, self.operands(complete, found)
 
         return stage
 

@@ -13,7 +13,10 @@ from bayesnas_tf.cells import highway, masks, products, xla
 
 
 class Wiring(NamedTuple):
-    """What a cell computes in one time step behind its node 0."""
+    """What a cell computes in one time step behind its node 0.
+
+    Nodes that wait for more than one source are fed by each source until they are complete.
+    """
 
     feeds: dict[int, tuple[int, ...]]  # source -> the nodes that it feeds, both ascending
     outputs: tuple[int, ...]  # nodes whose mean is h_t
@@ -32,6 +35,11 @@ class Wiring(NamedTuple):
         """The nodes of which `source` is the last one."""
         later = {node for s in self.above(source) for node in self.feeds[s]}
         return tuple(node for node in self.feeds[source] if node not in later)
+
+    def waiting(self, source: int) -> tuple[int, ...]:
+        """The nodes that earlier sources feed and that are not complete before `source`."""
+        fed = {node for s in self.feeds if s < source for node in self.feeds[s]}
+        return tuple(sorted(fed.difference(*(self.completes(s) for s in self.feeds if s < source))))
 
     def above(self, source: int) -> list[int]:
         """The sources behind `source`, ascending."""

@@ -9,6 +9,7 @@ from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
 from bayesnas_tf.cells.highway_cell import time_loop
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.cells.staged_window import staged_window
+from bayesnas_tf.cells.stages import ForwardStages
 from bayesnas_tf.cells.wiring import Arithmetic
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.space import known
@@ -124,6 +125,14 @@ def test_in_bfloat16_stays_near_float32():
 def test_cells_without_this_form_say_so():
     assert search_cell("batch", norm_learnable=True).wiring() is None
     assert search_cell(sharing="edge_op").wiring() is None
+
+
+def test_sources_feed_all_nodes_that_wait():
+    wiring = search_cell().wiring()
+    assert [wiring.waiting(source) for source in wiring.feeds] == [(), (2, 3), (3,)]
+    other = wiring._replace(feeds={0: (1, 2, 3), 1: (2,), 2: (3,)})
+    with pytest.raises(ValueError, match="no such form"):
+        ForwardStages(other, Arithmetic()).advance(1)
 
 
 def test_a_layer_takes_it_for_training_alone(monkeypatch):
