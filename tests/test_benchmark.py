@@ -17,6 +17,7 @@ from bayesnas_tf.space import known
 from bayesnas_tf.training.validation import window_nats
 from tools import benchmarking, machine
 from tools.benchmarking import steps
+from tools.benchmarking.serving import serving_memory
 from tools.benchmarking.split import Event, divided, kind_of
 from tools.matrix_products import (
     Product,
@@ -54,7 +55,12 @@ SETTINGS = [
 @pytest.fixture
 def here(monkeypatch):
     """What is to run in a process of its own runs in this one."""
-    monkeypatch.setattr(machine, "alone", lambda function, *arguments: function(*arguments))
+    monkeypatch.setattr(machine, "alone", without(None))
+
+
+def without(left_out):
+    """`machine.alone` in this process; what `left_out` would give is 1."""
+    return lambda function, *arguments: 1.0 if function is left_out else function(*arguments)
 
 
 @pytest.fixture
@@ -119,6 +125,13 @@ def test_a_real_step_computes_these_products():
     assert products_of_one(bench) == steps.products_of("search_step", bench)
 
 
+def test_a_step_in_groups_of_rows_computes_these_products():
+    config.parse(["ptb.gin"], (*TINY, "WindowOptions.batch_size = 6", "search.row_groups = 2"))
+    bench = benchmarking.prepare(1, VOCABULARY)
+    assert products_of_one(bench) == steps.products_of("search_step", bench)
+    assert "norm mean, weight sharing node, 2 x 3 rows" in benchmarking.describe(bench)
+
+
 def test_a_real_training_step_computes_these_products():
     config.parse(["ptb_eval.gin"], TINY_TRAINING)
     bench = benchmarking.prepare(1, VOCABULARY, known.named("DARTS_V2"))
@@ -145,23 +158,25 @@ def products_of_one(bench, beside=1):
     with counted_products() as seen:
         problem.step(ids[:, :-1], ids[:, 1:], tf.constant(4), tf.constant(1.0), problem.seed)
     # Eagerly the gradient of the state before the window is left out; the compiled loop has it at each step.
-    seen[Product(3, 12, 6, transpose_b=True)] += beside
+    seen[Product(3, 12, 6, transpose_b=True)] += beside * problem.step.replicas.groups
     return seen
 
 
-def test_every_repeat_of_a_product_is_computed():
+@pytest.mark.parametrize("groups", [1, 2])
+def test_every_repeat_of_a_product_is_computed(groups):
     product = Product(256, 256, 256)
     few, many = (
         repeats * min(timer() for _ in range(5))
-        for repeats, timer in ((5, product_timer(product, 5)), (50, product_timer(product, 50)))
+        for repeats, timer in (
+            (repeats, product_timer(product, repeats, groups=groups)) for repeats in (6, 60)
+        )
     )
     assert many > 3 * few  # ten times as long, but for noise; as long if the loop computed it once
 
 
 def test_the_command_prints_and_writes_its_numbers(command, capsys, tmp_path, monkeypatch):
     # memory of a step: see the test with a peer, whose step compiles fastest
-    alone = lambda function, *arguments: 1.0 if function is steps.step_memory else function(*arguments)  # noqa: E731
-    monkeypatch.setattr(machine, "alone", alone)
+    monkeypatch.setattr(machine, "alone", without(steps.step_memory))
     file, genotype = tmp_path / "speed.json", tmp_path / "genotype.json"
     known.parse("tanh0 relu1", (), "small", "test").save(genotype)
     names = ["search_step", "hessian", "one_pass", "train_step", "evaluate"]
@@ -191,7 +206,7 @@ def test_the_command_prints_and_writes_its_numbers(command, capsys, tmp_path, mo
 
 
 def test_a_saved_model_is_timed(command, tmp_path, monkeypatch):
-    monkeypatch.setattr(machine, "alone", lambda function, *arguments: float(len(arguments)))
+    monkeypatch.setattr(machine, "alone", without(serving_memory))
     file = tmp_path / "speed.json"
     assert command([*SETTINGS, "--only=score", "--only=generate", f"--json={file}"]) == 0
     written = json.loads(file.read_text())
@@ -257,22 +272,6 @@ def test_another_system_than_a_cell_is_refused():
 def test_published_corpora_have_their_own_vocabulary():
     config.parse(["wikitext2.gin"], TINY)
     assert benchmarking.prepare(1).problem.model.vocabulary == 33_278
-
-
-def test_peak_memory_is_that_since_the_reset():
-    if not machine.reset_peak():
-        pytest.skip("this system cannot forget a process's peak memory (Linux can)")
-    before = machine.peak_mb()
-    block = bytearray(50_000_000)
-    assert len(block) == 50_000_000
-    assert machine.peak_mb() > before + 40
-
-
-def test_a_function_that_runs_alone_has_its_own_process():
-    assert machine.alone(os.getpid) != os.getpid()
-    block = bytearray(200_000_000)
-    assert machine.alone(machine.resident_mb) < machine.resident_mb()
-    assert len(block) == 200_000_000
 
 
 def test_a_wrong_setting_is_one_line(command, capsys):

@@ -36,9 +36,9 @@ MODULES = (
 )
 
 # No result depends on where and how wide a sweep runs, how often a run reports, saves or compiles, and on how
-# many devices.
+# many devices or in which parts of a batch.
 HOW = "EngineOptions."
-WITHOUT_EFFECT = ("report_every", "checkpoint_every", "compile", "distribute")
+WITHOUT_EFFECT = ("report_every", "checkpoint_every", "compile", "distribute", "row_groups")
 
 
 def load(modules: Iterable[str] = MODULES) -> None:

@@ -20,6 +20,7 @@ def token_nats(hidden, targets, decoder: Decoder, rows: int):
     """-log softmax(hidden Eᵀ + b)[target] `[N]` of hidden states `[N, U]`; `rows`, R, divides N."""
     # one dtype for both factors of all three products, as in `products.matmul`
     right = decoder.embedding if decoder.rounded is None else decoder.rounded
+    nats_stage, gradient_stage = xla.stage(_nats), xla.stage(_of_logits)  # of this call alone: see `_each`
 
     @tf.custom_gradient
     def nats(hidden, embedding, bias):
@@ -27,13 +28,15 @@ def token_nats(hidden, targets, decoder: Decoder, rows: int):
         logits = tf.reshape(tf.matmul(left, right, transpose_b=True), [-1, rows, right.shape[0]])
         wanted = tf.reshape(targets, [-1, rows])
         found, log_sums = _each(
-            lambda k: _nats(logits[k], bias, wanted[k]), logits, (hidden.dtype, hidden.dtype)
+            lambda k: nats_stage(logits[k], bias, wanted[k]), logits, (hidden.dtype, hidden.dtype)
         )
 
         def gradient(upstream):
             of_nats = tf.reshape(upstream, [-1, rows])
             of_logits = _each(
-                lambda k: _of_logits(logits[k], bias, wanted[k], log_sums[k], of_nats[k]), logits, right.dtype
+                lambda k: gradient_stage(logits[k], bias, wanted[k], log_sums[k], of_nats[k]),
+                logits,
+                right.dtype,
             )
             of_logits = tf.reshape(of_logits, [-1, right.shape[0]])
             of_hidden = tf.matmul(of_logits, right)
@@ -54,13 +57,13 @@ def _each(stage, logits, dtypes):
     """stage(k) for all k along the first axis of the logits, stacked.
 
     One after the other: TensorFlow 2.21 crashes now and then (SIGSEGV) where an executable of XLA with a sum
-    or maximum over thousands of words runs twice at the same time.
+    or maximum over thousands of words runs twice at the same time. So each call of `token_nats` compiles its
+    own: groups of rows (`training.row_groups`) call it side by side.
     """
     numbers = tf.range(tf.shape(logits)[0])
     return tf.map_fn(stage, numbers, parallel_iterations=1, fn_output_signature=dtypes)
 
 
-@xla.stage
 def _nats(logits, bias, targets):
     """Nats of targets `[R]` from logits `[R, V]` without bias, and the log of the sum of exponentials."""
     precise = tf.cast(logits, bias.dtype) + bias
@@ -70,7 +73,6 @@ def _nats(logits, bias, targets):
     return log_sums - (tf.cast(of_targets, bias.dtype) + tf.gather(bias, targets)), log_sums
 
 
-@xla.stage
 def _of_logits(logits, bias, targets, log_sums, upstream):
     """The gradient of the logits, (p - 1[target]) times that of the nats."""
     precise = tf.cast(logits, bias.dtype) + bias

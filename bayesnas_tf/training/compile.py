@@ -14,7 +14,7 @@ STAGED_VALUES = 16384
 
 def use_xla(mode: Compile) -> bool:
     """XLA on request, and by default on a GPU; on a CPU its compile time eats what it gains in an epoch."""
-    return mode == "xla" or (mode == "auto" and bool(tf.config.list_logical_devices("GPU")))
+    return mode == "xla" or (mode == "auto" and bool(tf.config.get_visible_devices("GPU")))
 
 
 def use_stages(mode: Compile, values: int) -> bool:
@@ -23,7 +23,7 @@ def use_stages(mode: Compile, values: int) -> bool:
     On request, and by default on a CPU, from a size on at which that takes longer than calling it.
     """
     if mode == "auto":
-        return not tf.config.list_logical_devices("GPU") and values >= STAGED_VALUES
+        return not tf.config.get_visible_devices("GPU") and values >= STAGED_VALUES
     return mode == "stages"
 
 

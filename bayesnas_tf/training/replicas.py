@@ -1,4 +1,4 @@
-"""Data parallel training: replicas that share the rows of every window (`tf.distribute`).
+"""Data parallel training: who shares the rows of every window, replicas (`tf.distribute`) or row groups.
 
 The weights of the model are mirrored, one copy on each device; all else is as with one replica. A step's
 gradients are computed by all replicas, each on its rows, and averaged. What is made of them (clip, decay, the
@@ -17,15 +17,21 @@ import tensorflow as tf
 from bayesnas_tf.cells import xla
 from bayesnas_tf.config import cluster
 from bayesnas_tf.errors import UserError
+from bayesnas_tf.training import row_groups
 from bayesnas_tf.training.settings import Distribute
 
 
 class Replicas:
     """The replicas that share a batch: without a strategy one, which has all of it."""
 
-    def __init__(self, strategy: tf.distribute.Strategy | None = None, several_processes: bool = False):
-        """`several_processes`: every worker of a cluster has made such a strategy."""
-        self.strategy, self.several_processes = strategy, several_processes
+    def __init__(
+        self,
+        strategy: tf.distribute.Strategy | None = None,
+        several_processes: bool = False,
+        groups: int = 1,
+    ):
+        """`several_processes`: every worker of a cluster has made such a strategy; `groups`: without one."""
+        self.strategy, self.several_processes, self.groups = strategy, several_processes, groups
         self.count = strategy.num_replicas_in_sync if strategy else 1
         self.leads = cluster.leads() if several_processes else True  # whether this process writes
         self.xla = False  # whether XLA compiles what each replica computes
@@ -42,7 +48,7 @@ class Replicas:
         pair are lists of tensors; each of the second has the rows as its first axis.
         """
         if self.strategy is None:
-            return function(lambda tensor: tensor, *of_batch)
+            return row_groups.mean(lambda rows: function(rows, *of_batch), self.groups)
 
         def replica(*of_batch):
             context = tf.distribute.get_replica_context()

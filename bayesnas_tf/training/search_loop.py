@@ -53,7 +53,7 @@ class SearchLoop(TrainLoop):
             **self.strategy.trackables,
         )
         self.valid_window = compiling.window_function(
-            validation.window_nats(self.model), settings.windows.batch_size, False
+            validation.window_nats(self.model, self.replicas.groups), settings.windows.batch_size, False
         )
 
     def run(self, diagnose: bool = False) -> SearchResult:

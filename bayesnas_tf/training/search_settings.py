@@ -11,11 +11,13 @@ from bayesnas_tf.bayes.prune import PruneOptions
 from bayesnas_tf.bayes.update import BayesOptions
 from bayesnas_tf.cells import masks
 from bayesnas_tf.cells.search_cell import CellOptions
+from bayesnas_tf.config import provenance
 from bayesnas_tf.curvature.interface import CurvatureOptions
 from bayesnas_tf.data import batching
 from bayesnas_tf.data.corpora import Corpus, CorpusOptions
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.training import compile as compiling
+from bayesnas_tf.training import row_groups
 from bayesnas_tf.training.replicas import Replicas, replicas
 from bayesnas_tf.training.settings import Compile, Distribute, ScalarOptions, WeightOptions, WindowOptions
 from bayesnas_tf.training.strategies.options import BayesNasOptions, StrategyOptions
@@ -40,6 +42,7 @@ class SearchSettings:
     epochs: int = 1  # T_max; one update after each
     compile: Compile = "auto"
     distribute: Distribute = "none"  # who shares a batch: see `training.replicas`
+    row_groups: int = 0  # of a batch, side by side on the cores; 0: two on two cores, for large cells
     report_every: int = 10  # steps
     checkpoint_every: int = 100  # steps
     resamples: int = 200  # bootstrap resamples of the probe windows
@@ -59,10 +62,34 @@ class SearchSettings:
                 f"search.distribute={self.distribute!r} knows no strategy but @BayesNasOptions(). "
                 "Set search.distribute = 'none'"
             )
+        if self.row_groups < 0:
+            raise ValueError(f"search.row_groups={self.row_groups} must be at least 0")
+        if self.row_groups > 1 and (reason := self._whole(self.row_groups)):
+            raise ValueError(f"search.row_groups={self.row_groups} is too many for {reason}. Set it to 1")
+
+    def _whole(self, groups: int) -> str:
+        """The setting under which a step cannot treat so many groups of rows apart; empty: there is none."""
+        rows = self.windows.batch_size
+        settings = {
+            f"search.distribute={self.distribute!r}, which shares the rows": self.distribute != "none",
+            f"search.strategy={self.strategy.name!r}": not isinstance(self.strategy, BayesNasOptions),
+            "CellOptions.norm='batch', whose statistics are those of all rows": self.cell.norm == "batch",
+            f"WindowOptions.batch_size={rows}, no multiple of it": rows % groups > 0,
+        }
+        return next((setting for setting, holds in settings.items() if holds), "")
 
     def replicas(self) -> Replicas:
-        """Who shares the rows of a window; several processes have to ask before TensorFlow does anything."""
-        return replicas(self.distribute, "search", self.windows.batch_size, self.cell.norm)
+        """Who shares the rows of a window; to be asked before TensorFlow computes anything."""
+        if self.distribute != "none":
+            return replicas(self.distribute, "search", self.windows.batch_size, self.cell.norm)
+        cores, groups = provenance.usable_cores(), self.row_groups
+        if not groups:
+            staged = compiling.use_stages(self.compile, self.windows.batch_size * self.cell.units)
+            groups = row_groups.usual(cores) if staged else 1
+            groups = 1 if self._whole(groups) else groups
+        if groups > 1 and not row_groups.threads_of_groups(groups, cores) and not self.row_groups:
+            groups = 1  # TensorFlow already divides operations among all cores
+        return Replicas(groups=groups)
 
 
 class SearchProblem(NamedTuple):

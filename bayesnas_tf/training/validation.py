@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from bayesnas_tf.cells import highway
 from bayesnas_tf.models import losses
+from bayesnas_tf.training import row_groups
 
 
 class StreamNats(NamedTuple):
@@ -25,14 +27,21 @@ class StreamNats(NamedTuple):
         return self.nats / (self.tokens + self.rows)
 
 
-def window_nats(model):
-    """A function of x, y `[B, P]`, length, state: total nats of the first `length` steps, the next state."""
+def window_nats(model, groups: int = 1):
+    """A function of x, y `[B, P]`, length, state: total nats of the first `length` steps, the next state.
+
+    `groups` of rows are computed side by side.
+    """
 
     def run(x, y, length, state):
-        hidden, after = model.window(x, state, length)
-        nats = model.token_nats(hidden, y)
-        valid = losses.valid_tokens(length, tf.shape(nats)[1], nats.dtype)
-        return tf.reduce_sum(tf.cast(nats * valid, tf.float64)), after
+        def of_rows(rows):
+            hidden, after = model.window(rows(x), rows(state), length)
+            nats = model.token_nats(hidden, rows(y))
+            valid = losses.valid_tokens(length, tf.shape(nats)[1], nats.dtype)
+            return tf.reduce_sum(tf.cast(nats * valid, tf.float64)), after
+
+        totals, after = zip(*row_groups.side_by_side(of_rows, groups), strict=True)
+        return highway.ordered_sum(totals), after[0] if groups == 1 else tf.concat(after, axis=0)
 
     return run
 

@@ -6,8 +6,9 @@ compile time is what the first call takes beyond a later one.
 """
 
 from collections.abc import Callable, Collection, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
+from tools import machine
 from tools.benchmarking.curvature import hessian, one_pass
 from tools.benchmarking.serving import generate, score
 from tools.benchmarking.steps import evaluate, search_step, train_step
@@ -39,10 +40,24 @@ def numbers(entry) -> dict[str, Any]:
     return found
 
 
-def measure(bench: Bench, plan: Plan, only: Collection[str] = ()) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Name and numbers of each entry, as soon as it is measured; `only` names those that are wanted."""
+class Measured(NamedTuple):
+    """One entry, and the sizes of what was measured."""
+
+    description: str
+    numbers: dict[str, Any]
+
+
+def measured(recipe: Recipe, plan: Plan, name: str, entries: Entries) -> Measured:
+    """An entry; to be called in a new process, for the command that it measures decides about threads."""
+    bench = build(recipe, plan.rounds)
+    return Measured(describe(bench), numbers(MEASURES[name](bench, plan, entries)))
+
+
+def measure(recipe: Recipe, plan: Plan, only: Collection[str] = ()) -> Iterator[tuple[str, Measured]]:
+    """The name of each entry and what is found, as soon as it is measured; `only` names those wanted."""
     entries: Entries = {}
-    for name in entries_of(bench.recipe):
+    for name in entries_of(recipe):
         if not only or name in only:
-            entries[name] = numbers(MEASURES[name](bench, plan, entries))
-            yield name, entries[name]
+            found = machine.alone(measured, recipe, plan, name, entries)
+            entries[name] = found.numbers
+            yield name, found

@@ -49,12 +49,13 @@ def peer_of(name: str, bench: Bench) -> Peer:
     """
     settings, problem = bench.settings, bench.problem
     refuse(name, bench)
+    threads = tf.config.threading.get_intra_op_parallelism_threads()  # 0: not set
     peer = Peer(
         weights=weights_of(problem.model),
         cell=settings.cell.norm if name == "search_step" else problem.genotype,
         windows=WindowOptions(settings.windows.batch_size, settings.windows.bptt),
         rates=rates_of(problem.model),
-        threads=tf.config.threading.get_intra_op_parallelism_threads() or provenance.usable_cores(),
+        threads=threads * problem.step.replicas.groups or provenance.usable_cores(),
     )
     if name == "evaluate":
         return peer._replace(windows=WindowOptions(len(problem.valid_rows), settings.windows.bptt))

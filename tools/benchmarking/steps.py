@@ -96,9 +96,9 @@ def evaluate_timer(bench: Bench) -> Callable[[], float]:
 
 
 def products_of(name: str, bench: Bench) -> collections.Counter:
-    """The matrix products of a step."""
-    settings, model = bench.settings, bench.problem.model
-    batch, steps, cell = rows_of(name, bench), settings.windows.bptt, model.cell
+    """The matrix products of a step, those of all its groups of rows."""
+    settings, model, groups = bench.settings, bench.problem.model, groups_of(name, bench)
+    batch, steps, cell = rows_of(name, bench) // groups, settings.windows.bptt, model.cell
     if name == "evaluate":
         return derived_products(cell, batch, steps, model.vocabulary)
     if cell.staged and cell.wiring():
@@ -109,7 +109,12 @@ def products_of(name: str, bench: Bench) -> collections.Counter:
         products = with_gradients(derived_products(cell, batch, steps, model.vocabulary))
     if getattr(model.head, "staged", False):  # the gradient of the decoder's bias
         products[Product(1, batch * steps, model.vocabulary, transpose_a=True)] += 1
-    return products
+    return collections.Counter({product: groups * count for product, count in products.items()})
+
+
+def groups_of(name: str, bench: Bench) -> int:
+    """How many groups of rows a step computes side by side."""
+    return 1 if name == "evaluate" else bench.problem.step.replicas.groups
 
 
 def rows_of(name: str, bench: Bench) -> int:
@@ -124,8 +129,8 @@ def step_speed(name: str, bench: Bench, plan: Plan) -> StepSpeed:
     """Time the step, bare products and the peer's step in turns: all see the same noise of the machine."""
     products, step = products_of(name, bench), TIMERS[name](bench)
     first = step()
-    dtype = bench.settings.model.matmul_dtype
-    timers = {product: product_timer(product, count, dtype) for product, count in products.items()}
+    how = (bench.settings.model.matmul_dtype, groups_of(name, bench))
+    timers = {product: product_timer(product, count, *how) for product, count in products.items()}
     peer = _peer(name, bench) if plan.peer else None
     peer_step = peer.timer() if peer else None
     of_step, of_peer = [], []

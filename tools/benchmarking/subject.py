@@ -117,7 +117,8 @@ def _search(recipe: Recipe, rounds: int) -> Bench:
     windows = settings.windows
     columns = windows.bptt * max(rounds + SPARE, settings.curvature.windows) + 1
     corpus = random_corpus(settings.corpus, recipe.vocabulary, windows.batch_size * columns)
-    problem: SearchProblem = search_settings.build(settings, corpus, seed=0)
+    sharing = settings.replicas()  # as the command: it also decides about threads
+    problem: SearchProblem = search_settings.build(settings, corpus, 0, sharing)
     return Bench(recipe, settings, problem, compiling.use_xla(settings.compile))
 
 
@@ -140,7 +141,9 @@ def describe(bench: Bench) -> str:
             f"{cell.units} units, {cell.nodes} nodes, norm {cell.norm}, weight sharing {cell.weight_sharing}"
         )
     compiled = "compiled stages" if bench.problem.model.cell.staged else "graph without XLA"
+    groups = bench.problem.step.replicas.groups
+    rows = f"{groups} x {windows.batch_size // groups}" if groups > 1 else windows.batch_size
     return (
-        f"{form}, {windows.batch_size} rows x {windows.bptt} steps, "
+        f"{form}, {rows} rows x {windows.bptt} steps, "
         f"vocabulary {bench.problem.model.vocabulary:,}, {'XLA' if bench.xla else compiled}"
     )
