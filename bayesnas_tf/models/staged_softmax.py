@@ -10,17 +10,21 @@
 Shapes: N tokens, U units, V words; a stage treats R of the N rows.
 """
 
+import functools
+import math
+
 import tensorflow as tf
 
 from bayesnas_tf.cells import xla
 from bayesnas_tf.models.decoder import Decoder
+
+VALUES = 32768
 
 
 def token_nats(hidden, targets, decoder: Decoder, rows: int):
     """-log softmax(hidden Eᵀ + b)[target] `[N]` of hidden states `[N, U]`; `rows`, R, divides N."""
     # one dtype for both factors of all three products, as in `products.matmul`
     right = decoder.embedding if decoder.rounded is None else decoder.rounded
-    nats_stage, gradient_stage = xla.stage(_nats), xla.stage(_of_logits)  # of this call alone: see `_each`
 
     @tf.custom_gradient
     def nats(hidden, embedding, bias):
@@ -28,15 +32,13 @@ def token_nats(hidden, targets, decoder: Decoder, rows: int):
         logits = tf.reshape(tf.matmul(left, right, transpose_b=True), [-1, rows, right.shape[0]])
         wanted = tf.reshape(targets, [-1, rows])
         found, log_sums = _each(
-            lambda k: nats_stage(logits[k], bias, wanted[k]), logits, (hidden.dtype, hidden.dtype)
+            lambda k: _nats(logits[k], bias, wanted[k]), logits, (hidden.dtype, hidden.dtype)
         )
 
         def gradient(upstream):
             of_nats = tf.reshape(upstream, [-1, rows])
             of_logits = _each(
-                lambda k: gradient_stage(logits[k], bias, wanted[k], log_sums[k], of_nats[k]),
-                logits,
-                right.dtype,
+                lambda k: _of_logits(logits[k], bias, wanted[k], log_sums[k], of_nats[k]), logits, right.dtype
             )
             of_logits = tf.reshape(of_logits, [-1, right.shape[0]])
             of_hidden = tf.matmul(of_logits, right)
@@ -54,28 +56,41 @@ def token_nats(hidden, targets, decoder: Decoder, rows: int):
 
 
 def _each(stage, logits, dtypes):
-    """stage(k) for all k along the first axis of the logits, stacked.
-
-    One after the other: TensorFlow 2.21 crashes now and then (SIGSEGV) where an executable of XLA with a sum
-    or maximum over thousands of words runs twice at the same time. So each call of `token_nats` compiles its
-    own: groups of rows (`training.row_groups`) call it side by side.
-    """
+    """stage(k) for all k along the first axis of the logits, stacked; two at once are no faster."""
     numbers = tf.range(tf.shape(logits)[0])
     return tf.map_fn(stage, numbers, parallel_iterations=1, fn_output_signature=dtypes)
 
 
+@xla.stage
 def _nats(logits, bias, targets):
     """Nats of targets `[R]` from logits `[R, V]` without bias, and the log of the sum of exponentials."""
     precise = tf.cast(logits, bias.dtype) + bias
-    largest = tf.reduce_max(precise, axis=-1, keepdims=True)
-    log_sums = tf.math.log(tf.reduce_sum(tf.exp(precise - largest), axis=-1)) + largest[:, 0]
+    largest = _over_words(precise, tf.maximum, tf.reduce_max)
+    sums = _over_words(tf.exp(precise - largest[:, tf.newaxis]), tf.add, tf.reduce_sum)
+    log_sums = tf.math.log(sums) + largest
     of_targets = tf.gather(logits, targets, batch_dims=1)
     return log_sums - (tf.cast(of_targets, bias.dtype) + tf.gather(bias, targets)), log_sums
 
 
+@xla.stage
 def _of_logits(logits, bias, targets, log_sums, upstream):
     """The gradient of the logits, (p - 1[target]) times that of the nats."""
     precise = tf.cast(logits, bias.dtype) + bias
     hit = tf.range(logits.shape[-1], dtype=targets.dtype) == targets[:, tf.newaxis]
     off = tf.exp(precise - log_sums[:, tf.newaxis]) - tf.cast(hit, bias.dtype)
     return tf.cast(off * upstream[:, tf.newaxis], logits.dtype)
+
+
+def _over_words(x, pair, all_of):
+    """The sum or maximum of x `[R, V]` over the words: of slices first, so that none is over many values.
+
+    A sum over more than VALUES is what XLA hands to YNNPACK, and TensorFlow 2.21 then crashes now and then
+    (SIGSEGV) where one executable runs twice at the same time: see `training.row_groups`.
+    """
+    rows, words = x.shape
+    slices = min(math.ceil(rows * words / VALUES), words)
+    width = words // slices
+    first, *others = (x[:, start : start + width] for start in range(0, width * slices, width))
+    found = all_of(functools.reduce(pair, others, first), axis=-1)
+    rest = x[:, width * slices :]
+    return pair(found, all_of(rest, axis=-1)) if rest.shape[1] else found
