@@ -20,11 +20,14 @@ from tools.benchmarking import steps
 from tools.benchmarking.serving import serving_memory
 from tools.benchmarking.split import Event, divided, kind_of
 from tools.matrix_products import (
+    Pass,
     Product,
     backward_products,
-    forward_products,
-    product_timer,
-    step_products,
+    forward_passes,
+    of_time_step,
+    pass_timer,
+    plain_passes,
+    total,
     total_flops,
 )
 
@@ -71,7 +74,7 @@ def command(root):
 
 def test_products_of_a_hand_worked_step():
     cell = CellOptions(units=2, nodes=2)
-    forward = forward_products(cell, batch=3, steps=4, vocabulary=5)
+    forward = total(forward_passes(of_time_step(cell, 3), 2, batch=3, steps=4, vocabulary=5))
     assert forward == {
         Product(12, 2, 4): 1,  # inputs
         Product(3, 2, 4): 4 + 4,  # node 0 and the only edge into node 1, at each time step
@@ -79,12 +82,13 @@ def test_products_of_a_hand_worked_step():
         Product(12, 2, 5, transpose_b=True): 1,  # decoder
     }
     assert total_flops(forward) == 192 + 8 * 48 + 4 * 96 + 240
-    assert total_flops(step_products(cell, 3, 4, 5)) == 3 * total_flops(forward)
+    assert total_flops(total(plain_passes(of_time_step(cell, 3), 2, 3, 4, 5))) == 3 * total_flops(forward)
 
 
 @pytest.mark.parametrize(("sharing", "factor"), [("edge", 1), ("edge_op", 4)])
 def test_sharing_changes_the_products_of_the_edges(sharing, factor):
-    forward = forward_products(CellOptions(units=2, nodes=2, weight_sharing=sharing), 3, 4, 5)
+    of_step = of_time_step(CellOptions(units=2, nodes=2, weight_sharing=sharing), 3)
+    forward = total(forward_passes(of_step, 2, 3, 4, 5))
     assert total_flops(forward) == 192 + 4 * 48 + factor * 4 * (1 + 2) * 48 + 240
 
 
@@ -163,13 +167,11 @@ def products_of_one(bench, beside=1):
 
 
 @pytest.mark.parametrize("groups", [1, 2])
-def test_every_repeat_of_a_product_is_computed(groups):
-    product = Product(256, 256, 256)
+def test_every_repeat_of_every_product_is_computed(groups):
+    product = collections.Counter({Product(256, 256, 256): 3})
     few, many = (
-        repeats * min(timer() for _ in range(5))
-        for repeats, timer in (
-            (repeats, product_timer(product, repeats, groups=groups)) for repeats in (6, 60)
-        )
+        min(timer() for _ in range(5))
+        for timer in (pass_timer(Pass(product, repeats), groups=groups) for repeats in (4, 40))
     )
     assert many > 3 * few  # ten times as long, but for noise; as long if the loop computed it once
 

@@ -1,4 +1,4 @@
-"""The matrix products of a training step: which there are, their FLOPs, and how fast each runs alone."""
+"""The matrix products of a training step: which there are, their FLOPs, and how fast they run alone."""
 
 import collections
 import time
@@ -7,12 +7,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from bayesnas_tf.cells.derived_cell import DerivedCell
 from bayesnas_tf.cells.highway_cell import HighwayCell
 from bayesnas_tf.cells.search_cell import CellOptions
 from bayesnas_tf.space import primitives
-
-FLOPS_PER_TIMING = 2e9  # one shape is repeated until this, so that the call itself does not count
 
 
 class Product(NamedTuple):
@@ -30,10 +27,19 @@ class Product(NamedTuple):
         return 2 * self.m * self.k * self.n
 
 
-def forward_products(cell: CellOptions, batch: int, steps: int, vocabulary: int) -> collections.Counter:
-    """How often a forward pass over `[batch, steps]` tokens computes each product."""
-    of_step = of_time_step(cell, batch)
-    return _times(of_step, steps) + _of_window(cell.units, batch * steps, vocabulary)
+class Pass(NamedTuple):
+    """Products that follow each other, so many times: a loop over time steps, or what stands outside."""
+
+    products: collections.Counter
+    repeats: int = 1
+
+
+def total(passes: list[Pass]) -> collections.Counter:
+    """How often each product is computed in all."""
+    found: collections.Counter = collections.Counter()
+    for products, repeats in passes:
+        found += _times(products, repeats)
+    return found
 
 
 def of_time_step(cell: CellOptions, batch: int) -> collections.Counter:
@@ -69,23 +75,34 @@ def _times(products: collections.Counter, steps: int) -> collections.Counter:
     return collections.Counter({product: count * steps for product, count in products.items()})
 
 
-def derived_products(cell: DerivedCell, batch: int, steps: int, vocabulary: int) -> collections.Counter:
-    """How often a forward pass of a genotype's cell over `[batch, steps]` tokens computes each product."""
-    return _times(of_sources(cell, batch), steps) + _of_window(cell.units, batch * steps, vocabulary)
+def forward_passes(
+    of_step: collections.Counter, units: int, batch: int, steps: int, vocabulary: int
+) -> list[Pass]:
+    """A forward pass over `[batch, steps]` tokens, from the products of a time step."""
+    return [Pass(of_step, steps), Pass(_of_window(units, batch * steps, vocabulary))]
 
 
-def staged_products(cell: HighwayCell, batch: int, steps: int, vocabulary: int) -> collections.Counter:
-    """How often a training step in staged windows (`cells.staged_window`) computes each product.
+def plain_passes(
+    of_step: collections.Counter, units: int, batch: int, steps: int, vocabulary: int
+) -> list[Pass]:
+    """A training step in the plain loop, from the products of a time step."""
+    forward, window = forward_passes(of_step, units, batch, steps, vocabulary)
+    backward = with_gradients(of_step) - of_step
+    return [forward, Pass(backward, steps), Pass(with_gradients(window.products))]
+
+
+def staged_passes(cell: HighwayCell, batch: int, steps: int, vocabulary: int) -> list[Pass]:
+    """A training step in staged windows (`cells.staged_window`).
 
     Its backward loop multiplies by transposed copies, and the gradient of a kernel is one product behind it.
     """
-    products = with_gradients(_of_window(cell.units, batch * steps, vocabulary))
-    for product, count in of_sources(cell, batch).items():
+    forward, backward = of_sources(cell, batch), collections.Counter()
+    window = with_gradients(_of_window(cell.units, batch * steps, vocabulary))
+    for product, count in forward.items():
         m, k, n = product[:3]
-        products[product] += steps * count
-        products[Product(m, n, k)] += steps * count
-        products[Product(k, m * steps, n, transpose_a=True)] += count
-    return products
+        backward[Product(m, n, k)] += count
+        window[Product(k, m * steps, n, transpose_a=True)] += count
+    return [Pass(forward, steps), Pass(backward, steps), Pass(window)]
 
 
 def backward_products(product: Product) -> tuple[Product, Product]:
@@ -105,43 +122,48 @@ def with_gradients(forward: collections.Counter) -> collections.Counter:
     return products
 
 
-def step_products(cell: CellOptions, batch: int, steps: int, vocabulary: int) -> collections.Counter:
-    """How often a training step of the supernet in the plain loop computes each product."""
-    return with_gradients(forward_products(cell, batch, steps, vocabulary))
-
-
 def total_flops(products: collections.Counter) -> int:
     """Floating-point operations of all of them."""
     return sum(product.flops * count for product, count in products.items())
 
 
-def product_timer(
-    product: Product, count: int, dtype: str = "float32", groups: int = 1
-) -> Callable[[], float]:
-    """A function that returns the seconds of one such product, one after the other in a compiled loop.
+def pass_timer(of_pass: Pass, dtype: str = "float32", groups: int = 1) -> Callable[[], float]:
+    """A function that returns the seconds of a pass's products alone, one after the other in a compiled loop.
 
-    In as many loops as `groups`, which run side by side as a step's groups of rows do.
+    Each has operands of its own, which it finds in the caches as far as a step would. In as many loops as
+    `groups`, which run side by side as a step's groups of rows do, each with all products of `of_pass`.
     """
-    m, k, n, transpose_a, transpose_b = product
-    a = tf.cast(tf.random.stateless_normal([k, m] if transpose_a else [m, k], [0, 0]), dtype)
-    b = tf.cast(tf.random.stateless_normal([n, k] if transpose_b else [k, n], [0, 1]), dtype)
-    repeats = max(1, min(count, int(FLOPS_PER_TIMING / product.flops)) // groups)
+    operands = [_operands(of_pass.products, dtype) for _ in range(groups)]
 
-    def loop(a, b):
-        def body(i, _):
-            # one element, so that nothing but the product itself is kept or copied
-            return i + 1, tf.matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b)[0, 0]
+    def loop(operands):
+        def body(i, last):
+            for product, a, b in operands:
+                with tf.control_dependencies([last]):
+                    a = tf.identity(a)
+                # one element, so that nothing but the product itself is kept or copied
+                last = tf.matmul(a, b, transpose_a=product.transpose_a, transpose_b=product.transpose_b)[0, 0]
+            return i + 1, last
 
         start = (0, tf.zeros([], dtype))
-        return tf.while_loop(lambda i, _: i < repeats, body, start, parallel_iterations=1)[1]
+        return tf.while_loop(lambda i, _: i < of_pass.repeats, body, start, parallel_iterations=1)[1]
 
-    operands = [(tf.identity(a), tf.identity(b)) for _ in range(groups)]
-    compiled = tf.function(lambda *pairs: [loop(*pair) for pair in pairs]).get_concrete_function(*operands)
+    compiled = tf.function(lambda: [loop(own) for own in operands], autograph=False)
 
     def seconds() -> float:
         started = time.perf_counter()
-        [found.numpy() for found in compiled(*operands)]
-        return (time.perf_counter() - started) / (groups * repeats)
+        [found.numpy() for found in compiled()]
+        return time.perf_counter() - started
 
     seconds()
     return seconds
+
+
+def _operands(products: collections.Counter, dtype: str) -> list:
+    """Each product with random operands, as often as it is computed."""
+    found = []
+    for product in products.elements():
+        m, k, n, transpose_a, transpose_b = product
+        a = tf.random.stateless_normal([k, m] if transpose_a else [m, k], [0, len(found)])
+        b = tf.random.stateless_normal([n, k] if transpose_b else [k, n], [1, len(found)])
+        found.append((product, tf.cast(a, dtype), tf.cast(b, dtype)))
+    return found

@@ -18,13 +18,16 @@ from tools.benchmarking.split import TimeSplit, time_split
 from tools.benchmarking.subject import Bench, Entries, Plan, Recipe, build
 from tools.machine import peak_mb, reset_peak
 from tools.matrix_products import (
+    Pass,
     Product,
-    derived_products,
-    product_timer,
-    staged_products,
-    step_products,
+    forward_passes,
+    of_sources,
+    of_time_step,
+    pass_timer,
+    plain_passes,
+    staged_passes,
+    total,
     total_flops,
-    with_gradients,
 )
 
 
@@ -42,7 +45,7 @@ class StepSpeed(NamedTuple):
     seconds: float
     tokens_per_second: float
     step_gflops: float  # what the step reaches
-    machine_gflops: float  # what this machine reaches at the step's own shapes
+    machine_gflops: float  # what this machine reaches without the rest of the step
     sgemm_share: float  # their quotient
     compile_seconds: float
     peak_mb: float | None
@@ -97,19 +100,25 @@ def evaluate_timer(bench: Bench) -> Callable[[], float]:
 
 def products_of(name: str, bench: Bench) -> collections.Counter:
     """The matrix products of a step, those of all its groups of rows."""
-    settings, model, groups = bench.settings, bench.problem.model, groups_of(name, bench)
-    batch, steps, cell = rows_of(name, bench) // groups, settings.windows.bptt, model.cell
+    of_group, groups = total(passes_of(name, bench)), groups_of(name, bench)
+    return collections.Counter({product: groups * count for product, count in of_group.items()})
+
+
+def passes_of(name: str, bench: Bench) -> list[Pass]:
+    """The same of one group of rows, in the order of the step."""
+    settings, model = bench.settings, bench.problem.model
+    batch, steps, cell = rows_of(name, bench) // groups_of(name, bench), settings.windows.bptt, model.cell
+    sizes = (batch, steps, model.vocabulary)
     if name == "evaluate":
-        return derived_products(cell, batch, steps, model.vocabulary)
+        return forward_passes(of_sources(cell, batch), cell.units, *sizes)
     if cell.staged and cell.wiring():
-        products = staged_products(cell, batch, steps, model.vocabulary)
-    elif name == "search_step":
-        products = step_products(settings.cell, batch, steps, model.vocabulary)
+        passes = staged_passes(cell, *sizes)
     else:
-        products = with_gradients(derived_products(cell, batch, steps, model.vocabulary))
+        of_step = of_time_step(settings.cell, batch) if name == "search_step" else of_sources(cell, batch)
+        passes = plain_passes(of_step, cell.units, *sizes)
     if getattr(model.head, "staged", False):  # the gradient of the decoder's bias
-        products[Product(1, batch * steps, model.vocabulary, transpose_a=True)] += 1
-    return collections.Counter({product: groups * count for product, count in products.items()})
+        passes[-1].products[Product(1, batch * steps, model.vocabulary, transpose_a=True)] += 1
+    return passes
 
 
 def groups_of(name: str, bench: Bench) -> int:
@@ -127,23 +136,20 @@ TIMERS = {"search_step": train_timer, "train_step": train_timer, "evaluate": eva
 
 def step_speed(name: str, bench: Bench, plan: Plan) -> StepSpeed:
     """Time the step, bare products and the peer's step in turns: all see the same noise of the machine."""
-    products, step = products_of(name, bench), TIMERS[name](bench)
+    step = TIMERS[name](bench)
     first = step()
     how = (bench.settings.model.matmul_dtype, groups_of(name, bench))
-    timers = {product: product_timer(product, count, *how) for product, count in products.items()}
+    timers = [pass_timer(of_pass, *how) for of_pass in passes_of(name, bench)]
     peer = _peer(name, bench) if plan.peer else None
     peer_step = peer.timer() if peer else None
-    of_step, of_peer = [], []
-    of_product: dict[Product, list[float]] = {product: [] for product in products}
+    of_step, of_products, of_peer = [], [], []
     for _ in range(plan.rounds):
         of_step.append(step())
         if peer_step:
             of_peer.append(peer_step())
-        for product, timer in timers.items():
-            of_product[product].append(timer())
-    seconds = statistics.median(of_step)
-    bare = sum(count * statistics.median(of_product[product]) for product, count in products.items())
-    gflop = total_flops(products) / 1e9
+        of_products.append(sum(timer() for timer in timers))
+    seconds, bare = statistics.median(of_step), statistics.median(of_products)
+    gflop = total_flops(products_of(name, bench)) / 1e9
     return StepSpeed(
         seconds=seconds,
         tokens_per_second=rows_of(name, bench) * bench.settings.windows.bptt / seconds,
