@@ -136,13 +136,13 @@ def pass_timer(of_pass: Pass, dtype: str = "float32", groups: int = 1) -> Callab
     operands = [_operands(of_pass.products, dtype) for _ in range(groups)]
 
     def loop(operands):
-        def body(i, last):
+        def body(i, found):
             for product, a, b in operands:
-                with tf.control_dependencies([last]):
+                with tf.control_dependencies([found]):
                     a = tf.identity(a)
-                # one element, so that nothing but the product itself is kept or copied
-                last = tf.matmul(a, b, transpose_a=product.transpose_a, transpose_b=product.transpose_b)[0, 0]
-            return i + 1, last
+                c = tf.matmul(a, b, transpose_a=product.transpose_a, transpose_b=product.transpose_b)
+                found += c[0, 0]  # one element, so that nothing but the product itself is kept or copied
+            return i + 1, found
 
         start = (0, tf.zeros([], dtype))
         return tf.while_loop(lambda i, _: i < of_pass.repeats, body, start, parallel_iterations=1)[1]
