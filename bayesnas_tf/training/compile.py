@@ -1,4 +1,7 @@
-"""Where a loop compiles its step, and chooses what XLA compiles of it (`cells.xla.stage`)."""
+"""Where a loop compiles its step, and chooses what XLA compiles of it (`cells.xla.stage`).
+
+Asked for visible devices, and not for logical ones, TensorFlow does not begin: `row_groups` sets its threads.
+"""
 
 import tensorflow as tf
 

@@ -157,7 +157,7 @@ def name_of(settings: EvaluateSettings, genotype: Genotype | None) -> str:
 
 def use_fused(mode: Compile) -> bool:
     """Whether LSTM layers go through cuDNN where they can: on a GPU, and not under XLA, which lacks it."""
-    return bool(tf.config.list_logical_devices("GPU")) and not compiling.use_xla(mode)
+    return bool(tf.config.get_visible_devices("GPU")) and not compiling.use_xla(mode)
 
 
 def evaluation_rows(stream: np.ndarray, batch: int, name: str) -> np.ndarray:
