@@ -14,6 +14,7 @@ from bayesnas_tf.cells.search_cell import CellOptions
 from bayesnas_tf.cells.wiring import Arithmetic
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.space import known
+from bayesnas_tf.training import row_groups
 from bayesnas_tf.training.validation import window_nats
 from tools import benchmarking, machine
 from tools.benchmarking import steps
@@ -129,7 +130,8 @@ def test_a_real_step_computes_these_products():
     assert products_of_one(bench) == steps.products_of("search_step", bench)
 
 
-def test_a_step_in_groups_of_rows_computes_these_products():
+def test_a_step_in_groups_of_rows_computes_these_products(monkeypatch):
+    monkeypatch.setenv(row_groups.VARIABLE, "2")  # the threads of this process stay as they are
     config.parse(["ptb.gin"], (*TINY, "WindowOptions.batch_size = 6", "search.row_groups = 2"))
     bench = benchmarking.prepare(1, VOCABULARY)
     assert products_of_one(bench) == steps.products_of("search_step", bench)
