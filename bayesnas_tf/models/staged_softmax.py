@@ -18,7 +18,7 @@ import tensorflow as tf
 from bayesnas_tf.cells import xla
 from bayesnas_tf.models.decoder import Decoder
 
-VALUES = 32768
+VALUES = 32768  # sums over more of them XLA hands to YNNPACK
 
 
 def token_nats(hidden, targets, decoder: Decoder, rows: int):
@@ -84,8 +84,8 @@ def _of_logits(logits, bias, targets, log_sums, upstream):
 def _over_words(x, pair, all_of):
     """The sum or maximum of x `[R, V]` over the words: of slices first, so that none is over many values.
 
-    A sum over more than VALUES is what XLA hands to YNNPACK, and TensorFlow 2.21 then crashes now and then
-    (SIGSEGV) where one executable runs twice at the same time: see `training.row_groups`.
+    With YNNPACK TensorFlow 2.21 crashes now and then (SIGSEGV) where one executable runs twice at the same
+    time, as groups of rows (`training.row_groups`) may run it.
     """
     rows, words = x.shape
     slices = min(math.ceil(rows * words / VALUES), words)

@@ -22,7 +22,7 @@ from bayesnas_tf.training.settings import Distribute
 
 
 class Replicas:
-    """The replicas that share a batch: without a strategy one, which has all of it."""
+    """The replicas that share a batch: without a strategy one, which has all of it, in `groups` of rows."""
 
     def __init__(
         self,
@@ -52,11 +52,7 @@ class Replicas:
 
         def replica(*of_batch):
             context = tf.distribute.get_replica_context()
-            number = context.replica_id_in_sync_group
-
-            def rows(tensor):
-                share = tensor.shape[0] // self.count
-                return tf.ensure_shape(tensor[number * share :][:share], [share, *tensor.shape[1:]])
+            rows = row_groups.rows_of(context.replica_id_in_sync_group, self.count)
 
             def compute(*of_batch):
                 return function(rows, *of_batch)

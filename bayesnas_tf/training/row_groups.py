@@ -22,10 +22,12 @@ VARIABLE = "TF_NUM_INTRAOP_THREADS"  # whoever sets it has decided about threads
 
 def side_by_side(function: Callable, groups: int) -> list:
     """What `function(rows)` gives for each group; `rows(tensor)`: its rows of a tensor `[B, ...]`."""
-    return [function(_rows_of(group, groups)) for group in range(groups)]
+    return [function(rows_of(group, groups)) for group in range(groups)]
 
 
-def _rows_of(group: int, groups: int) -> Callable:
+def rows_of(group, groups: int) -> Callable:
+    """`rows(tensor)`: those rows of a tensor `[B, ...]` that belong to one of so many groups."""
+
     def rows(tensor):
         share = tensor.shape[0] // groups
         return tf.ensure_shape(tensor[group * share :][:share], [share, *tensor.shape[1:]])

@@ -82,14 +82,15 @@ class SearchSettings:
         """Who shares the rows of a window; to be asked before TensorFlow computes anything."""
         if self.distribute != "none":
             return replicas(self.distribute, "search", self.windows.batch_size, self.cell.norm)
-        cores, groups = provenance.usable_cores(), self.row_groups
-        if not groups:
-            staged = compiling.use_stages(self.compile, self.windows.batch_size * self.cell.units)
-            groups = row_groups.usual(cores) if staged else 1
-            groups = 1 if self._whole(groups) else groups
-        if groups > 1 and not row_groups.threads_of_groups(groups, cores) and not self.row_groups:
-            groups = 1  # TensorFlow already divides operations among all cores
-        return Replicas(groups=groups)
+        cores = provenance.usable_cores()
+        groups = self.row_groups or self._usual_groups(cores)
+        alone = groups > 1 and row_groups.threads_of_groups(groups, cores)
+        return Replicas(groups=groups if alone or self.row_groups else 1)
+
+    def _usual_groups(self, cores: int | None) -> int:
+        """How many groups of rows a step has where nobody says."""
+        groups, values = row_groups.usual(cores), self.windows.batch_size * self.cell.units
+        return groups if compiling.use_stages(self.compile, values) and not self._whole(groups) else 1
 
 
 class SearchProblem(NamedTuple):

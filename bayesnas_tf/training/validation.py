@@ -41,7 +41,7 @@ def window_nats(model, groups: int = 1):
             return tf.reduce_sum(tf.cast(nats * valid, tf.float64)), after
 
         totals, after = zip(*row_groups.side_by_side(of_rows, groups), strict=True)
-        return highway.ordered_sum(totals), after[0] if groups == 1 else tf.concat(after, axis=0)
+        return highway.ordered_sum(totals), tf.concat(after, axis=0)
 
     return run
 

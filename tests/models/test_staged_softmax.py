@@ -89,6 +89,19 @@ def traces():
     ]
 
 
+def test_stages_run_one_after_the_other():
+    model = model_of()
+    model.head.staged = True
+    hidden, targets = tf.zeros([B, 4, U], tf.float64), tf.zeros([B, 4], tf.int32)
+
+    def gradient(hidden):
+        return tf.gradients(model.token_nats(hidden, targets), hidden)
+
+    graph = tf.function(gradient, autograph=False).get_concrete_function(hidden).graph
+    loops = [op.get_attr("parallel_iterations") for op in graph.get_operations() if "While" in op.type]
+    assert loops == [1, 1]
+
+
 @pytest.mark.parametrize(("rows", "words"), [(3, 11), (64, 33_278), (32, 10_000)])
 def test_a_sum_over_words_is_none_over_many_values(rows, words):
     def compiled(stage, *arguments):
