@@ -7,19 +7,21 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from bayesnas_tf.cells import blocks
 from bayesnas_tf.cells.highway_cell import HighwayCell
 from bayesnas_tf.cells.search_cell import CellOptions
 from bayesnas_tf.space import primitives
 
 
 class Product(NamedTuple):
-    """`[m, k] x [k, n]`; a transposed operand is stored as its transpose."""
+    """`[m, k] x [k, n]`; a transposed operand is stored as its transpose, a kernel in blocks as those."""
 
     m: int
     k: int
     n: int
     transpose_a: bool = False
     transpose_b: bool = False
+    in_blocks: bool = False
 
     @property
     def flops(self) -> int:
@@ -71,6 +73,15 @@ def _of_window(units: int, tokens: int, vocabulary: int) -> collections.Counter:
     )
 
 
+def in_blocks(found: Pass) -> Pass:
+    """The same with large kernels in blocks (`cells.blocks`)."""
+    cut = collections.Counter()
+    for product, count in found.products.items():
+        large = product.k * product.n >= blocks.VALUES and not product.transpose_b
+        cut[product._replace(in_blocks=large)] += count
+    return found._replace(products=cut)
+
+
 def _times(products: collections.Counter, steps: int) -> collections.Counter:
     return collections.Counter({product: count * steps for product, count in products.items()})
 
@@ -107,7 +118,7 @@ def staged_passes(cell: HighwayCell, batch: int, steps: int, vocabulary: int) ->
 
 def backward_products(product: Product) -> tuple[Product, Product]:
     """The gradients of Y = X W: dX = dY Wᵀ, and dW = Xᵀ dY, or its transpose dYᵀ X where Wᵀ is stored."""
-    m, k, n, _, stored_transposed = product
+    m, k, n, _, stored_transposed, _ = product
     of_x = Product(m, n, k, transpose_b=not stored_transposed)
     of_w = Product(n, m, k, transpose_a=True) if stored_transposed else Product(k, m, n, transpose_a=True)
     return of_x, of_w
@@ -141,7 +152,8 @@ def pass_timer(of_pass: Pass, dtype: str = "float32", groups: int = 1) -> Callab
                 with tf.control_dependencies([found]):
                     a = tf.identity(a)
                 c = tf.matmul(a, b, transpose_a=product.transpose_a, transpose_b=product.transpose_b)
-                found += c[0, 0]  # one element, so that nothing but the product itself is kept or copied
+                # one element, so that nothing but the product itself is kept or copied
+                found += tf.reshape(c, [-1])[0]
             return i + 1, found
 
         start = (0, tf.zeros([], dtype))
@@ -162,8 +174,9 @@ def _operands(products: collections.Counter, dtype: str) -> list:
     """Each product with random operands, as often as it is computed."""
     found = []
     for product in products.elements():
-        m, k, n, transpose_a, transpose_b = product
+        m, k, n, transpose_a, transpose_b, cut = product
         a = tf.random.stateless_normal([k, m] if transpose_a else [m, k], [0, len(found)])
         b = tf.random.stateless_normal([n, k] if transpose_b else [k, n], [1, len(found)])
+        a, b = (a[tf.newaxis], blocks.cut(b)) if cut else (a, b)
         found.append((product, tf.cast(a, dtype), tf.cast(b, dtype)))
     return found

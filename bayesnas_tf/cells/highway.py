@@ -11,7 +11,7 @@ import operator
 
 import tensorflow as tf
 
-from bayesnas_tf.cells import products
+from bayesnas_tf.cells import blocks, products
 from bayesnas_tf.space.primitives import OPS, values_and_slopes
 
 SLICES = 16  # of the rows; with 32 and 64 rows the fastest number or close to it
@@ -56,11 +56,18 @@ def input_node(h, pre):
     return gated(h, gate, tf.tanh(candidate))
 
 
-def project(x, kernel, rounded_kernel=None):
-    """[..., K] x [K, N] as one flat matrix product; see `products.matmul` for the kernel's rounded copy."""
+def project(x, kernel, rounded_kernel=None, kernel_blocks=None):
+    """[..., K] x [K, N] as one flat matrix product.
+
+    See `products.matmul` for the kernel's rounded copy, and `blocks.matmul` for its blocks, which need none.
+    """
     kernel = tf.convert_to_tensor(kernel)
     shape = tf.concat([tf.shape(x)[:-1], tf.shape(kernel)[-1:]], axis=0)
-    product = products.matmul(tf.reshape(x, [-1, kernel.shape[0]]), kernel, rounded_kernel)
+    flat = tf.reshape(x, [-1, kernel.shape[0]])
+    if kernel_blocks is None:
+        product = products.matmul(flat, kernel, rounded_kernel)
+    else:
+        product = blocks.matmul(flat, kernel_blocks, kernel.shape[1])
     return tf.ensure_shape(tf.reshape(product, shape), x.shape[:-1] + kernel.shape[-1:])
 
 

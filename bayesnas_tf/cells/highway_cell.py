@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from bayesnas_tf.cells import highway, masks, products
+from bayesnas_tf.cells.blocks import KernelBlocks
 from bayesnas_tf.cells.staged_window import staged_window
 from bayesnas_tf.cells.wiring import Arithmetic, Kernels, Wiring
 
@@ -29,6 +30,7 @@ class HighwayCell(keras.layers.Layer):
         self._masks = masks.NO_MASKS
         self._read: dict = {}
         self._rounded: dict = {}
+        self._blocks: dict = {}
         self._fixed = False
         self.staged = False  # whether windows of training take the form of `staged_window`
         self.matmul_dtype: products.MatmulDtype = "float32"
@@ -57,6 +59,10 @@ class HighwayCell(keras.layers.Layer):
     def ranges(self) -> list:
         """Pairs of a weight and the half-width of the uniform distribution that it starts with."""
         return [(weight, self.init_range) for weight in self.weights if "kernel" in weight.name]
+
+    def matrices(self) -> list:
+        """Kernels `[K, N]` whose products are `product`'s."""
+        return [weight for weight in self.weights if "kernel" in weight.name and weight.shape.rank == 2]
 
     def draw_masks(self, seed, batch: int) -> masks.CellMasks:
         """The masks of one window from a stateless seed (int32 [2])."""
@@ -95,6 +101,15 @@ class HighwayCell(keras.layers.Layer):
             self._read, self._rounded = {}, {}
 
     @contextlib.contextmanager
+    def in_blocks(self, kernel_blocks: KernelBlocks):
+        """Within this context products take the blocks of kernels that have them, and have no gradient."""
+        self._blocks = kernel_blocks.read()
+        try:
+            yield
+        finally:
+            self._blocks = {}
+
+    @contextlib.contextmanager
     def fixed_kernels(self):
         """Within this context kernels are constants: a backward pass for others does not pay for theirs.
 
@@ -124,7 +139,8 @@ class HighwayCell(keras.layers.Layer):
 
     def product(self, x, kernel):
         """x `[..., K]` times a kernel `[K, N]` of this cell."""
-        return highway.project(x, self.value(kernel), self.rounded(kernel))
+        blocks = self._blocks.get(id(kernel))
+        return highway.project(x, self.value(kernel), self.rounded(kernel), blocks)
 
     def project_inputs(self, x):
         """(x ⊙ m_x) times the input rows of W_0: `[..., K]` -> `[..., 2U]`; x is `[B, T, K]` or `[B, K]`."""

@@ -5,8 +5,10 @@ Asked for visible devices, and not for logical ones, TensorFlow does not begin: 
 
 import tensorflow as tf
 
+from bayesnas_tf.cells.blocks import KernelBlocks
 from bayesnas_tf.cells.highway_cell import HighwayCell
 from bayesnas_tf.models.heads import Softmax
+from bayesnas_tf.models.language_model import LanguageModel
 from bayesnas_tf.training.settings import Compile, WindowOptions
 from bayesnas_tf.training.train_step import TrainStep
 
@@ -41,6 +43,14 @@ def stage(step: TrainStep, mode: Compile, rows: int) -> None:
         head.staged = use_stages(mode, rows * model.vocabulary)  # see `models.staged_softmax`
     if use_stages(mode, model.vocabulary * cell.input_size):
         step.use_stages()
+
+
+def kernel_blocks(model: LanguageModel, mode: Compile) -> KernelBlocks:
+    """For evaluation on a CPU, blocks of a highway cell's kernels; of none in a graph that is to be plain."""
+    cell = model.cell
+    if mode == "graph" or tf.config.get_visible_devices("GPU") or not isinstance(cell, HighwayCell):
+        return KernelBlocks([], model.options.matmul_dtype)
+    return KernelBlocks(cell.matrices(), model.options.matmul_dtype)
 
 
 def bucket(options: WindowOptions, xla: bool) -> int:

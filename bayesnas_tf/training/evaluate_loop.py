@@ -73,8 +73,10 @@ class EvaluateLoop(TrainLoop):
             progress=self.progress,
             course=self.course,
         )
+        self.kernel_blocks = compiling.kernel_blocks(self.model, settings.compile)
+        nats = window_nats(self.model, kernel_blocks=self.kernel_blocks)
         self.window_nats = {
-            batch: compiling.window_function(window_nats(self.model), batch, False)
+            batch: compiling.window_function(nats, batch, False)
             for batch in {len(problem.valid_rows), len(problem.test_rows), 1}
         }
 
@@ -204,4 +206,5 @@ class EvaluateLoop(TrainLoop):
         windows = self.staged(
             split, batching.windows(rows, plan, 1), len(plan.lengths), self.settings.report_every
         )
+        self.kernel_blocks.refresh()
         return stream_nats(self.window_nats[len(rows)], self.model, windows, len(rows))

@@ -1,10 +1,12 @@
 """Total nats of a model over a stream of ids."""
 
+import contextlib
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from bayesnas_tf.cells import highway
+from bayesnas_tf.cells.blocks import KernelBlocks
 from bayesnas_tf.models import losses
 from bayesnas_tf.training import row_groups
 
@@ -27,13 +29,19 @@ class StreamNats(NamedTuple):
         return self.nats / (self.tokens + self.rows)
 
 
-def window_nats(model, groups: int = 1):
+def window_nats(model, groups: int = 1, kernel_blocks: KernelBlocks | None = None):
     """A function of x, y `[B, P]`, length, state: total nats of the first `length` steps, the next state.
 
-    `groups` of rows are computed side by side.
+    `groups` of rows are computed side by side. With `kernel_blocks`, where rows are few enough for them, the
+    cell's kernels are those of their last `refresh`.
     """
 
     def run(x, y, length, state):
+        few = kernel_blocks is not None and kernel_blocks.serve(x.shape[0])
+        with model.cell.in_blocks(kernel_blocks) if few else contextlib.nullcontext():
+            return sums(x, y, length, state)
+
+    def sums(x, y, length, state):
         def of_rows(rows):
             hidden, after = model.window(rows(x), rows(state), length)
             nats = model.token_nats(hidden, rows(y))

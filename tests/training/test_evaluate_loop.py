@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesnas_tf.cells import masks
+from bayesnas_tf.cells import blocks, masks
 from bayesnas_tf.cells.derived_cell import DerivedOptions
 from bayesnas_tf.data.corpora import Corpus, CorpusOptions
 from bayesnas_tf.data.vocabulary import Vocabulary
@@ -111,6 +111,18 @@ def test_test_nats_equal_the_twin_token_by_token(unbroken):
     embedding, bias = trained.model.embedding.numpy(), trained.model.decoder_bias.numpy()
     expected = reference.token_nats(trained.problem.corpus.test, embedding, bias, step)
     assert result.test.nats == pytest.approx(expected.sum(), rel=1e-5)
+
+
+def test_validation_in_blocks_is_that_of_the_weights_of_each_epoch(tmp_path, unbroken, monkeypatch):
+    monkeypatch.setattr(blocks, "VALUES", 1)
+    heard, (_, plainly, plain) = Listener(), unbroken
+    trained = loop(tmp_path, heard)
+    assert trained.kernel_blocks.kernels
+    result = trained.run()
+    for found, expected in zip(heard.epochs, plainly.epochs, strict=True):
+        assert found.valid_nats == pytest.approx(expected.valid_nats, rel=1e-5)
+    for found, expected in zip(result[:3], plain[:3], strict=True):
+        assert found.nats == pytest.approx(expected.nats, rel=1e-5)
 
 
 def test_the_best_weights_are_kept_when_training_gets_worse(tmp_path):

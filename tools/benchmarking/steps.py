@@ -21,6 +21,7 @@ from tools.matrix_products import (
     Pass,
     Product,
     forward_passes,
+    in_blocks,
     of_sources,
     of_time_step,
     pass_timer,
@@ -84,7 +85,10 @@ def train_timer(bench: Bench) -> Callable[[], float]:
 def evaluate_timer(bench: Bench) -> Callable[[], float]:
     """A function that evaluates the next full window of the validation rows, and returns its seconds."""
     model, rows = bench.problem.model, bench.problem.valid_rows
-    compiled = compiling.window_function(window_nats(model), len(rows), False)  # never XLA, as the command
+    kernel_blocks = compiling.kernel_blocks(model, bench.settings.compile)
+    kernel_blocks.refresh()
+    nats = window_nats(model, kernel_blocks=kernel_blocks)
+    compiled = compiling.window_function(nats, len(rows), False)  # never XLA, as the command
     stream, state = _windows(rows, bench, 1), model.zero_state(len(rows))
 
     def seconds() -> float:
@@ -110,7 +114,9 @@ def passes_of(name: str, bench: Bench) -> list[Pass]:
     batch, steps, cell = rows_of(name, bench) // groups_of(name, bench), settings.windows.bptt, model.cell
     sizes = (batch, steps, model.vocabulary)
     if name == "evaluate":
-        return forward_passes(of_sources(cell, batch), cell.units, *sizes)
+        of_step, of_window = forward_passes(of_sources(cell, batch), cell.units, *sizes)
+        cut = compiling.kernel_blocks(model, settings.compile).serve(batch)
+        return [in_blocks(of_step), in_blocks(of_window)] if cut else [of_step, of_window]
     if cell.staged and cell.wiring():
         passes = staged_passes(cell, *sizes)
     else:
