@@ -11,9 +11,10 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from bayesnas_tf.cells import highway, row_groups
 from bayesnas_tf.cells.search_cell import SearchCell
 from bayesnas_tf.curvature.lanes import Rule
-from bayesnas_tf.curvature.one_pass import Lanes, one_pass
+from bayesnas_tf.curvature.one_pass import Lanes, Pass, one_pass
 from bayesnas_tf.curvature.window import WindowEstimate, assemble, relative_error
 
 MOST_PROBES = 64
@@ -31,10 +32,35 @@ def squares(lanes: Lanes, found: list) -> list:
     return [tf.reduce_sum(square, axis=1) for square in squared] if lanes.rule.per_sequence else squared
 
 
-def estimate(model, x, y, state, seed, options) -> WindowEstimate:
-    """Mean over `options.probes` probes of Σ (Σ_tokens vᵀ ∂z/∂w)² / N; see `interface` for the arguments."""
+def in_groups(model, x, y, state, lanes: Lanes, seed, groups: int) -> Pass:
+    """`one_pass` over so many groups of rows side by side (`cells.row_groups`), with the probes of all rows.
+
+    Raises:
+      ValueError: the lanes do not keep sequences apart.
+    """
+    if groups > 1 and not lanes.rule.per_sequence:
+        raise ValueError(f"{groups} groups of rows: batch norm couples all rows of a batch")
+
+    def of_group(group):
+        rows, own = row_groups.rows_of(group, groups), lanes._replace(group=group, groups=groups)
+        return one_pass(model, rows(x), rows(y), rows(state), own, seed)
+
+    of_lanes, gradients, states = zip(*map(of_group, range(groups)), strict=True)
+    if groups == 1:
+        return Pass(of_lanes[0], gradients[0], states[0])
+    # each lane began over the root of its group's number of tokens
+    joined = [tf.concat(parts, axis=1) / math.sqrt(groups) for parts in zip(*of_lanes, strict=True)]
+    gradient = [highway.ordered_sum(parts) / groups for parts in zip(*gradients, strict=True)]
+    return Pass(joined, gradient, tf.concat(states, axis=0))
+
+
+def estimate(model, x, y, state, seed, options, groups: int = 1) -> WindowEstimate:
+    """Mean over `options.probes` probes of Σ (Σ_tokens vᵀ ∂z/∂w)² / N.
+
+    See `interface` for the arguments; `groups` of rows are computed side by side.
+    """
     lanes = lanes_of(model, options)
-    result = one_pass(model, x, y, state, lanes, seed)
+    result = in_groups(model, x, y, state, lanes, seed, groups)
     squared = squares(lanes, result.lanes)
     h = [tf.reduce_mean(square, axis=0) for square in squared]
     found = assemble(h, result.gradient, result.state)

@@ -9,6 +9,7 @@ and the norm uses the window's own statistics.
 """
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterable
@@ -95,6 +96,7 @@ def diagonal(
     options: CurvatureOptions,
     seed: tf.Tensor,
     jit_compile: bool = False,
+    groups: int = 1,
 ) -> Estimate:
     """h and the gradient of the mean loss at fixed parameters, window by window, the state carried.
 
@@ -106,11 +108,14 @@ def diagonal(
       options: the estimator and its settings.
       seed: stateless seed int32 [2]; window k uses `fold(seed, k)`.
       jit_compile: compile with XLA.
+      groups: of rows that `ggn` computes side by side (`cells.row_groups`); the others take all rows at once.
 
     Raises:
       ValueError: there are no windows, or they differ in shape.
     """
     estimator = ESTIMATORS[options.estimator]
+    if groups > 1 and options.estimator == "ggn":
+        estimator = functools.partial(estimator, groups=groups)
     if options.target_error and options.estimator == "ggn":
         options, windows = _enough_probes(model, iter(windows), state, options, seed)
 

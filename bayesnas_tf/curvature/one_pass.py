@@ -23,6 +23,8 @@ class Lanes(NamedTuple):
     rule: Rule
     number: int  # probes, or slots of the horizon
     slots: bool = False  # lane d holds what comes from the loss of d steps later, lane 0 the newest
+    group: int = 0  # the rows are those of this group of
+    groups: int = 1
     chunk: int = 0  # > 0: cut what lanes carry through time every so many steps
 
 
@@ -188,7 +190,8 @@ class Softmax(NamedTuple):
 
 def drawn(p, lanes: Lanes, seed, t) -> list:
     """The probe of each linear lane at step t, `[B, V]`, from p `[B, V]`."""
-    return [probe(p, masks.fold(seed, number, t)) for number in range(lanes.number)]
+    seeds = [masks.fold(seed, number, t) for number in range(lanes.number)]
+    return [probe(p, own, lanes.group, lanes.groups) for own in seeds]
 
 
 def _begun(p, through, lanes: Lanes, tokens, seed, t) -> list:

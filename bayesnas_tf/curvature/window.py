@@ -43,12 +43,14 @@ def residual(probabilities, targets):
     return tf.tensor_scatter_nd_sub(probabilities, at_target, tf.ones_like(targets, probabilities.dtype))
 
 
-def probe(probabilities, seed):
+def probe(probabilities, seed, group: int = 0, groups: int = 1):
     """√p ∘ ξ - p (√p · ξ): a cotangent `[N, V]` of the logits with covariance diag(p) - p pᵀ per token.
 
     The Hessian of a token's NLL in its logits is that covariance, A Aᵀ with A = (I - p 1ᵀ) diag(√p), and
-    v = A ξ with random signs ξ.
+    v = A ξ with random signs ξ. Those of a group of rows are the same as in the whole batch.
     """
-    signs = tf.random.stateless_uniform(tf.shape(probabilities), seed, 0, 2, tf.int32, alg=masks.ALGORITHM)
+    rows, words = tf.unstack(tf.shape(probabilities))
+    signs = tf.random.stateless_uniform([groups * rows, words], seed, 0, 2, tf.int32, alg=masks.ALGORITHM)
+    signs = signs[group * rows :][:rows] if groups > 1 else signs
     signed = tf.sqrt(probabilities) * tf.cast(2 * signs - 1, probabilities.dtype)
     return signed - probabilities * tf.reduce_sum(signed, axis=1, keepdims=True)

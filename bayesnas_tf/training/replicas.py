@@ -14,10 +14,9 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from bayesnas_tf.cells import xla
+from bayesnas_tf.cells import row_groups, xla
 from bayesnas_tf.config import cluster
 from bayesnas_tf.errors import UserError
-from bayesnas_tf.training import row_groups
 from bayesnas_tf.training.settings import Distribute
 
 

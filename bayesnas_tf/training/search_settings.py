@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from bayesnas_tf.bayes.prune import PruneOptions
 from bayesnas_tf.bayes.update import BayesOptions
-from bayesnas_tf.cells import masks
+from bayesnas_tf.cells import masks, row_groups
 from bayesnas_tf.cells.search_cell import CellOptions
 from bayesnas_tf.config import provenance
 from bayesnas_tf.curvature.interface import CurvatureOptions
@@ -17,7 +17,6 @@ from bayesnas_tf.data import batching
 from bayesnas_tf.data.corpora import Corpus, CorpusOptions
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.training import compile as compiling
-from bayesnas_tf.training import row_groups
 from bayesnas_tf.training.replicas import Replicas, replicas
 from bayesnas_tf.training.settings import Compile, Distribute, ScalarOptions, WeightOptions, WindowOptions
 from bayesnas_tf.training.strategies.options import BayesNasOptions, StrategyOptions

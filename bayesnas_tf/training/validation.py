@@ -5,10 +5,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from bayesnas_tf.cells import highway
+from bayesnas_tf.cells import highway, row_groups
 from bayesnas_tf.cells.blocks import KernelBlocks
 from bayesnas_tf.models import losses
-from bayesnas_tf.training import row_groups
 
 
 class StreamNats(NamedTuple):

@@ -9,7 +9,7 @@ from bayesnas_tf.curvature import exact, ggn, window
 from bayesnas_tf.curvature.interface import CurvatureOptions
 from bayesnas_tf.curvature.lanes import Pair, Rule, shadow_of
 from bayesnas_tf.curvature.one_pass import Lanes, mean_nats, one_pass
-from tests.curvature.small import small_model, small_window
+from tests.curvature.small import BATCH, small_model, small_window
 from tests.references import cell as cell_reference
 from tests.references import curvature as reference
 
@@ -141,3 +141,27 @@ def test_probes_follow_from_the_error_that_is_wanted(target, windows, probes):
     h = np.full((3, 4), 2.0)
     options = CurvatureOptions(probes=2, windows=windows, target_error=target)
     assert ggn.probes_needed(h, (0.5 * h) ** 2, options) == probes
+
+
+@pytest.mark.parametrize("groups", [1, BATCH])
+def test_groups_of_rows_give_the_estimate_of_the_whole_batch(groups):
+    model, options = small_model(norm="mean", zero_edge_switch=True), CurvatureOptions(probes=3)
+    x, y, state = small_window()
+    seed = masks.run_seed(4)
+    whole = ggn.estimate(model, x, y, state, seed, options)
+    parts = tf.function(lambda: ggn.estimate(model, x, y, state, seed, options, groups))()
+    for found, expected in zip(parts, whole, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-14)
+
+
+def test_rows_that_a_norm_couples_have_no_groups():
+    model, (x, y, state) = small_model(norm="batch"), small_window()
+    with pytest.raises(ValueError, match="batch norm couples all rows"):
+        ggn.estimate(model, x, y, state, masks.run_seed(4), CurvatureOptions(), groups=BATCH)
+
+
+def test_a_group_of_rows_has_its_rows_of_the_probe():
+    p = tf.constant(np.random.default_rng(0).dirichlet(np.ones(5), size=6))
+    whole = window.probe(p, masks.run_seed(1))
+    parts = [window.probe(p[2 * k :][:2], masks.run_seed(1), k, 3) for k in range(3)]
+    np.testing.assert_array_equal(tf.concat(parts, axis=0), whole)

@@ -8,7 +8,7 @@ import pytest
 from bayesnas_tf.cells import masks
 from bayesnas_tf.curvature import interface
 from bayesnas_tf.curvature.interface import ESTIMATORS, CurvatureOptions
-from tests.curvature.small import small_model, small_window
+from tests.curvature.small import BATCH, small_model, small_window
 from tests.references import cell as cell_reference
 from tests.references import curvature as reference
 
@@ -16,10 +16,10 @@ SEED = masks.run_seed(5)
 NAMES = sorted(ESTIMATORS)
 
 
-def diagonal(model, dtype="float64", windows=2, jit_compile=False, of=1, **options):
+def diagonal(model, dtype="float64", windows=2, jit_compile=False, of=1, groups=1, **options):
     x, y, state = small_window(dtype)
     chosen = CurvatureOptions(windows=of, **options)
-    return interface.diagonal(model, [(x, y)] * windows, state, chosen, SEED, jit_compile)
+    return interface.diagonal(model, [(x, y)] * windows, state, chosen, SEED, jit_compile, groups)
 
 
 def test_every_estimator_can_be_chosen_and_has_its_tests():
@@ -70,6 +70,15 @@ def test_a_float32_window_is_traced_once_and_agrees_with_eager_float64(name, jit
     for got, want in zip(actual[:4], zip(*rows, strict=True), strict=True):
         assert got.dtype == np.float64
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5 * np.abs(want).max())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_groups_of_rows_change_no_estimate(name):
+    model = small_model(norm="mean", zero_edge_switch=True)
+    whole, parts = (diagonal(model, groups=groups, estimator=name) for groups in (1, BATCH))
+    for found, expected in zip(parts, whole, strict=True):
+        if expected is not None:
+            np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-14)
 
 
 def test_the_state_is_carried_and_each_window_has_its_own_seed():

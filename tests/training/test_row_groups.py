@@ -9,16 +9,17 @@ import pytest
 import tensorflow as tf
 
 from bayesnas_tf import config
+from bayesnas_tf.cells import row_groups
 from bayesnas_tf.config import provenance
 from bayesnas_tf.training import compile as compiling
-from bayesnas_tf.training import row_groups, validation
+from bayesnas_tf.training import validation
 from bayesnas_tf.training.replicas import Replicas
 from tests.curvature.small import BATCH, WORDS, small_model
 from tests.training import two_replicas
 
 FRESH = """
 import tensorflow as tf
-from bayesnas_tf.training import row_groups
+from bayesnas_tf.cells import row_groups
 assert row_groups.threads_of_groups(2, 8)
 tf.zeros([])
 assert row_groups.threads_of_groups(2, 8)  # as it is already
