@@ -77,8 +77,7 @@ def in_blocks(found: Pass) -> Pass:
     """The same with large kernels in blocks (`cells.blocks`)."""
     cut = collections.Counter()
     for product, count in found.products.items():
-        large = product.k * product.n >= blocks.VALUES and not product.transpose_b
-        cut[product._replace(in_blocks=large)] += count
+        cut[product._replace(in_blocks=blocks.large(product.k, product.n))] += count
     return found._replace(products=cut)
 
 
@@ -174,9 +173,9 @@ def _operands(products: collections.Counter, dtype: str) -> list:
     """Each product with random operands, as often as it is computed."""
     found = []
     for product in products.elements():
-        m, k, n, transpose_a, transpose_b, cut = product
+        m, k, n, transpose_a, transpose_b, blocked = product
         a = tf.random.stateless_normal([k, m] if transpose_a else [m, k], [0, len(found)])
         b = tf.random.stateless_normal([n, k] if transpose_b else [k, n], [1, len(found)])
-        a, b = (a[tf.newaxis], blocks.cut(b)) if cut else (a, b)
+        a, b = (a[tf.newaxis], blocks.cut(b)) if blocked else (a, b)
         found.append((product, tf.cast(a, dtype), tf.cast(b, dtype)))
     return found

@@ -19,8 +19,8 @@ class KernelBlocks(tf.Module):
     def __init__(self, kernels: list, matmul_dtype: MatmulDtype):
         """Blocks of zeros, in the precision of the products."""
         super().__init__()
-        self.kernels = [kernel for kernel in kernels if kernel.shape.num_elements() >= VALUES]
-        self.least = 1 if matmul_dtype == "bfloat16" else 2  # a single row reads a kernel as it stands
+        self.kernels = [kernel for kernel in kernels if large(*kernel.shape)]
+        self.least_rows = 1 if matmul_dtype == "bfloat16" else 2  # a single row reads a kernel as it stands
         dtypes = [tf.bfloat16 if matmul_dtype == "bfloat16" else kernel.dtype for kernel in self.kernels]
         self.blocks = [
             tf.Variable(tf.zeros(shape_of_blocks(*kernel.shape), dtype), trainable=False)
@@ -29,7 +29,7 @@ class KernelBlocks(tf.Module):
 
     def serve(self, rows: int) -> bool:
         """Whether there are any, for products with so many rows."""
-        return bool(self.kernels) and self.least <= rows <= ROWS
+        return bool(self.kernels) and self.least_rows <= rows <= ROWS
 
     def refresh(self) -> None:
         """Cut the kernels of now."""
@@ -40,6 +40,11 @@ class KernelBlocks(tf.Module):
         """id of a kernel -> its blocks."""
         pairs = zip(self.kernels, self.blocks, strict=True)
         return {id(kernel): tf.convert_to_tensor(blocks) for kernel, blocks in pairs}
+
+
+def large(units: int, columns: int) -> bool:
+    """Whether a kernel `[K, N]` is large enough for blocks to be faster."""
+    return units * columns >= VALUES
 
 
 def shape_of_blocks(units: int, columns: int) -> tuple[int, int, int]:
@@ -57,7 +62,7 @@ def cut(kernel):
 def matmul(x, blocks, columns: int):
     """x `[M, K]` times the kernel `[K, columns]` that was cut: `[M, columns]` in the dtype of x."""
     of_blocks = tf.matmul(tf.cast(x, blocks.dtype)[tf.newaxis], blocks)  # [n, M, COLUMNS]
-    # puts block after block along the columns: a transpose, which on a CPU takes five times as long
+    # puts block after block along the columns, as a transpose would, in a fifth of its time on a CPU
     beside = tf.batch_to_space(of_blocks, [blocks.shape[0]], [[0, 0]])  # [1, M n, COLUMNS]
     joined = tf.reshape(beside, [-1, blocks.shape[0] * COLUMNS])
     return tf.cast(joined[:, :columns], x.dtype)

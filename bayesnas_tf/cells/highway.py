@@ -56,7 +56,7 @@ def input_node(h, pre):
     return gated(h, gate, tf.tanh(candidate))
 
 
-def project(x, kernel, rounded_kernel=None, kernel_blocks=None):
+def project(x, kernel, rounded_kernel=None, blocked=None):
     """[..., K] x [K, N] as one flat matrix product.
 
     See `products.matmul` for the kernel's rounded copy, and `blocks.matmul` for its blocks, which need none.
@@ -64,10 +64,10 @@ def project(x, kernel, rounded_kernel=None, kernel_blocks=None):
     kernel = tf.convert_to_tensor(kernel)
     shape = tf.concat([tf.shape(x)[:-1], tf.shape(kernel)[-1:]], axis=0)
     flat = tf.reshape(x, [-1, kernel.shape[0]])
-    if kernel_blocks is None:
+    if blocked is None:
         product = products.matmul(flat, kernel, rounded_kernel)
     else:
-        product = blocks.matmul(flat, kernel_blocks, kernel.shape[1])
+        product = blocks.matmul(flat, blocked, kernel.shape[1])
     return tf.ensure_shape(tf.reshape(product, shape), x.shape[:-1] + kernel.shape[-1:])
 
 

@@ -61,8 +61,9 @@ class HighwayCell(keras.layers.Layer):
         return [(weight, self.init_range) for weight in self.weights if "kernel" in weight.name]
 
     def matrices(self) -> list:
-        """Kernels `[K, N]` whose products are `product`'s."""
-        return [weight for weight in self.weights if "kernel" in weight.name and weight.shape.rank == 2]
+        """Kernels `[K, N]` that `product` takes at every time step: all but that of the inputs."""
+        kernels = (weight for weight in self.weights if "kernel" in weight.name and weight.shape.rank == 2)
+        return [kernel for kernel in kernels if kernel is not self.kernel]
 
     def draw_masks(self, seed, batch: int) -> masks.CellMasks:
         """The masks of one window from a stateless seed (int32 [2])."""
@@ -139,8 +140,8 @@ class HighwayCell(keras.layers.Layer):
 
     def product(self, x, kernel):
         """x `[..., K]` times a kernel `[K, N]` of this cell."""
-        blocks = self._blocks.get(id(kernel))
-        return highway.project(x, self.value(kernel), self.rounded(kernel), blocks)
+        blocked = self._blocks.get(id(kernel))
+        return highway.project(x, self.value(kernel), self.rounded(kernel), blocked)
 
     def project_inputs(self, x):
         """(x ⊙ m_x) times the input rows of W_0: `[..., K]` -> `[..., 2U]`; x is `[B, T, K]` or `[B, K]`."""

@@ -3,21 +3,15 @@
 TensorFlow divides each operation among all cores, and at every one of some thousand operations of a step the
 cores wait for each other. Here each core has rows of its own instead, and works through all operations of a
 step on them; what lies between two products of one group runs beside the products of another. The gradients
-are averaged over the groups, as over replicas, but there is one device and one copy of the weights.
-
-Operations must then leave the other cores alone, which TensorFlow only knows for a whole process:
-`threads_of_groups`.
+are averaged over the groups, as over replicas, but there is one device and one copy of the weights. Whether
+that pays is a matter of threads: `training.threads`.
 """
 
-import os
 from collections.abc import Callable
 
 import tensorflow as tf
 
 from bayesnas_tf.cells import highway
-
-CORES = 2  # on which it was measured to be faster; on any other number it has to be asked for
-VARIABLE = "TF_NUM_INTRAOP_THREADS"  # whoever sets it has decided about threads
 
 
 def side_by_side(function: Callable, groups: int) -> list:
@@ -26,10 +20,15 @@ def side_by_side(function: Callable, groups: int) -> list:
 
 
 def rows_of(group, groups: int) -> Callable:
-    """`rows(tensor)`: those rows of a tensor `[B, ...]` that belong to one of so many groups."""
+    """`rows(tensor)`: those rows of a tensor `[B, ...]` that belong to one of so many groups.
+
+    It raises a ValueError where B is no multiple of `groups`.
+    """
 
     def rows(tensor):
-        share = tensor.shape[0] // groups
+        share, rest = divmod(tensor.shape[0], groups)
+        if rest:
+            raise ValueError(f"{tensor.shape[0]} rows cannot be shared by {groups} groups")
         return tf.ensure_shape(tensor[group * share :][:share], [share, *tensor.shape[1:]])
 
     return rows if groups > 1 else lambda tensor: tensor
@@ -42,22 +41,3 @@ def mean(function: Callable, groups: int):
         return means[0], values[0]
     averaged = [highway.ordered_sum(parts) / groups for parts in zip(*means, strict=True)]
     return averaged, [tf.concat(parts, axis=0) for parts in zip(*values, strict=True)]
-
-
-def usual(cores: int | None) -> int:
-    """How many groups a step has, without being told, on a machine with so many cores."""
-    return CORES if cores == CORES and VARIABLE not in os.environ else 1
-
-
-def threads_of_groups(groups: int, cores: int | None) -> bool:
-    """Let each operation of this process use its group's share of the cores, and say whether it will.
-
-    It will not once TensorFlow has computed anything; where the variable is set nothing is changed.
-    """
-    if VARIABLE in os.environ:
-        return True
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(max(1, (cores or groups) // groups))
-    except RuntimeError:
-        return False
-    return True

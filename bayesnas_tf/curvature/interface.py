@@ -117,7 +117,7 @@ def diagonal(
     if groups > 1 and options.estimator == "ggn":
         estimator = functools.partial(estimator, groups=groups)
     if options.target_error and options.estimator == "ggn":
-        options, windows = _enough_probes(model, iter(windows), state, options, seed)
+        options, windows = _enough_probes(estimator, model, iter(windows), state, options, seed)
 
     @tf.function(jit_compile=jit_compile)
     def one_window(x, y, state, seed):
@@ -145,13 +145,13 @@ def diagonal(
     return Estimate(h, gradient, h_zero, gradient_zero, variance, options.probes)
 
 
-def _enough_probes(model, windows, state, options: CurvatureOptions, seed):
+def _enough_probes(estimator, model, windows, state, options: CurvatureOptions, seed):
     """Options with as many probes as the first window says are needed, and all windows again."""
     first = next(windows, None)
     if first is None:
         return options, windows
     x, y = first
-    pilot = tf.function(lambda: ggn.estimate(model, x, y, state, seed, options))()
+    pilot = tf.function(lambda: estimator(model, x, y, state, seed, options))()
     needed = ggn.probes_needed(pilot.h.numpy(), pilot.variance.numpy(), options)
     return dataclasses.replace(options, probes=needed), itertools.chain([first], windows)
 

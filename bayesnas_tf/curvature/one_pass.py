@@ -23,9 +23,9 @@ class Lanes(NamedTuple):
     rule: Rule
     number: int  # probes, or slots of the horizon
     slots: bool = False  # lane d holds what comes from the loss of d steps later, lane 0 the newest
-    group: int = 0  # the rows are those of this group of
-    groups: int = 1
     chunk: int = 0  # > 0: cut what lanes carry through time every so many steps
+    group: int = 0  # whose rows these are, of so many:
+    groups: int = 1
 
 
 class Walk(NamedTuple):

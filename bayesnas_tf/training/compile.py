@@ -1,6 +1,6 @@
 """Where a loop compiles its step, and chooses what XLA compiles of it (`cells.xla.stage`).
 
-Asked for visible devices, and not for logical ones, TensorFlow does not begin: `row_groups` sets its threads.
+Asked for visible devices, and not for logical ones, TensorFlow does not begin: `threads` sets theirs.
 """
 
 import tensorflow as tf
@@ -45,7 +45,7 @@ def stage(step: TrainStep, mode: Compile, rows: int) -> None:
         step.use_stages()
 
 
-def kernel_blocks(model: LanguageModel, mode: Compile) -> KernelBlocks:
+def blocks_for(model: LanguageModel, mode: Compile) -> KernelBlocks:
     """For evaluation on a CPU, blocks of a highway cell's kernels; of none in a graph that is to be plain."""
     cell = model.cell
     if mode == "graph" or tf.config.get_visible_devices("GPU") or not isinstance(cell, HighwayCell):

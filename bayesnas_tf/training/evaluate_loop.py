@@ -73,7 +73,7 @@ class EvaluateLoop(TrainLoop):
             progress=self.progress,
             course=self.course,
         )
-        self.kernel_blocks = compiling.kernel_blocks(self.model, settings.compile)
+        self.kernel_blocks = compiling.blocks_for(self.model, settings.compile)
         nats = window_nats(self.model, kernel_blocks=self.kernel_blocks)
         self.window_nats = {
             batch: compiling.window_function(nats, batch, False)

@@ -3,7 +3,8 @@
 The weights of the model are mirrored, one copy on each device; all else is as with one replica. A step's
 gradients are computed by all replicas, each on its rows, and averaged. What is made of them (clip, decay, the
 new weights, totals, averages) is computed once per process, outside of any replica, and the new weights are
-copied to the devices. So checkpoints, the curvature, validation and dynamic evaluation know of no replicas.
+copied to the devices. So checkpoints, the curvature, validation and dynamic evaluation know of no replicas;
+the curvature and validation of a search take its groups.
 
 `mirrored`: the devices of this process, GPUs where there are any; `multi_worker`: those of all processes that
 `TF_CONFIG` names.

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from bayesnas_tf.bayes.prune import PruneOptions
 from bayesnas_tf.bayes.update import BayesOptions
-from bayesnas_tf.cells import masks, row_groups
+from bayesnas_tf.cells import masks
 from bayesnas_tf.cells.search_cell import CellOptions
 from bayesnas_tf.config import provenance
 from bayesnas_tf.curvature.interface import CurvatureOptions
@@ -17,6 +17,7 @@ from bayesnas_tf.data import batching
 from bayesnas_tf.data.corpora import Corpus, CorpusOptions
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.training import compile as compiling
+from bayesnas_tf.training import threads
 from bayesnas_tf.training.replicas import Replicas, replicas
 from bayesnas_tf.training.settings import Compile, Distribute, ScalarOptions, WeightOptions, WindowOptions
 from bayesnas_tf.training.strategies.options import BayesNasOptions, StrategyOptions
@@ -83,12 +84,12 @@ class SearchSettings:
             return replicas(self.distribute, "search", self.windows.batch_size, self.cell.norm)
         cores = provenance.usable_cores()
         groups = self.row_groups or self._usual_groups(cores)
-        alone = groups > 1 and row_groups.threads_of_groups(groups, cores)
+        alone = groups > 1 and threads.set_for_groups(groups, cores)
         return Replicas(groups=groups if alone or self.row_groups else 1)
 
     def _usual_groups(self, cores: int | None) -> int:
         """How many groups of rows a step has where nobody says."""
-        groups, values = row_groups.usual(cores), self.windows.batch_size * self.cell.units
+        groups, values = threads.usual_groups(cores), self.windows.batch_size * self.cell.units
         return groups if compiling.use_stages(self.compile, values) and not self._whole(groups) else 1
 
 

@@ -9,7 +9,7 @@ from bayesnas_tf.curvature import exact, ggn, window
 from bayesnas_tf.curvature.interface import CurvatureOptions
 from bayesnas_tf.curvature.lanes import Pair, Rule, shadow_of
 from bayesnas_tf.curvature.one_pass import Lanes, mean_nats, one_pass
-from tests.curvature.small import BATCH, small_model, small_window
+from tests.curvature.small import BATCH, WORDS, small_model, small_window
 from tests.references import cell as cell_reference
 from tests.references import curvature as reference
 
@@ -143,21 +143,23 @@ def test_probes_follow_from_the_error_that_is_wanted(target, windows, probes):
     assert ggn.probes_needed(h, (0.5 * h) ** 2, options) == probes
 
 
-@pytest.mark.parametrize("groups", [1, BATCH])
+@pytest.mark.parametrize("groups", [2, 2 * BATCH])
 def test_groups_of_rows_give_the_estimate_of_the_whole_batch(groups):
     model, options = small_model(norm="mean", zero_edge_switch=True), CurvatureOptions(probes=3)
-    x, y, state = small_window()
-    seed = masks.run_seed(4)
+    x, y, state = (tf.concat([part, 2 * part], axis=0) for part in small_window())
+    x, y, seed = x % WORDS, y % WORDS, masks.run_seed(4)
     whole = ggn.estimate(model, x, y, state, seed, options)
     parts = tf.function(lambda: ggn.estimate(model, x, y, state, seed, options, groups))()
     for found, expected in zip(parts, whole, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-14)
 
 
-def test_rows_that_a_norm_couples_have_no_groups():
+def test_rows_that_a_norm_couples_or_that_are_too_few_have_no_groups():
     model, (x, y, state) = small_model(norm="batch"), small_window()
     with pytest.raises(ValueError, match="batch norm couples all rows"):
         ggn.estimate(model, x, y, state, masks.run_seed(4), CurvatureOptions(), groups=BATCH)
+    with pytest.raises(ValueError, match="3 rows cannot be shared by 2 groups"):
+        ggn.estimate(small_model(norm="mean"), x, y, state, masks.run_seed(4), CurvatureOptions(), groups=2)
 
 
 def test_a_group_of_rows_has_its_rows_of_the_probe():

@@ -81,6 +81,20 @@ def test_groups_of_rows_change_no_estimate(name):
             np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-14)
 
 
+def test_only_ggn_is_told_of_groups_its_pilot_too(monkeypatch):
+    model, told = small_model(norm="mean"), []
+    for name in NAMES:
+        own = ESTIMATORS[name]
+        monkeypatch.setitem(
+            ESTIMATORS, name, lambda *a, own=own, name=name, **k: told.append((name, k)) or own(*a, **k)
+        )
+        diagonal(model, groups=BATCH, estimator=name)
+    diagonal(model, groups=BATCH, estimator="ggn", target_error=0.5)
+    asked = {name: [k for other, k in told if other == name] for name in NAMES}
+    assert asked.pop("ggn") == [{"groups": BATCH}] * 3  # the second time also for the number of probes
+    assert set(asked) == {name for name, calls in asked.items() if calls == [{}]}
+
+
 def test_the_state_is_carried_and_each_window_has_its_own_seed():
     model = small_model()
     x, y, state = small_window()

@@ -115,6 +115,7 @@ def test_test_nats_equal_the_twin_token_by_token(unbroken):
 
 def test_validation_in_blocks_is_that_of_the_weights_of_each_epoch(tmp_path, unbroken, monkeypatch):
     monkeypatch.setattr(blocks, "VALUES", 1)
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: [])
     heard, (_, plainly, plain) = Listener(), unbroken
     trained = loop(tmp_path, heard)
     assert trained.kernel_blocks.kernels

@@ -11,19 +11,20 @@ import tensorflow as tf
 from bayesnas_tf import config
 from bayesnas_tf.cells import row_groups
 from bayesnas_tf.config import provenance
+from bayesnas_tf.curvature import interface
 from bayesnas_tf.training import compile as compiling
-from bayesnas_tf.training import validation
+from bayesnas_tf.training import threads, validation
 from bayesnas_tf.training.replicas import Replicas
 from tests.curvature.small import BATCH, WORDS, small_model
-from tests.training import two_replicas
+from tests.training import tiny, two_replicas
 
 FRESH = """
 import tensorflow as tf
-from bayesnas_tf.cells import row_groups
-assert row_groups.threads_of_groups(2, 8)
+from bayesnas_tf.training import threads
+assert threads.set_for_groups(2, 8)
 tf.zeros([])
-assert row_groups.threads_of_groups(2, 8)  # as it is already
-assert not row_groups.threads_of_groups(2, 2)
+assert threads.set_for_groups(2, 8)  # as it is already
+assert not threads.set_for_groups(2, 2)
 assert tf.config.threading.get_intra_op_parallelism_threads() == 4
 """
 
@@ -31,10 +32,10 @@ assert tf.config.threading.get_intra_op_parallelism_threads() == 4
 @pytest.fixture
 def two_cores(monkeypatch):
     """A machine of two cores, on which TensorFlow has not begun."""
-    monkeypatch.delenv(row_groups.VARIABLE, raising=False)
+    monkeypatch.delenv(threads.VARIABLE, raising=False)
     monkeypatch.setattr(provenance, "usable_cores", lambda: 2)
     asked = []
-    monkeypatch.setattr(row_groups, "threads_of_groups", lambda *sizes: asked.append(sizes) or True)
+    monkeypatch.setattr(threads, "set_for_groups", lambda *sizes: asked.append(sizes) or True)
     return asked
 
 
@@ -61,6 +62,15 @@ def test_validation_in_groups_equals_that_of_the_whole_batch():
     )
     np.testing.assert_allclose(groups[0], whole[0], rtol=1e-12)
     np.testing.assert_allclose(groups[1], whole[1], rtol=1e-12)
+
+
+def test_the_curvature_of_a_search_takes_its_groups(tmp_path, monkeypatch):
+    monkeypatch.setenv(threads.VARIABLE, "2")  # the threads of this process stay as they are
+    told, own = [], interface.diagonal
+    monkeypatch.setattr(interface, "diagonal", lambda *a, **k: told.append(k["groups"]) or own(*a, **k))
+    tiny.write(tmp_path)
+    assert tiny.run(tmp_path, "run", "--gin_param=search.row_groups=2", "--gin_param=search.epochs=1") == 0
+    assert told == [2]
 
 
 def test_each_group_sees_its_own_rows_in_their_order():
@@ -99,19 +109,19 @@ def test_other_searches_treat_the_batch_as_one(two_cores, param):
 
 
 def test_whoever_sets_the_number_of_threads_has_decided(two_cores, monkeypatch):
-    monkeypatch.setenv(row_groups.VARIABLE, "2")
+    monkeypatch.setenv(threads.VARIABLE, "2")
     assert settings().replicas().groups == 1
     assert not two_cores
 
 
 def test_where_threads_cannot_be_set_groups_have_to_be_asked_for(two_cores, monkeypatch):
-    monkeypatch.setattr(row_groups, "threads_of_groups", lambda *_: False)
+    monkeypatch.setattr(threads, "set_for_groups", lambda *_: False)
     assert settings().replicas().groups == 1
     assert settings("search.row_groups = 2").replicas().groups == 2
 
 
 def test_threads_are_set_before_tensorflow_begins(root, monkeypatch):
-    monkeypatch.delenv(row_groups.VARIABLE, raising=False)
+    monkeypatch.delenv(threads.VARIABLE, raising=False)
     command = [sys.executable, "-c", FRESH]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

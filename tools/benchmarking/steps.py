@@ -85,7 +85,7 @@ def train_timer(bench: Bench) -> Callable[[], float]:
 def evaluate_timer(bench: Bench) -> Callable[[], float]:
     """A function that evaluates the next full window of the validation rows, and returns its seconds."""
     model, rows = bench.problem.model, bench.problem.valid_rows
-    kernel_blocks = compiling.kernel_blocks(model, bench.settings.compile)
+    kernel_blocks = compiling.blocks_for(model, bench.settings.compile)
     kernel_blocks.refresh()
     nats = window_nats(model, kernel_blocks=kernel_blocks)
     compiled = compiling.window_function(nats, len(rows), False)  # never XLA, as the command
@@ -115,8 +115,8 @@ def passes_of(name: str, bench: Bench) -> list[Pass]:
     sizes = (batch, steps, model.vocabulary)
     if name == "evaluate":
         of_step, of_window = forward_passes(of_sources(cell, batch), cell.units, *sizes)
-        cut = compiling.kernel_blocks(model, settings.compile).serve(batch)
-        return [in_blocks(of_step), in_blocks(of_window)] if cut else [of_step, of_window]
+        few = compiling.blocks_for(model, settings.compile).serve(batch)
+        return [in_blocks(of_step) if few else of_step, of_window]
     if cell.staged and cell.wiring():
         passes = staged_passes(cell, *sizes)
     else:
