@@ -46,8 +46,6 @@ def in_groups(model, x, y, state, lanes: Lanes, seed, groups: int) -> Pass:
         return one_pass(model, rows(x), rows(y), rows(state), own, seed)
 
     of_lanes, gradients, states = zip(*map(of_group, range(groups)), strict=True)
-    if groups == 1:
-        return Pass(of_lanes[0], gradients[0], states[0])
     # each lane began over the root of its group's number of tokens
     joined = [tf.concat(parts, axis=1) / math.sqrt(groups) for parts in zip(*of_lanes, strict=True)]
     gradient = [highway.ordered_sum(parts) / groups for parts in zip(*gradients, strict=True)]

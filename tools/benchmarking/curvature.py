@@ -47,8 +47,8 @@ def hessian(bench: Bench, plan: Plan, entries: Entries) -> HessianSpeed:
     state, seed = problem.model.zero_state(batch), masks.fold(problem.seed, HESSIAN_SEED, 0)
     ticks: list[float] = []
     reset_peak()
-    how = {"jit_compile": bench.xla, "groups": problem.step.replicas.groups}
-    curvature.diagonal(problem.model, clocked(windows, ticks), state, options, seed, **how)
+    timed, groups = clocked(windows, ticks), problem.step.replicas.groups
+    curvature.diagonal(problem.model, timed, state, options, seed, jit_compile=bench.xla, groups=groups)
     ticks.append(time.perf_counter())
     first, *others = np.diff(ticks).tolist()
     per_window, step = statistics.median(others or [first]), entries.get("search_step")

@@ -59,8 +59,15 @@ class BayesNas(Strategy):
         seed = masks.fold(self.problem.seed, HESSIAN_SEED, tf.cast(loop.progress.epoch, tf.int32))
         state = self.problem.model.zero_state(settings.windows.batch_size)
         watched = loop.staged("hessian", stream, len(stream))
-        how = {"jit_compile": loop.xla, "groups": loop.replicas.groups}
-        estimate = curvature.diagonal(self.problem.model, watched, state, settings.curvature, seed, **how)
+        estimate = curvature.diagonal(
+            self.problem.model,
+            watched,
+            state,
+            settings.curvature,
+            seed,
+            jit_compile=loop.xla,
+            groups=loop.replicas.groups,
+        )
         loop.progress.hessian_seconds.assign_add(time.perf_counter() - started)
         return estimate
 
