@@ -20,6 +20,12 @@ def root() -> Path:
     return ROOT
 
 
+@pytest.fixture(scope="session")
+def root_of_tests() -> Path:
+    """The folder of the tests."""
+    return ROOT / "tests"
+
+
 @pytest.fixture(autouse=True)
 def _clean_gin():
     """No binding of one test reaches the next."""
