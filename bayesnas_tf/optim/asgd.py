@@ -1,6 +1,7 @@
 """Averaged SGD as a Keras optimizer (Polyak & Juditsky 1992), the ASGD half of NT-ASGD."""
 
 import contextlib
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
@@ -18,18 +19,51 @@ def averaging_weight(count, pytorch_compat: bool):
     return 1.0 / tf.cast(tf.maximum(count - int(pytorch_compat), 1), tf.float64)
 
 
-def averaged(mean, w, weight):
-    """The mean after w has joined it; `weight` 1 gives w itself, to the bit."""
-    return (1.0 - weight) * mean + weight * w
+def averaged(mean, rest, w, weight):
+    """The mean and its rest after w has joined them; `weight` 1 gives w itself, to the bit, and no rest.
+
+    The mean is `mean` + `rest`, where `rest` is what did not fit into the digits of `mean` (Dekker 1971).
+    Without it, float32 loses every step of the mean that is below half a unit in its last place: after 3e5
+    iterates of about 1 that move by 0.03 in all, the mean is off by 2e-4, and by 3e-3 where it is computed as
+    (1 - weight) * mean + weight * w.
+    """
+    step = weight * ((w - mean) - rest) + rest
+    moved = mean + step
+    among_others = weight < 1.0
+    return tf.where(among_others, moved, w), tf.where(among_others, step - (moved - mean), tf.zeros_like(w))
 
 
-def stepped(weights, gradients, means, rate, decays, share):
+class Stepped(NamedTuple):
+    """What one step makes of all weights; a list entry per weight."""
+
+    weights: list
+    means: list
+    rests: list
+
+
+def stepped(weights, gradients, means, rests, rate, decays, share):
     """w - η (g + λ w) of each weight, and its mean after that has joined it with `share`; λ None is 0."""
-    moved, joined = [], []
-    for w, gradient, mean, decay in zip(weights, gradients, means, decays, strict=True):
-        moved.append(w - tf.cast(rate, w.dtype) * (gradient if decay is None else gradient + decay * w))
-        joined.append(averaged(mean, moved[-1], tf.cast(share, w.dtype)))
-    return moved, joined
+    after = Stepped([], [], [])
+    for w, gradient, mean, rest, decay in zip(weights, gradients, means, rests, decays, strict=True):
+        moved = w - tf.cast(rate, w.dtype) * (gradient if decay is None else gradient + decay * w)
+        joined = averaged(mean, rest, moved, tf.cast(share, w.dtype))
+        for part, value in zip(after, (moved, *joined), strict=True):
+            part.append(value)
+    return after
+
+
+class Rests(tf.Module):
+    """The rests of the means, apart from the optimizer's variables, which checkpoints of version 0.1 hold."""
+
+    def __init__(self, variables):
+        """Zero: of no mean."""
+        super().__init__()
+        self.of = [tf.Variable(tf.zeros_like(variable), trainable=False) for variable in variables]
+
+    def forget(self) -> None:
+        """As at the start: what a checkpoint without rests stands for."""
+        for rest in self.of:
+            rest.assign(tf.zeros_like(rest))
 
 
 @keras.saving.register_keras_serializable(package="bayesnas_tf")
@@ -37,7 +71,8 @@ class ASGD(keras.optimizers.Optimizer):
     """SGD without momentum that, from `start_averaging` on, also keeps the mean of its iterates.
 
     A step is w ← w - η (g + λ w) with λ the weight decay, outside any clip, as in PyTorch. Training goes on
-    from w; the mean is what one validates and keeps, see `averages`.
+    from w; the mean is what one validates and keeps, see `averages`. A checkpoint that is to resume bit for
+    bit also holds `rests`, the last digits of the means.
 
     Args:
       learning_rate: η; assign to the attribute of this name to change it from step to step.
@@ -59,6 +94,7 @@ class ASGD(keras.optimizers.Optimizer):
             return
         super().build(variables)
         self._averages = self.add_optimizer_variables(variables, "average")
+        object.__setattr__(self, "rests", Rests(variables))  # untracked: see `Rests`
         scalar = lambda name, dtype, value: self.add_variable(  # noqa: E731
             shape=(), initializer=keras.initializers.Constant(value), dtype=dtype, name=name
         )
@@ -97,12 +133,19 @@ class ASGD(keras.optimizers.Optimizer):
             rate = tf.where(count > 1, tf.convert_to_tensor(self._last_rate), rate)
         decays = [self.weight_decay if self._use_weight_decay(v) else None for v in trainable_variables]
         averages = [self._averages[self._get_variable_index(v)] for v in trainable_variables]
-        weights, means = ([tf.convert_to_tensor(v) for v in of] for of in (trainable_variables, averages))
+        rests = [self.rests.of[self._get_variable_index(v)] for v in trainable_variables]
+        weights, means, lost = (
+            [tf.convert_to_tensor(v) for v in of] for of in (trainable_variables, averages, rests)
+        )
         step = xla.stage(stepped, self.compiled)
         share = averaging_weight(count, self.pytorch_compat)
-        moved, joined = step(weights, list(grads), means, rate, decays, share)
-        for variable, value in zip([*trainable_variables, *averages], [*moved, *joined], strict=True):
+        after = step(weights, list(grads), means, lost, rate, decays, share)
+        for variable, value in zip(
+            [*trainable_variables, *averages], [*after.weights, *after.means], strict=True
+        ):
             self.assign(variable, value)
+        for rest, value in zip(rests, after.rests, strict=True):
+            rest.assign(value)
 
     @contextlib.contextmanager
     def averages(self):

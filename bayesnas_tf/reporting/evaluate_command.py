@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import json
+import sys
 from pathlib import Path
 
 import gin
@@ -40,6 +41,8 @@ def run_evaluate(run: config.Run) -> None:
         print(f"this evaluation has ended. Its result is in {run.directory}. --overwrite repeats it")
         return
     genotype = chosen_genotype(settings, run)
+    for note in settings.notes():
+        print(f"note: {note}", file=sys.stderr)
     sharing = settings.replicas()
     problem = build(settings, corpora.load(settings.corpus, run.data_dir), genotype, run.seed, sharing)
     if run.dry_run:

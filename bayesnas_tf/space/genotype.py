@@ -3,11 +3,12 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from bayesnas_tf.space import op_names
 
 FORMAT = "bayesnas_tf.genotype/1"
+T = TypeVar("T")
 
 
 class Node(NamedTuple):
@@ -19,15 +20,19 @@ class Node(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Genotype:
-    """Nodes 1..n in order (`nodes[k]` is node k + 1) and the nodes whose mean is the cell's output."""
+    """Nodes 1..n in order (`nodes[k]` is node k + 1) and the nodes whose mean is the cell's output.
+
+    Two genotypes are equal when they are the same cell, whatever they are called. A mean has no order:
+    `output` is kept ascending.
+    """
 
     nodes: tuple[Node, ...]
     output: tuple[int, ...]
-    name: str = "cell"
+    name: str = dataclasses.field(default="cell", compare=False)
     provenance: dict[str, Any] = dataclasses.field(default_factory=dict, compare=False)
 
     def __post_init__(self):
-        """Check once that every source, operation and output exists."""
+        """Check once that every source, operation and output exists, and each output once."""
         if not self.nodes:
             raise ValueError(f"genotype {self.name!r} has no nodes")
         for number, node in enumerate(self.nodes, start=1):
@@ -41,6 +46,9 @@ class Genotype:
             raise ValueError(
                 f"output {list(self.output)} of genotype {self.name!r} must lie in 0..{len(self.nodes)}"
             )
+        if len(set(self.output)) < len(self.output):
+            raise ValueError(f"output {list(self.output)} of genotype {self.name!r} has a node twice")
+        object.__setattr__(self, "output", tuple(sorted(self.output)))
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of a genotype file."""
@@ -57,12 +65,11 @@ class Genotype:
         """Read the JSON object of a genotype file; `ValueError` says what is wrong with it."""
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise ValueError(f"not a genotype: its 'format' must be {FORMAT!r}")
-        try:
-            nodes = tuple(Node(int(node["source"]), str(node["op"])) for node in data["nodes"])
-            output = tuple(int(k) for k in data["output"])
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"broken genotype: {error!r} in 'nodes' or 'output'") from error
-        return cls(nodes, output, str(data.get("name", "cell")), dict(data.get("provenance", {})))
+        listed = [_item(data, name, list) for name in ("nodes", "output")]
+        nodes = tuple(Node(_item(node, "source", int), _item(node, "op", str)) for node in listed[0])
+        output = tuple(_of_type(k, int, "output") for k in listed[1])
+        name = _item({"name": "cell", **data}, "name", str)
+        return cls(nodes, output, name, _item({"provenance": {}, **data}, "provenance", dict))
 
     def save(self, path: str | Path) -> None:
         """Write the genotype as JSON."""
@@ -87,6 +94,23 @@ class Genotype:
         """Short form, as the literature prints cells: `relu0 tanh1 ... -> mean 1 2`."""
         cell = " ".join(f"{node.op}{node.source}" for node in self.nodes)
         return f"{cell} -> mean {' '.join(map(str, self.output))}"
+
+
+_KINDS = {int: "a whole number", str: "a text", list: "a list", dict: "an object"}
+
+
+def _of_type(value: Any, kind: type[T], name: str) -> T:
+    """The value as it is, `ValueError` where it is of another type: 0.9 and true are no node."""
+    if type(value) is not kind:
+        raise ValueError(f"broken genotype: {value!r} in {name!r} must be {_KINDS[kind]}")
+    return value
+
+
+def _item(data: Any, name: str, kind: type[T]) -> T:
+    """One entry of a JSON object, of its type."""
+    if not isinstance(data, dict) or name not in data:
+        raise ValueError(f"broken genotype: no {name!r} in {data!r}")
+    return _of_type(data[name], kind, name)
 
 
 def parameter_count(vocabulary: int, units: int, nodes: int) -> int:

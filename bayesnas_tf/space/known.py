@@ -60,6 +60,7 @@ _CELLS: dict[str, tuple[str, tuple[int, ...], str]] = {
 NAMES = tuple(_CELLS)
 RANDOM = "random"  # random-7: drawn with seed 7
 MATCHED_DRAWS = 100_000  # among which a random cell of a given depth is looked for
+MATCHED_STREAM = 0x6D617463  # beside the seed: a matched cell shares no draw with `random-N`
 
 
 def named(name: str, seed: int = 0) -> Genotype | None:
@@ -114,7 +115,7 @@ def matched_cell(seed: int, nodes: int, depth: int) -> Genotype | None:
     """
     if not nodes <= depth <= nodes * (nodes + 1) // 2 or not nodes:
         return None
-    drawn = np.random.PCG64(seed).random_raw((MATCHED_DRAWS, 2 * nodes))
+    drawn = np.random.PCG64([seed, MATCHED_STREAM]).random_raw((MATCHED_DRAWS, 2 * nodes))
     sources = (drawn[:, ::2] % np.arange(1, nodes + 1, dtype=np.uint64)).astype(int)
     depths = np.zeros((MATCHED_DRAWS, nodes + 1), int)
     for node in range(1, nodes + 1):

@@ -19,14 +19,17 @@ CURE = "Put its files back, or train in another --run_dir; --overwrite discards 
 class Checkpoints:
     """`last` and `best` below one directory, as `tf.train` checkpoints of the given trackables."""
 
-    def __init__(self, directory: Path, replicas: Replicas | None = None, **trackables):
+    def __init__(self, directory: Path, replicas: Replicas | None = None, added=None, **trackables):
         """`trackables` are saved and restored together: every number that a resumed run needs.
 
+        `added` are more of them, name -> an object with `forget`, that checkpoints of earlier versions lack.
         Of several processes, those of `replicas`, the first one writes and all read.
         """
         self._directory, self._replicas = directory, replicas or Replicas()
         self.last_path = ""  # of the last good state, saved or restored
-        self._checkpoint = tf.train.Checkpoint(**trackables)
+        self._added = added or {}
+        self._checkpoint = tf.train.Checkpoint(**trackables, **self._added)
+        self._earlier = tf.train.Checkpoint(**trackables)
         self._last = tf.train.CheckpointManager(self._checkpoint, str(directory / "last"), max_to_keep=2)
         self._best = tf.train.CheckpointManager(self._checkpoint, str(directory / "best"), max_to_keep=1)
 
@@ -58,7 +61,7 @@ class Checkpoints:
         unusable: list[str] = []
         for path in _newest_first(self._directory / "last"):
             try:
-                self._checkpoint.restore(path).assert_existing_objects_matched()
+                self._version_of(path).restore(path).assert_existing_objects_matched()
             except UNUSABLE as error:
                 unusable.append(f"{path}. {_first_line(error)}")
                 continue
@@ -69,6 +72,15 @@ class Checkpoints:
         if unusable:
             raise UserError(f"cannot resume from checkpoint {unusable[0]}. {CURE}")
         return False
+
+    def _version_of(self, path: str) -> tf.train.Checkpoint:
+        """What a checkpoint holds: everything, or all but `added`, which then is as at the start."""
+        names = {name.partition("/")[0] for name, _ in tf.train.list_variables(path)}
+        if names.issuperset(self._added):
+            return self._checkpoint
+        for trackable in self._added.values():
+            trackable.forget()
+        return self._earlier
 
 
 def restore_best(directory: Path, model) -> None:

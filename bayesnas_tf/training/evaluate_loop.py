@@ -1,13 +1,16 @@
 """Train a finished cell epoch by epoch, keep the best weights, measure their perplexity."""
 
 import functools
+import math
 from pathlib import Path
 from typing import NamedTuple
 
 import tensorflow as tf
+from absl import logging
 
 from bayesnas_tf.cells import masks
 from bayesnas_tf.data import batching
+from bayesnas_tf.errors import UserError
 from bayesnas_tf.optim import trigger
 from bayesnas_tf.training import checkpoints
 from bayesnas_tf.training import compile as compiling
@@ -68,6 +71,7 @@ class EvaluateLoop(TrainLoop):
         self.checkpoints = checkpoints.Checkpoints(
             directory,
             self.replicas,
+            self.step.added,
             model=self.model,
             step=self.step,
             progress=self.progress,
@@ -98,6 +102,7 @@ class EvaluateLoop(TrainLoop):
                     continue
                 self.validate()
                 self.end_epoch()
+            self.check_any_best()
             self.replicas.wait()  # for the first process to have written it
             checkpoints.restore_best(self.directory, self.model)
             valid, test = self.measure("valid", problem.valid_rows), self.measure("test", problem.test_rows)
@@ -107,7 +112,7 @@ class EvaluateLoop(TrainLoop):
             valid_stream=stream,
             test=test,
             epochs=int(self.progress.epoch),
-            asgd_epoch=int(self.course.asgd_epoch) or None,
+            asgd_epoch=self.averaged_from(),
             rollbacks=int(self.course.rollbacks),
             train_seconds=float(self.progress.train_seconds),
             tokens_per_second=self.tokens_per_second,
@@ -169,8 +174,27 @@ class EvaluateLoop(TrainLoop):
             nats = self.replicas.agreed(self.measure("valid", self.problem.valid_rows).mean)
             self.validated(nats, self.step.averaging)
         done = int(self.progress.epoch)
+        if not math.isfinite(nats):
+            logging.warning("the validation loss of epoch %d is not finite: it counts as the worst", done + 1)
         self.course.valid_nats.assign(tf.concat([self.course.valid_nats[:done], [nats]], axis=0))
         self.average_after(done + 1)
+
+    def averaged_from(self) -> int | None:
+        """The first epoch whose iterates were averaged; None where none were, though it was planned."""
+        first = int(self.course.asgd_epoch)
+        return first if 0 < first <= int(self.progress.epoch) else None
+
+    def check_any_best(self) -> None:
+        """Refuse to measure where no epoch's validation was finite: there are no best weights.
+
+        Raises:
+          UserError: it says what helps.
+        """
+        if not math.isfinite(float(self.progress.best_nats)):
+            raise UserError(
+                f"no epoch of {int(self.progress.epoch)} had a finite validation loss in {self.directory}. "
+                f"{self.advice}, and choose another --run_dir"
+            )
 
     def average_after(self, epochs: int) -> None:
         """Begin to average the iterates if the trigger says so after `epochs` epochs."""

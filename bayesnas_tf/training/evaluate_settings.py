@@ -75,6 +75,25 @@ class EvaluateSettings:
                 choices = ", ".join(f"@{kind.__name__}()" for kind in get_args(kinds) or [kinds])
                 raise ValueError(f"evaluate.{name}={getattr(self, name)!r} must be None or one of {choices}")
 
+    def notes(self) -> list[str]:
+        """What is allowed and yet cannot work as it is probably meant, a sentence each."""
+        found: list[str] = []
+        averaging = self.averaging
+        if self.optimizer.rule != "asgd":
+            return found
+        if averaging.after_epoch >= self.epochs > 1:
+            found.append(
+                f"AveragingOptions.after_epoch={averaging.after_epoch} averages nothing in "
+                f"{self.epochs} epochs. Give it a lower value"
+            )
+        if not averaging.after_epoch and 0 < self.patience <= averaging.nonmono:
+            found.append(
+                f"evaluate.patience={self.patience} ends training before averaging begins, which waits for "
+                f"{averaging.nonmono} epochs without a better loss. Give evaluate.patience more than "
+                "AveragingOptions.nonmono, or set AveragingOptions.after_epoch"
+            )
+        return found
+
     def replicas(self) -> Replicas:
         """Who shares the rows of a window; several processes have to ask before TensorFlow does anything."""
         return replicas(self.distribute, "evaluate", self.windows.batch_size)

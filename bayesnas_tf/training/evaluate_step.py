@@ -2,6 +2,8 @@
 
 import contextlib
 
+import tensorflow as tf
+
 from bayesnas_tf.models.language_model import LanguageModel
 from bayesnas_tf.optim.asgd import ASGD
 from bayesnas_tf.optim.once import SGD, Adam
@@ -46,6 +48,11 @@ class EvaluateStep(TrainStep):
         super().use_stages()
         if isinstance(self.optimizer, ASGD):
             self.optimizer.compiled = True
+
+    @property
+    def added(self) -> dict[str, tf.Module]:
+        """What a checkpoint holds of this step beside itself."""
+        return {"rests": self.optimizer.rests} if isinstance(self.optimizer, ASGD) else {}
 
     @property
     def averaging(self) -> bool:

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesnas_tf.optim.asgd import ASGD
+from bayesnas_tf.optim.asgd import ASGD, averaged, averaging_weight
 from tests.references import averaging as reference
 
 STEPS, SWITCH = 25, 10
@@ -125,13 +125,17 @@ def test_a_checkpoint_holds_all_that_the_next_steps_need(tmp_path, at):
             if at < SWITCH:
                 restored.start_averaging()
         if k == at:
-            path = tf.train.Checkpoint(o=whole, v=[v.value for v in variables]).save(str(tmp_path / "c"))
-            loaded = tf.train.Checkpoint(o=restored, v=[v.value for v in others]).restore(path)
+            whole_state, state = (
+                tf.train.Checkpoint(o=o, r=o.rests, v=[v.value for v in of])
+                for o, of in ((whole, variables), (restored, others))
+            )
+            loaded = state.restore(whole_state.save(str(tmp_path / "c")))
             loaded.assert_existing_objects_matched().assert_consumed()
         run(whole, variables, [k])
         if k >= at:
             run(restored, others, [k])
-    for left, right in ((variables, others), (averages(whole, variables), averages(restored, others))):
+    means = averages(whole, variables), averages(restored, others)
+    for left, right in ((variables, others), means, (whole.rests.of, restored.rests.of)):
         for one, other in zip(left, right, strict=True):
             np.testing.assert_array_equal(one, other)
 
@@ -146,6 +150,33 @@ def test_a_keras_model_trains_with_it_and_its_configuration_comes_back():
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     assert isinstance(again, ASGD)
     assert again.get_config() == optimizer.get_config()
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_mean_of_a_long_training_is_that_of_its_iterates(compiled):
+    # as many steps as a published recipe averages; iterates about 1 whose noise is small beside them
+    steps, width = 300_000, 16
+    noise = tf.constant(np.random.default_rng(0).normal(1.0, 0.01, size=(1000, width)).astype("float32"))
+
+    @tf.function(jit_compile=compiled)
+    def run():
+        mean, rest, exact = tf.zeros([width]), tf.zeros([width]), tf.zeros([width], tf.float64)
+        for k in tf.range(steps):
+            w = noise[k % 1000] + tf.cast(k, tf.float32) * 1e-7
+            share = averaging_weight(tf.cast(k + 1, tf.int64), False)
+            mean, rest = averaged(mean, rest, w, tf.cast(share, tf.float32))
+            exact += tf.cast(w, tf.float64)
+        return mean, exact / steps
+
+    mean, exact = run()
+    np.testing.assert_allclose(mean, exact, rtol=2**-23)  # the nearest float32 but one
+
+
+def test_a_first_iterate_is_its_mean_to_the_bit():
+    w, before = tf.constant([0.1, 1e-8, 3e7]), tf.constant([7.7, -3.3, 1e-3])
+    mean, rest = averaged(before, before, w, tf.constant(1.0))
+    np.testing.assert_array_equal(mean, w)
+    np.testing.assert_array_equal(rest, np.zeros(3))
 
 
 def test_it_compiles():

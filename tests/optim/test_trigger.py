@@ -33,6 +33,22 @@ def test_with_nothing_left_out_any_rise_triggers():
     assert not non_monotone([3.0, 3.0], 0)
 
 
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize("odd", [NAN, INF])
+def test_a_loss_that_is_not_finite_counts_as_the_worst(odd):
+    # before it, the trigger works on; at it, it fires; after it, it is not switched off
+    assert not non_monotone([odd, 3.0, 2.0, 1.0], 1)
+    assert non_monotone([3.0, 2.0, odd], 1)
+    assert non_monotone([odd, 2.0, 1.0, 1.5, 2.5], 1)
+    assert non_monotone([2.0, odd, 1.5, 2.5], 1)
+    # an improving run is not ended by an odd beginning, and an odd end is no best
+    assert epochs_since_best([odd, 3.0, 2.0, 1.0]) == 0
+    assert epochs_since_best([2.0, 1.0, odd, odd]) == 2
+    assert epochs_since_best([odd, odd]) == 1
+
+
 def test_the_first_of_equal_bests_counts():
     assert epochs_since_best([2.0]) == 0
     assert epochs_since_best([2.0, 1.0, 1.0, 1.5]) == 2

@@ -47,7 +47,20 @@ def test_name_and_provenance_may_be_missing():
         ({}, FORMAT),
         (edited(format="bayesnas_tf.genotype/2"), FORMAT),
         (edited(nodes=None), "broken genotype"),
-        (edited(nodes=[{"op": "relu"}]), "broken genotype: KeyError.'source'"),
+        (edited(nodes=[{"op": "relu"}]), "broken genotype: no 'source'"),
+        (edited(nodes=["relu0"]), "broken genotype: no 'source' in 'relu0'"),
+        (edited(nodes="relu0"), "must be a list"),
+        (edited(nodes=[{"source": 0.9, "op": "relu"}]), "0.9 in 'source' must be a whole number"),
+        (edited(nodes=[{"source": 0, "op": "relu"}, {"source": True, "op": "relu"}]), "True in 'source'"),
+        (edited(nodes=[{"source": "0", "op": "relu"}]), "'0' in 'source'"),
+        (edited(nodes=[{"source": 0, "op": 1}]), "1 in 'op' must be a text"),
+        (edited(output="12"), "'12' in 'output' must be a list"),
+        (edited(output=[1.5]), "1.5 in 'output'"),
+        (edited(output=[True]), "True in 'output'"),
+        (edited(output=[1, 2, 1]), "a node twice"),
+        (edited(name=None), "None in 'name' must be a text"),
+        (edited(provenance=None), "None in 'provenance' must be an object"),
+        (edited(provenance=[["a", 1]]), "'provenance' must be an object"),
         (edited(nodes=[{"source": None, "op": "relu"}]), "broken genotype"),
         (edited(output=1), "broken genotype"),
         (edited(nodes=[]), "has no nodes"),
@@ -69,6 +82,14 @@ def test_load_names_the_file(tmp_path, text):
     path.write_text(text)
     with pytest.raises(ValueError, match=r"broken\.json"):
         Genotype.load(path)
+
+
+def test_a_cell_is_its_nodes_and_its_output_whatever_it_is_called():
+    twin = Genotype(CELL.nodes, (3, 1, 2), "another name", {"config": "other"})
+    assert twin == CELL
+    assert hash(twin) == hash(CELL)
+    assert twin.output == (1, 2, 3)
+    assert Genotype(CELL.nodes, (1, 2), CELL.name) != CELL
 
 
 def test_depths_and_short_form():

@@ -98,6 +98,17 @@ def test_a_matched_random_cell_has_the_size_and_depth_of_its_name():
     assert {node.op for cell in cells for node in cell.nodes} == set(OP_NAMES)
 
 
+def test_matched_cells_share_no_draw_with_the_random_cells_of_their_number():
+    for seed in range(1, 33):
+        cell = known.random_cell(seed)
+        assert known.named(known.matched_name(seed, cell)) != cell
+    # the recipe: raw draws of PCG64([seed, 0x6D617463]), 2n for each cell, the first with that sum of depths
+    assert str(known.named("random-1-nodes8-depth20")) == MATCHED
+
+
+MATCHED = "tanh0 identity1 sigmoid2 tanh1 tanh1 relu4 relu6 relu4 -> mean 1 2 3 4 5 6 7 8"
+
+
 def test_a_depth_too_rare_to_be_drawn_gives_the_nearest_and_says_so():
     chain = known.named("random-1-nodes11-depth66")
     assert 45 < sum(chain.depths()) == chain.provenance["depth"] < 66
