@@ -63,7 +63,7 @@ WRONG = {
     "unknown parameter": ([param("CellOptions.unit=3")], ["no parameter 'unit'", "did you mean 'units'?"]),
     "unknown choice": ([param("CellOptions.norm='bacth'")], ["'bacth'", "did you mean 'batch'?"]),
     "wrong type": ([param("CellOptions.units='many'")], ["cannot be 'many'", "a whole number"]),
-    "impossible value": ([param("CellOptions.units=0")], ["units=0", "at least 1", "(in CellOptions)"]),
+    "impossible value": ([param("CellOptions.units=0")], ["CellOptions.units cannot be 0", "at least 1"]),
     "missing gin file": (["--gin_file=tinny.gin"], ["tinny.gin"]),
 }
 

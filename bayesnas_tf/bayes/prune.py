@@ -10,8 +10,8 @@ from typing import Any, Literal
 import gin
 import numpy as np
 
-from bayesnas_tf.bayes import validation
 from bayesnas_tf.bayes.scores import Context, Score, evidence
+from bayesnas_tf.options import Below1, NonNegative, Options, Positive
 from bayesnas_tf.space import primitives, topology
 from bayesnas_tf.space.genotype import Genotype, Node
 
@@ -27,7 +27,7 @@ class CollapsedCell(ValueError):
 
 @gin.register
 @dataclasses.dataclass(frozen=True)
-class PruneOptions:
+class PruneOptions(Options):
     """What is removed and what is kept.
 
     `threshold` is the gamma whose entropy is 0. With `target_pruned_share` the lowest edge-ops of that share
@@ -35,21 +35,12 @@ class PruneOptions:
     divides a negative one, so that below 1 it always counts against it.
     """
 
-    threshold: float = ZERO_ENTROPY
+    threshold: NonNegative = ZERO_ENTROPY
     score: Score = "gamma"
     criterion: Criterion = "entropy"
     keep_all_nodes: bool = False
-    target_pruned_share: float | None = None
-    identity_penalty: float = 1.0
-
-    def __post_init__(self):
-        """Check each setting once."""
-        validation.one_of("PruneOptions.score", self.score, Score)
-        validation.one_of("PruneOptions.criterion", self.criterion, Criterion)
-        validation.in_range("PruneOptions.threshold", self.threshold, 0.0)
-        validation.in_range("PruneOptions.identity_penalty", self.identity_penalty, 0.0, open_low=True)
-        if self.target_pruned_share is not None:
-            validation.in_range("PruneOptions.target_pruned_share", self.target_pruned_share, 0.0, 1.0)
+    target_pruned_share: Below1 | None = None
+    identity_penalty: Positive = 1.0
 
 
 def entropy(gamma: np.ndarray) -> np.ndarray:

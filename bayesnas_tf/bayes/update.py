@@ -12,6 +12,7 @@ import gin
 import numpy as np
 
 from bayesnas_tf.bayes import validation
+from bayesnas_tf.options import NonNegative, Options, Positive
 from bayesnas_tf.space import topology
 
 Scale = Literal["sum_over_lambda", "mean", "mean_over_lambda", "sum", "corpus"]
@@ -21,22 +22,14 @@ Parents = Literal["parents", "zero_edge", "none"]
 
 @gin.register
 @dataclasses.dataclass(frozen=True)
-class BayesOptions:
+class BayesOptions(Options):
     """How h becomes a prior variance. The thesis leaves `scale` open, and the chosen cell depends on it."""
 
     scale: Scale = "sum_over_lambda"
     negative: Negative = "clip"
-    floor: float = 1e-8
-    cap: float = 1e6
+    floor: NonNegative = 1e-8
+    cap: Positive = 1e6
     parents: Parents = "parents"
-
-    def __post_init__(self):
-        """Check each setting once."""
-        validation.one_of("BayesOptions.scale", self.scale, Scale)
-        validation.one_of("BayesOptions.negative", self.negative, Negative)
-        validation.one_of("BayesOptions.parents", self.parents, Parents)
-        validation.in_range("BayesOptions.floor", self.floor, 0.0)
-        validation.in_range("BayesOptions.cap", self.cap, 0.0, open_low=True)
 
 
 class Prior(NamedTuple):

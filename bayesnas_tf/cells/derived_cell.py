@@ -1,7 +1,6 @@
 """The cell of one genotype: a custom Keras RNN cell in which each node has one source and one operation."""
 
 import dataclasses
-import math
 
 import gin
 import keras
@@ -10,29 +9,20 @@ import tensorflow as tf
 from bayesnas_tf.cells import highway, masks
 from bayesnas_tf.cells.highway_cell import HighwayCell
 from bayesnas_tf.cells.wiring import Kernels, Wiring
+from bayesnas_tf.options import Dropout, Options, Positive, Units
 from bayesnas_tf.space import primitives
 from bayesnas_tf.space.genotype import Genotype
 
 
 @gin.register
 @dataclasses.dataclass(frozen=True)
-class DerivedOptions:
+class DerivedOptions(Options):
     """Size, dropout and initialisation of the cell of a genotype (method section 6)."""
 
-    units: int = 850
-    input_dropout: float = 0.0  # on x_t; a probability of dropping
-    hidden_dropout: float = 0.0  # on h_{t-1} and on every source
-    init_range: float = 0.04  # uniform
-
-    def __post_init__(self):
-        """Refuse values that no cell can have."""
-        if self.units < 1:
-            raise ValueError(f"DerivedOptions.units={self.units} must be at least 1")
-        if not 0.0 < self.init_range < math.inf:
-            raise ValueError(f"DerivedOptions.init_range={self.init_range} must be above 0 and finite")
-        for name in ("input_dropout", "hidden_dropout"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise ValueError(f"DerivedOptions.{name}={getattr(self, name)} must lie in [0, 1)")
+    units: Units = 850
+    input_dropout: Dropout = 0.0  # on x_t; a probability of dropping
+    hidden_dropout: Dropout = 0.0  # on h_{t-1} and on every source
+    init_range: Positive = 0.04  # uniform
 
 
 @keras.saving.register_keras_serializable(package="bayesnas_tf")

@@ -9,41 +9,36 @@ import tensorflow as tf
 from bayesnas_tf.cells import cudnn, highway, masks
 from bayesnas_tf.cells.recurrent import LayerMasks, LayerRates, RecurrentLayer
 from bayesnas_tf.cells.stack import Stack
+from bayesnas_tf.options import Dropout, NonNegative, Options, Units
 
 
 @gin.register
 @dataclasses.dataclass(frozen=True)
-class LstmOptions:
+class LstmOptions(Options):
     """A stack of LSTM layers as a baseline; the defaults are AWD-LSTM's sizes."""
 
     name: str = "lstm"  # how summary.json calls the baseline
-    embedding: int = 400
-    widths: tuple[int, ...] = (1150, 1150, 400)  # units of each layer
+    embedding: Units = 400
+    widths: tuple[Units, ...] = (1150, 1150, 400)  # units of each layer
     skip: bool = False  # the output is the sum over the layers, not the last one
     capped: bool = False  # input gate min(i, 1 - f)
     forget_bias: float = 0.0  # added to the forget gate, a constant
     two_biases: bool = True  # one beside each product, as PyTorch and cuDNN have them
-    between_dropout: float = 0.0  # on the inputs of all layers but the first
-    state_dropout: float = 0.0  # on h_{t-1}
-    weight_dropout: float = 0.0  # DropConnect on the hidden-to-hidden weights, once per window
-    init_range: float = 0.0  # uniform; 0: 1 / sqrt(units of the layer), as PyTorch
+    between_dropout: Dropout = 0.0  # on the inputs of all layers but the first
+    state_dropout: Dropout = 0.0  # on h_{t-1}
+    weight_dropout: Dropout = 0.0  # DropConnect on the hidden-to-hidden weights, once per window
+    init_range: NonNegative = 0.0  # uniform; 0: 1 / sqrt(units of the layer), as PyTorch
 
     def __post_init__(self):
         """Refuse values that no stack can have."""
-        if not self.widths or min(self.widths) < 1 or self.embedding < 1:
-            raise ValueError(
-                f"LstmOptions.embedding={self.embedding} and widths={self.widths} must be at least 1"
-            )
+        super().__post_init__()
+        if not self.widths:
+            raise ValueError("LstmOptions.widths=() must have at least one layer")
         if self.skip and len(set(self.widths)) > 1:
             raise ValueError(
                 f"LstmOptions.skip=True adds the outputs of all layers, and widths={self.widths} differ. "
                 "Give every layer the same width"
             )
-        if not 0.0 <= self.init_range < math.inf:
-            raise ValueError(f"LstmOptions.init_range={self.init_range} must be at least 0 and finite")
-        for name in ("between_dropout", "state_dropout", "weight_dropout"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise ValueError(f"LstmOptions.{name}={getattr(self, name)} must lie in [0, 1)")
 
     def cell(self, **kwargs) -> Stack:
         """The stack, built; `kwargs` go to `keras.layers.Layer`."""

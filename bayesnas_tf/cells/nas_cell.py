@@ -1,7 +1,6 @@
 """The cell that Zoph & Le (2017) found by reinforcement learning, as a baseline."""
 
 import dataclasses
-import math
 
 import gin
 import tensorflow as tf
@@ -9,30 +8,21 @@ import tensorflow as tf
 from bayesnas_tf.cells import highway
 from bayesnas_tf.cells.recurrent import LayerRates, RecurrentLayer
 from bayesnas_tf.cells.stack import Stack
+from bayesnas_tf.options import Dropout, Options, Positive, Units
 
 ACTIVATIONS = (tf.sigmoid, tf.nn.relu, tf.sigmoid, tf.nn.relu, tf.tanh, tf.sigmoid, tf.tanh, tf.sigmoid)
 
 
 @gin.register
 @dataclasses.dataclass(frozen=True)
-class NasOptions:
+class NasOptions(Options):
     """One layer of the cell; its width is the embedding's."""
 
-    units: int = 976  # 25 M parameters with a vocabulary of 10,000
-    input_dropout: float = 0.0  # on x_t
-    hidden_dropout: float = 0.0  # on m_{t-1}
-    init_range: float = 0.04  # uniform
+    units: Units = 976  # 25 M parameters with a vocabulary of 10,000
+    input_dropout: Dropout = 0.0  # on x_t
+    hidden_dropout: Dropout = 0.0  # on m_{t-1}
+    init_range: Positive = 0.04  # uniform
     name: str = "nas"  # how summary.json calls the baseline
-
-    def __post_init__(self):
-        """Refuse values that no cell can have."""
-        if self.units < 1:
-            raise ValueError(f"NasOptions.units={self.units} must be at least 1")
-        if not 0.0 < self.init_range < math.inf:
-            raise ValueError(f"NasOptions.init_range={self.init_range} must be above 0 and finite")
-        for name in ("input_dropout", "hidden_dropout"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise ValueError(f"NasOptions.{name}={getattr(self, name)} must lie in [0, 1)")
 
     def cell(self, **kwargs) -> Stack:
         """A stack of this one layer, built; `kwargs` go to `keras.layers.Layer`."""

@@ -1,7 +1,7 @@
 """The recurrent highway network (Zilly et al. 2017), as a baseline."""
 
 import dataclasses
-import math
+from typing import Annotated
 
 import gin
 import keras
@@ -9,33 +9,21 @@ import tensorflow as tf
 
 from bayesnas_tf.cells import highway, masks
 from bayesnas_tf.cells.highway_cell import HighwayCell
+from bayesnas_tf.options import Dropout, Options, Positive, Range, Units
 
 
 @gin.register
 @dataclasses.dataclass(frozen=True)
-class RhnOptions:
+class RhnOptions(Options):
     """Variational RHN; its width is the embedding's."""
 
-    units: int = 830
-    depth: int = 10  # micro-layers per time step
+    units: Units = 830
+    depth: Annotated[int, Range(1, 1000)] = 10  # micro-layers per time step
     transform_bias: float = -2.0  # where the biases of the gates start
-    input_dropout: float = 0.0  # on x_t
-    hidden_dropout: float = 0.0  # on the state before every micro-layer, one mask for all of them
-    init_range: float = 0.04  # uniform
+    input_dropout: Dropout = 0.0  # on x_t
+    hidden_dropout: Dropout = 0.0  # on the state before every micro-layer, one mask for all of them
+    init_range: Positive = 0.04  # uniform
     name: str = "rhn"  # how summary.json calls the baseline
-
-    def __post_init__(self):
-        """Refuse values that no cell can have."""
-        for name in ("units", "depth"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"RhnOptions.{name}={getattr(self, name)} must be at least 1")
-        if not math.isfinite(self.transform_bias):
-            raise ValueError(f"RhnOptions.transform_bias={self.transform_bias} must be finite")
-        if not 0.0 < self.init_range < math.inf:
-            raise ValueError(f"RhnOptions.init_range={self.init_range} must be above 0 and finite")
-        for name in ("input_dropout", "hidden_dropout"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise ValueError(f"RhnOptions.{name}={getattr(self, name)} must lie in [0, 1)")
 
     def cell(self, **kwargs) -> "RhnCell":
         """The cell; `kwargs` go to `keras.layers.Layer`."""

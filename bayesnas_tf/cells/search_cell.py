@@ -1,8 +1,7 @@
 """The over-parameterised cell: a custom Keras RNN cell with mixed highway operations."""
 
 import dataclasses
-import math
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
 import gin
 import numpy as np
@@ -11,38 +10,31 @@ import tensorflow as tf
 from bayesnas_tf.cells import highway, masks, norms
 from bayesnas_tf.cells.highway_cell import HighwayCell
 from bayesnas_tf.cells.wiring import Kernels, Wiring
+from bayesnas_tf.options import Dropout, Options, Positive, Range, Units
 from bayesnas_tf.space import primitives, topology
+from bayesnas_tf.space.genotype import MOST_NODES
 
 Sharing = Literal["node", "edge", "edge_op"]
 
 
 @gin.register
 @dataclasses.dataclass(frozen=True)
-class CellOptions:
+class CellOptions(Options):
     """Size and form of the search cell (method sections 1 and 2)."""
 
-    units: int = 300
-    nodes: int = 8
+    units: Units = 300
+    nodes: Annotated[int, Range(1, MOST_NODES)] = 8
     weight_sharing: Sharing = "node"
     norm: norms.Norm = "batch"
     norm_learnable: bool = False  # scale and offset of the norm: rows of table 5.1
     zero_edge_switch: bool = False  # one more scalar per edge (equation 3.9)
-    input_dropout: float = 0.0  # on x_t; a probability of dropping
-    hidden_dropout: float = 0.0  # on h_{t-1} and on every predecessor
-    init_range: float = 0.04  # uniform, as DARTS
+    input_dropout: Dropout = 0.0  # on x_t; a probability of dropping
+    hidden_dropout: Dropout = 0.0  # on h_{t-1} and on every predecessor
+    init_range: Positive = 0.04  # uniform, as DARTS
 
     def __post_init__(self):
-        """Refuse values that no cell can have."""
-        if self.units < 1 or self.nodes < 1:
-            raise ValueError(f"CellOptions: units={self.units} and nodes={self.nodes} must be at least 1")
-        if not 0.0 < self.init_range < math.inf:
-            raise ValueError(f"CellOptions.init_range={self.init_range} must be above 0 and finite")
-        for name in ("input_dropout", "hidden_dropout"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise ValueError(f"CellOptions.{name}={getattr(self, name)} must lie in [0, 1)")
-        for name, allowed in (("norm", get_args(norms.Norm)), ("weight_sharing", get_args(Sharing))):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"CellOptions.{name}={getattr(self, name)!r} must be one of {allowed}")
+        """Refuse a norm that has nothing to learn."""
+        super().__post_init__()
         if self.norm_learnable and self.norm not in ("batch", "layer"):
             raise ValueError(f"CellOptions.norm_learnable needs norm 'batch' or 'layer', not {self.norm!r}")
 

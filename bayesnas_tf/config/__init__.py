@@ -3,12 +3,13 @@
 An entry module ends in `config.launch(main, "search")`; `main` gets a `Run`.
 """
 
-from bayesnas_tf.config.bindings import MODULES, check_types, checked, deciding
+from bayesnas_tf.config.bindings import MODULES, check_types, checked
 from bayesnas_tf.config.extension import extend
 from bayesnas_tf.config.launch import launch, open_run, parse, run_command
 from bayesnas_tf.config.locks import taken
 from bayesnas_tf.config.metrics import Metrics, write_json, write_text
 from bayesnas_tf.config.provenance import made_by
+from bayesnas_tf.config.resolve import deciding
 from bayesnas_tf.config.run_directory import Run, pin, pins, record_operative, stored_command
 
 __all__ = [

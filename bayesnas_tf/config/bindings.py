@@ -6,16 +6,18 @@ here, before anything is bound, so that a wrong configuration costs no training.
 
 import importlib
 import inspect
+import types
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import gin
 from gin import config as gin_config
 
-from bayesnas_tf.config import literals
+from bayesnas_tf.config import resolve
 from bayesnas_tf.config.gin_files import Binding, Block, Import, Macro, Reference, Statement, read
 from bayesnas_tf.errors import UserError, did_you_mean
+from bayesnas_tf.options import Unfit, annotations, described, fitted
 
 # What registers configurables. Every command imports all of them, so that any file parses everywhere.
 MODULES = (
@@ -35,10 +37,8 @@ MODULES = (
     "bayesnas_tf.sweeping.settings",
 )
 
-# No result depends on where and how wide a sweep runs, how often a run reports, saves or compiles, and on how
-# many devices or in which parts of a batch.
-HOW = "EngineOptions."
-WITHOUT_EFFECT = ("report_every", "checkpoint_every", "compile", "distribute", "row_groups")
+
+OURS = "bayesnas_tf."
 
 
 def load(modules: Iterable[str] = MODULES) -> None:
@@ -47,18 +47,22 @@ def load(modules: Iterable[str] = MODULES) -> None:
         importlib.import_module(module)
 
 
-def bind(statements: Sequence[Statement]) -> None:
-    """Replace gin's configuration by these statements; `UserError` names the first that is wrong."""
+def bind(statements: Sequence[Statement], command: str = "") -> None:
+    """Replace gin's configuration by these statements; `UserError` names the first that is wrong.
+
+    With a `command` also a setting on the command line that it does not read is wrong.
+    """
     gin.clear_config()
     for statement in statements:
         if isinstance(statement, Import):
             _bind_import(statement)
     check_names(statements)
     check_types(statements)
-    for statement in statements:
-        if isinstance(statement, Binding):
-            key = (statement.macro_name, "gin.macro", "value") if statement.macro_name else statement[:3]
-            gin.bind_parameter(key, _to_gin(statement.value))
+    if command:
+        check_read(command, statements)
+    for binding in resolve.lasting(statements):
+        key = (binding.macro_name, "gin.macro", "value") if binding.macro_name else binding[:3]
+        gin.bind_parameter(key, _to_gin(binding.value))
     gin.finalize()
 
 
@@ -100,7 +104,7 @@ def check_names(statements: Sequence[Statement]) -> None:
             continue
         if statement.argument:
             _parameter(statement)
-        for leaf in _leaves(statement.value):
+        for leaf in resolve.leaves(statement.value):
             if isinstance(leaf, Reference):
                 _lookup(leaf.name.rsplit("/", 1)[-1], statement.where)
             elif isinstance(leaf, Macro) and not gin_config._CONSTANTS.matching_selectors(leaf.name):
@@ -126,82 +130,95 @@ def _parameter(binding: Binding) -> inspect.Parameter | None:
 
 
 def check_types(statements: Sequence[Statement]) -> None:
-    """Compare each literal with the annotation of its parameter; macros count as their last value."""
+    """Fit each value, macros resolved, to its annotation; a wrong one is named with its place."""
     macros = {s.macro_name: s for s in statements if isinstance(s, Binding) and s.macro_name}
     for statement in statements:
         if isinstance(statement, Binding) and statement.argument:
             entry = _lookup(statement.selector, statement.where)
-            expected = _annotations(entry.wrapped).get(statement.argument, Any)
-            value, where = statement.value, statement.where
-            for _ in macros:  # a macro may stand for another
-                if not (isinstance(value, Macro) and value.name in macros):
-                    break
-                where = f"{macros[value.name].where} ({value.name}, used in {statement.where})"
-                value = macros[value.name].value
-            if not literals.matches(value, expected):
-                hint = did_you_mean(value, literals.texts(expected)) if isinstance(value, str) else ""
+            expected = annotations(entry.wrapped).get(statement.argument, Any)
+            value = resolve.without_macros(statement.value, resolve.macros(statements))
+            where, read = statement.where, statement.value
+            while isinstance(read, Macro) and read.name in macros:
+                where = f"{macros[read.name].where} ({read.name}, used in {where})"
+                read = macros[read.name].value
+            try:
+                _check_value(value, expected, where)
+            except Unfit as error:
                 name = f"{entry.name}.{statement.argument}"
-                raise UserError(
-                    f"{name} cannot be {value!r}. {where}. It takes {literals.describe(expected)}{hint}"
-                )
+                raise UserError(f"{name} cannot be {_shown(value)}. {where}. It {error}") from error
 
 
-def checked(files: Sequence[str], params: Sequence[str]) -> dict[str, Any]:
-    """Check a configuration without binding it, and return it `settled`; `UserError` says what is wrong."""
+def _check_value(value: Any, expected: Any, where: str) -> None:
+    """`Unfit` unless a value, or what a reference in its place will make, fits an annotation."""
+    if isinstance(value, Reference):
+        wrapped = _lookup(value.name.rsplit("/", 1)[-1], where).wrapped
+        kinds = [kind for kind in _kinds(expected) if isinstance(kind, type)]
+        if not kinds or Any in _kinds(expected):
+            return
+        made = isinstance(wrapped, type) and not any(issubclass(wrapped, kind) for kind in kinds)
+        if made or not value.evaluate:
+            raise Unfit(f"must be {described(expected)}")
+    elif not any(isinstance(leaf, Reference | Macro) for leaf in resolve.leaves(value)):
+        fitted(value, expected)
+
+
+def _kinds(expected: Any) -> list[Any]:
+    """The members of a union, or the annotation itself."""
+    union = typing.get_origin(expected) in (typing.Union, types.UnionType)
+    return list(typing.get_args(expected)) if union else [expected]
+
+
+def _shown(value: Any) -> str:
+    """A value as a gin file has it."""
+    return f"@{value.name}{'()' if value.evaluate else ''}" if isinstance(value, Reference) else repr(value)
+
+
+def unread(command: str, statements: Sequence[Statement]) -> list[Binding]:
+    """Statements that change nothing, for the command does not read what they set.
+
+    Of what others registered nobody knows who reads it: those are left out.
+    """
+    roots = resolve.ROOTS.get(command)
+    if roots is None or not all(root in {entry.name for entry in _registered().values()} for root in roots):
+        return []
+
+    def ours(binding: Binding) -> bool:
+        return _lookup(binding.selector, binding.where).wrapped.__module__.startswith(OURS)
+
+    return resolve.unread(command, statements, ours)
+
+
+def check_read(command: str, statements: Sequence[Statement]) -> None:
+    """Refuse a setting on the command line that the command does not read. Files may hold those of others."""
+    for binding in unread(command, statements):
+        if binding.typed:
+            hint = _meant(command, statements, binding)
+            raise UserError(f"{command} does not read {binding.name}. {binding.where}{hint}")
+
+
+def _meant(command: str, statements: Sequence[Statement], binding: Binding) -> str:
+    """What was probably meant: the settings of that name that the command does read."""
+    names = {place.name for place in resolve.read_by(command, statements)}
+    known = [entry for entry in _registered().values() if entry.name in names]
+    found = [
+        f"{entry.name}.{binding.argument}"
+        for entry in known
+        if binding.argument in inspect.signature(entry.wrapped).parameters
+    ]
+    return f" (did you mean {' or '.join(map(repr, sorted(found)))}?)" if found else ". Remove it"
+
+
+def checked(command: str, files: Sequence[str], params: Sequence[str]) -> dict[str, Any]:
+    """Check the configuration of a command without binding it, and return it settled.
+
+    Raises:
+      UserError: it says what is wrong.
+    """
     statements = read(files, params)
     check_names(statements)
     check_types(statements)
-    return settled(statements)
-
-
-def settled(statements: Sequence[Statement]) -> dict[str, Any]:
-    """`scope/selector.argument` -> value, macros replaced; of several statements the last one counts."""
-    macros = {s.macro_name: s.value for s in statements if isinstance(s, Binding) and s.macro_name}
-    return {
-        f"{s.scope}/{s.selector}.{s.argument}".removeprefix("/"): _without_macros(s.value, macros)
-        for s in statements
-        if isinstance(s, Binding) and s.argument
-    }
-
-
-def deciding(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of `settled` statements that a result may depend on."""
-    return {
-        name: value
-        for name, value in found.items()
-        if not name.startswith(HOW) and name.rpartition(".")[2] not in WITHOUT_EFFECT
-    }
-
-
-def _without_macros(value: Any, macros: dict[str, Any]) -> Any:
-    """A value as read, with the values of macros in their place."""
-    if isinstance(value, Macro):
-        others = {name: item for name, item in macros.items() if name != value.name}
-        return _without_macros(macros[value.name], others) if value.name in macros else value
-    if isinstance(value, dict):
-        return {key: _without_macros(item, macros) for key, item in value.items()}
-    if isinstance(value, tuple | list) and not isinstance(value, Reference):
-        return tuple(_without_macros(item, macros) for item in value)
-    return value
-
-
-def _annotations(wrapped: Any) -> dict[str, Any]:
-    """Annotations of the parameters of a function or class; empty where they cannot be resolved."""
-    try:
-        return typing.get_type_hints(wrapped.__init__ if inspect.isclass(wrapped) else wrapped)
-    except (NameError, TypeError):
-        return {}
-
-
-def _leaves(value: Any) -> list[Any]:
-    """References, macros and literals inside a nested value."""
-    if isinstance(value, Macro | Reference):
-        return [value]
-    if isinstance(value, dict):
-        return [leaf for pair in value.items() for item in pair for leaf in _leaves(item)]
-    if isinstance(value, tuple | list):
-        return [leaf for item in value for leaf in _leaves(item)]
-    return [value]
+    check_read(command, statements)
+    return resolve.settled(statements)
 
 
 def _to_gin(value: Any) -> Any:

@@ -32,13 +32,22 @@ class Macro(NamedTuple):
 
 
 class Binding(NamedTuple):
-    """`scope/selector.argument = value`; a macro `NAME = value` has no argument."""
+    """`scope/selector.argument = value`; a macro `NAME = value` has no argument.
+
+    `typed`: it stands on the command line, and not in a file.
+    """
 
     scope: str
     selector: str
     argument: str
     value: Any
     where: str
+    typed: bool = False
+
+    @property
+    def name(self) -> str:
+        """`scope/selector.argument`, or the name of the macro."""
+        return self.macro_name or f"{self.scope}/{self.selector}.{self.argument}".removeprefix("/")
 
     @property
     def macro_name(self) -> str:
@@ -124,7 +133,7 @@ def _statements(text: str, source: str, chain: tuple[Path, ...]) -> Iterator[Sta
         match read:
             case config_parser.BindingStatement():
                 where = where if chain else source
-                yield Binding(read.scope, read.selector, read.arg_name, read.value, where)
+                yield Binding(read.scope, read.selector, read.arg_name, read.value, where, not chain)
             case config_parser.BlockDeclaration():
                 yield Block(read.selector, where)
             case config_parser.ImportStatement():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import gin
 
-from bayesnas_tf.config import bindings, flags, gin_files, run_directory
+from bayesnas_tf.config import bindings, flags, gin_files, resolve, run_directory
 from bayesnas_tf.config.run_directory import Run
 from bayesnas_tf.errors import UsageError, UserError
 
@@ -43,7 +43,7 @@ def open_run(line: flags.CommandLine, modules: Iterable[str] = bindings.MODULES)
     stored = _stored_statements(line.options.run) if reads_run else []
     with _quiet(line.verbose):
         bindings.load(modules)
-    bindings.bind([*stored, *statements])
+    bindings.bind([*stored, *statements], line.command)
     if reads_run:
         return _reader(line, line.options.run)
     if line.command == "score":
@@ -54,7 +54,7 @@ def open_run(line: flags.CommandLine, modules: Iterable[str] = bindings.MODULES)
 def _stored_statements(directory: Path) -> list[gin_files.Statement]:
     """What the run in `directory` was configured with; `UserError` where there is no run."""
     config = directory / run_directory.CONFIG
-    return gin_files.read_text(run_directory.stored_config(directory), str(config))
+    return [*resolve.lasting(gin_files.read_text(run_directory.stored_config(directory), str(config)))]
 
 
 @contextlib.contextmanager

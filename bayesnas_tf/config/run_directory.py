@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import gin
 
-from bayesnas_tf.config import bindings, cluster, gin_files, locks
+from bayesnas_tf.config import bindings, cluster, gin_files, locks, resolve
 from bayesnas_tf.config.flags import CommandLine
 from bayesnas_tf.config.metrics import write_text
 from bayesnas_tf.errors import UserError
@@ -132,7 +132,7 @@ def open_run(line: CommandLine, config_text: str) -> Run:
 
 def _follows(command: str, text: str) -> bool:
     """Whether another process of the same run claims and writes the directory."""
-    settings = bindings.settled(gin_files.read_text(text, CONFIG))
+    settings = resolve.settled(gin_files.read_text(text, CONFIG))
     return settings.get(f"{command}.distribute") == "multi_worker" and not cluster.leads()
 
 
@@ -212,8 +212,15 @@ def header(text: str) -> str:
 
 
 def deciding(text: str) -> dict[str, Any]:
-    """The settings of config.gin that a result may depend on, however they are written down."""
-    return bindings.deciding(bindings.settled(gin_files.read_text(text, CONFIG)))
+    """The settings of config.gin that a result may depend on, however they are written down.
+
+    An earlier version also took settings that its command does not read.
+    """
+    statements = gin_files.read_text(text, CONFIG)
+    command = json.loads(header(text).removeprefix(_HEADER)).get("command", "")
+    without = {s.name for s in bindings.unread(command, statements)}
+    found = resolve.deciding(resolve.settled(statements))
+    return {name: value for name, value in found.items() if name not in without}
 
 
 def _facts(text: str) -> list[str]:

@@ -11,9 +11,8 @@ and the norm uses the window's own statistics.
 import dataclasses
 import functools
 import itertools
-import math
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Literal, NamedTuple
 
 import gin
 import numpy as np
@@ -23,6 +22,7 @@ from absl import logging
 from bayesnas_tf.cells import masks
 from bayesnas_tf.curvature import exact, ggn, recursive, thesis
 from bayesnas_tf.curvature.window import WindowEstimate, relative_error
+from bayesnas_tf.options import NonNegative, Options, Range
 
 Estimator = Literal["ggn", "recursive", "thesis", "exact"]
 Truncation = Literal["slots", "chunks"]
@@ -37,35 +37,30 @@ ESTIMATORS: dict[str, Callable[..., WindowEstimate]] = {
 
 @gin.register
 @dataclasses.dataclass(frozen=True)
-class CurvatureOptions:
+class CurvatureOptions(Options):
     """Which estimator, on how many windows, and its own settings."""
 
     estimator: Estimator = "ggn"
-    windows: int = 16  # K fixed training windows
-    probes: int = 2  # ggn: random cotangents per window
-    target_error: float = 0.0  # ggn: > 0: as many probes as this relative standard error of h needs, or more
-    tau: int = 5  # thesis, recursive: horizon in time steps; 0 (recursive alone): the whole window
+    windows: Annotated[int, Range(1, 100_000)] = 16  # K fixed training windows
+    probes: Annotated[int, Range(1, 10_000)] = 2  # ggn: random cotangents per window
+    target_error: NonNegative = (
+        0.0  # ggn: > 0: as many probes as this relative standard error of h needs, or more
+    )
+    tau: Annotated[int, Range(0, 10_000)] = (
+        5  # thesis, recursive: horizon in time steps; 0 (recursive alone): the whole window
+    )
     truncation: Truncation = "chunks"  # recursive: cut every tau steps, or exactly, tau times the work
     d_term: bool = False  # thesis: the D that 4.16 and 4.20 leave out; recursive: all second derivatives
 
     def __post_init__(self):
         """Refuse what no estimator can do."""
-        if self.estimator not in get_args(Estimator):
+        super().__post_init__()
+        if self.tau < 1 and self.estimator != "recursive":
+            raise ValueError(f"CurvatureOptions.tau={self.tau} must be at least 1, but for 'recursive'")
+        if self.target_error and self.probes < 2:
             raise ValueError(
-                f"CurvatureOptions.estimator={self.estimator!r} must be one of {get_args(Estimator)}"
-            )
-        if self.truncation not in get_args(Truncation):
-            raise ValueError(
-                f"CurvatureOptions.truncation={self.truncation!r} must be one of {get_args(Truncation)}"
-            )
-        whole = self.estimator == "recursive"
-        for name, least in {"windows": 1, "probes": 1, "tau": 0 if whole else 1}.items():
-            if getattr(self, name) < least:
-                raise ValueError(f"CurvatureOptions.{name}={getattr(self, name)} must be at least {least}")
-        if not 0.0 <= self.target_error < math.inf or (self.target_error and self.probes < 2):
-            raise ValueError(
-                f"CurvatureOptions.target_error={self.target_error} must be at least 0 and finite, and "
-                "needs at least 2 probes, whose spread tells the error"
+                f"CurvatureOptions.target_error={self.target_error} needs at least 2 probes: their spread is "
+                "the error"
             )
 
 

@@ -10,14 +10,17 @@ import itertools
 import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import gin
 import numpy as np
 
 from bayesnas_tf.data import sotu, sources, storage, text
 from bayesnas_tf.data.vocabulary import EOS, Vocabulary
+from bayesnas_tf.options import Options, Range, Whole
 
+OWN_WORDS = ("sotu", "text")  # corpora without an agreed vocabulary
+USUAL_SIZE = 10_000  # of theirs
 IDS_FORMAT = "1"  # raise it when the ids of a line of text change
 HELD_OUT_SHARE = 10  # `limit_tokens` leaves this many times fewer tokens to valid and to test,
 HELD_OUT_MIN = 1000  # but enough that a batch of rows can be cut from them
@@ -27,31 +30,30 @@ Name = Literal["ptb", "wikitext2", "sotu", "text"]
 
 @gin.register
 @dataclasses.dataclass(frozen=True)
-class CorpusOptions:
+class CorpusOptions(Options):
     """Which corpus, and how much of it.
 
     `train_file`, `valid_file` and `test_file` are read by `text` only, relative to the working folder or the
     data folder; a missing valid or test file is replaced by the last 5 % of the training lines.
-    `vocabulary_size` counts `<unk>` and `<eos>` and is used by `sotu` and `text`; the published corpora have
-    their own. `limit_tokens` keeps the first so many tokens of train and a tenth of that (at least 1,000, but
-    no more than of train) of valid and test, with the whole vocabulary; 0 keeps all.
+    `vocabulary_size` keeps the most frequent tokens of train, `<unk>` and `<eos>` among them; all others
+    become `<unk>`. 0 keeps 10,000 of `sotu` and `text`, and all of the published corpora. Those have another
+    name with fewer (`ptb-2000`): perplexities under two vocabularies do not compare.
+    `limit_tokens` keeps the first so many tokens of train and a tenth of that (at least 1,000, but no more
+    than of train) of valid and test, with the whole vocabulary; 0 keeps all.
     """
 
     name: Name = "ptb"
     train_file: str = ""
     valid_file: str = ""
     test_file: str = ""
-    vocabulary_size: int = 10000
-    limit_tokens: int = 0
+    vocabulary_size: Annotated[int, Range(0, 10_000_000)] = 0
+    limit_tokens: Whole = 0
 
     def __post_init__(self):
-        """Check each value once."""
-        if self.name not in _SOURCES:
-            raise ValueError(f"CorpusOptions.name {self.name!r} must be one of {', '.join(_SOURCES)}")
-        if self.vocabulary_size < 2:
-            raise ValueError(f"CorpusOptions.vocabulary_size {self.vocabulary_size} must be at least 2")
-        if self.limit_tokens < 0:
-            raise ValueError(f"CorpusOptions.limit_tokens {self.limit_tokens} must be at least 0 (0: all)")
+        """Refuse files that nothing reads."""
+        super().__post_init__()
+        if self.vocabulary_size == 1:
+            raise ValueError("CorpusOptions.vocabulary_size=1 must be at least 2, for <unk> and <eos>")
         unread = [key for key in ("train_file", "valid_file", "test_file") if getattr(self, key)]
         if self.name != "text" and unread:
             raise ValueError(
@@ -93,6 +95,7 @@ class Corpus(NamedTuple):
         return np.log(counts / counts.sum())
 
 
+PUBLISHED = {"ptb": sources.PTB, "wikitext2": sources.WIKITEXT2}
 _SOURCES: dict[str, Callable[[CorpusOptions, Path], sources.Source]] = {
     "ptb": lambda options, data_dir: sources.published(sources.PTB, data_dir),
     "wikitext2": lambda options, data_dir: sources.published(sources.WIKITEXT2, data_dir),
@@ -111,14 +114,28 @@ def load(options: CorpusOptions, data_dir: str | Path) -> Corpus:
     """
     data_dir = Path(data_dir).expanduser()
     source = _SOURCES[options.name](options, data_dir)
-    size = options.vocabulary_size if options.name in ("sotu", "text") else None
+    size, name = cut_to(options), name_of(options)
     root = storage.derived_root(data_dir)
     path = root / "ids" / f"{options.name}-{sources.digest([source.fingerprint, str(size), IDS_FORMAT])}.npz"
-    corpus = _read(path, options.name)
+    corpus = _read(path, name)
     if corpus is None:
-        corpus = _prepare(source, size, root)
+        corpus = _prepare(source, size, root)._replace(name=name)
         storage.write_atomically(path, _packed(corpus))
     return _limited(corpus, options.limit_tokens) if options.limit_tokens else corpus
+
+
+def cut_to(options: CorpusOptions) -> int | None:
+    """The size to which a vocabulary is cut; None: the corpus has its own."""
+    if options.name in OWN_WORDS:
+        return options.vocabulary_size or USUAL_SIZE
+    size = options.vocabulary_size
+    return size if 0 < size < PUBLISHED[options.name].types else None
+
+
+def name_of(options: CorpusOptions) -> str:
+    """How the corpus is called: a published one with a smaller vocabulary than its own is another one."""
+    size = None if options.name in OWN_WORDS else cut_to(options)
+    return options.name if size is None else f"{options.name}-{size}"
 
 
 def _prepare(source: sources.Source, size: int | None, root: Path) -> Corpus:

@@ -34,6 +34,7 @@ class Published(NamedTuple):
     files: dict[str, tuple[str, str]]
     archive: str
     mirrors: tuple[str, ...]
+    types: int = 0  # tokens of its own vocabulary
 
 
 PTB = Published(
@@ -49,6 +50,7 @@ PTB = Published(
         "https://raw.githubusercontent.com/townie/PTB-dataset-from-Tomas-Mikolov-s-webpage/master/data/{file}",
         "http://www.fit.vutbr.cz/~imikolov/rnnlm/simple-examples.tgz",
     ),
+    types=10_000,
 )
 WIKITEXT2 = Published(
     "wikitext2",
@@ -63,6 +65,7 @@ WIKITEXT2 = Published(
         "https://raw.githubusercontent.com/pytorch/examples/main/word_language_model/data/wikitext-2/{split}.txt",
         "https://s3.amazonaws.com/research.metamind.io/wikitext/wikitext-2-v1.zip",
     ),
+    types=33_278,
 )
 
 

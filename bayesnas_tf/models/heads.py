@@ -5,6 +5,7 @@ Shapes: hidden states `[B, T, U]`, N = B T of them; E is the width of the embedd
 
 import dataclasses
 import math
+from typing import Annotated
 
 import gin
 import keras
@@ -13,6 +14,7 @@ import tensorflow as tf
 from bayesnas_tf.cells import highway, masks
 from bayesnas_tf.models import losses, staged_softmax
 from bayesnas_tf.models.decoder import Decoder, tied_logits
+from bayesnas_tf.options import Dropout, Options, Range
 
 FLOOR = 1e-8  # added to every probability of a mixture, as in the authors' code
 MASK_SLOT = 5  # behind the masks of the language model and its highway cell
@@ -65,18 +67,11 @@ class Softmax:
 
 @gin.register
 @dataclasses.dataclass(frozen=True)
-class MixtureOptions:
+class MixtureOptions(Options):
     """A mixture of softmaxes in place of the one softmax, over any cell."""
 
-    experts: int = 15
-    latent_dropout: float = 0.0  # on the latents of all experts, one mask for all time steps
-
-    def __post_init__(self):
-        """Refuse values that no mixture can have."""
-        if self.experts < 1:
-            raise ValueError(f"MixtureOptions.experts={self.experts} must be at least 1")
-        if not 0.0 <= self.latent_dropout < 1.0:
-            raise ValueError(f"MixtureOptions.latent_dropout={self.latent_dropout} must lie in [0, 1)")
+    experts: Annotated[int, Range(1, 10_000)] = 15
+    latent_dropout: Dropout = 0.0  # on the latents of all experts, one mask for all time steps
 
 
 class Mixture(keras.layers.Layer):

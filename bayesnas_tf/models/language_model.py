@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import gin
 import keras
@@ -14,42 +14,34 @@ from bayesnas_tf.cells.highway_cell import HighwayCell
 from bayesnas_tf.cells.stack import Stack
 from bayesnas_tf.models.decoder import Decoder
 from bayesnas_tf.models.heads import Mixture, Softmax
+from bayesnas_tf.options import Dropout, NonNegative, Options
 
 DecoderBias = Literal["zeros", "log_frequencies"]
 
 
 @gin.register
 @dataclasses.dataclass(frozen=True)
-class ModelOptions:
+class ModelOptions(Options):
     """Dropout and initialisation of the language model around the cell (method sections 2, 6 and 8)."""
 
-    word_dropout: float = 0.0  # whole words of the embedding
-    embedding_dropout: float = 0.0  # embeddings entering the cell, one mask for all time steps
-    output_dropout: float = 0.0  # hidden states entering the decoder, one mask for all time steps
-    embedding_range: float = 0.1  # uniform
-    input_std: float = 0.0  # > 0: the cell's input kernel W so large that x W has this standard deviation
+    word_dropout: Dropout = 0.0  # whole words of the embedding
+    embedding_dropout: Dropout = 0.0  # embeddings entering the cell, one mask for all time steps
+    output_dropout: Dropout = 0.0  # hidden states entering the decoder, one mask for all time steps
+    embedding_range: NonNegative = 0.1  # uniform
+    input_std: NonNegative = (
+        0.0  # > 0: the cell's input kernel W so large that x W has this standard deviation
+    )
     decoder_bias: DecoderBias = "zeros"
     matmul_dtype: products.MatmulDtype = "float32"  # bfloat16: rounded factors; loss and scalars stay float32
 
     def __post_init__(self):
-        """Refuse values that no model can have."""
-        for name in ("word_dropout", "embedding_dropout", "output_dropout"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise ValueError(f"ModelOptions.{name}={getattr(self, name)} must lie in [0, 1)")
-        for name in ("embedding_range", "input_std"):
-            if not 0.0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"ModelOptions.{name}={getattr(self, name)} must be at least 0 and finite")
+        """Refuse an input that no embedding can give."""
+        super().__post_init__()
         if self.input_std > 0.0 and self.embedding_range == 0.0:
             raise ValueError(
                 f"ModelOptions.input_std={self.input_std} cannot be had of embeddings that are all 0. "
                 "Give ModelOptions.embedding_range a value above 0, or input_std 0"
             )
-        choices = {"decoder_bias": DecoderBias, "matmul_dtype": products.MatmulDtype}
-        for name, allowed in choices.items():
-            if getattr(self, name) not in get_args(allowed):
-                raise ValueError(
-                    f"ModelOptions.{name}={getattr(self, name)!r} must be one of {get_args(allowed)}"
-                )
 
 
 class Masks(NamedTuple):

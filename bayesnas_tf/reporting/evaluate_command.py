@@ -182,6 +182,8 @@ def summarise(
         **measured("test", result.test),
         **measured("valid_stream", result.valid_stream),
         "unigram_nats": problem.corpus.unigram_nats("valid"),
+        "corpus": problem.corpus.name,
+        "vocabulary": len(problem.corpus.vocabulary),
         "epochs": result.epochs,
         "asgd_epoch": result.asgd_epoch,
         "rollbacks": result.rollbacks,

@@ -66,6 +66,7 @@ class Facts(NamedTuple):
     name: str  # of the genotype or the baseline
     genotype: Genotype | None  # None for a baseline
     corpus: str
+    text: str  # name of the corpus together with its vocabulary, where that is not its own
     tokenisation: str
     vocabulary: int
     units: int
@@ -118,7 +119,7 @@ def card(facts: Facts) -> str:
         "Configuration": f"```\n{_settings(facts.configuration)}\n```",
     }
     body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items())
-    return f"{_header(facts)}\n# {facts.name} on {facts.corpus}\n\n{body}\n"
+    return f"{_header(facts)}\n# {facts.name} on {facts.text}\n\n{body}\n"
 
 
 def _header(facts: Facts) -> str:
@@ -144,7 +145,7 @@ def metadata(facts: Facts) -> dict[str, Any]:
 
 def _index(facts: Facts) -> list[dict[str, Any]]:
     """The measured perplexities, as the results of one model."""
-    summary, corpus = facts.summary or {}, facts.corpus
+    summary, corpus = facts.summary or {}, facts.text
     values = {split: summary.get(f"{split}_ppl") for split in ("valid", "test")}
     results = [
         {

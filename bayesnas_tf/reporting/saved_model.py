@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayesnas_tf import __version__, config
+from bayesnas_tf.data import corpora
 from bayesnas_tf.data.vocabulary import EOS, Vocabulary
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.models.language_model import LanguageModel
@@ -55,6 +56,7 @@ def facts_of(
         name=name_of(settings, genotype),
         genotype=genotype,
         corpus=settings.corpus.name,
+        text=corpora.name_of(settings.corpus),
         tokenisation=RULES[settings.corpus.name].note,
         vocabulary=model.vocabulary - settings.spare_words,
         units=model.cell.output_size,

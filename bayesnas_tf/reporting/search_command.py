@@ -127,6 +127,8 @@ def summarise(result: SearchResult, problem: SearchProblem, settings: SearchSett
         "train_nats": update.train_nats,
         "valid_nats": update.valid_nats,
         "valid_ppl": perplexity(update.valid_nats),
+        "corpus": problem.corpus.name,
+        "vocabulary": vocabulary,
         "supernet_parameters": problem.model.count_params(),
         "parameters": parameter_count(vocabulary, EVALUATION_UNITS, len(genotype.nodes)),
         "units_of_parameters": EVALUATION_UNITS,

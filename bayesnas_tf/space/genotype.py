@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 from bayesnas_tf.space import op_names
 
 FORMAT = "bayesnas_tf.genotype/1"
+MOST_NODES = 64
 T = TypeVar("T")
 
 
@@ -35,6 +36,10 @@ class Genotype:
         """Check once that every source, operation and output exists, and each output once."""
         if not self.nodes:
             raise ValueError(f"genotype {self.name!r} has no nodes")
+        if len(self.nodes) > MOST_NODES:
+            raise ValueError(
+                f"genotype {self.name!r} has {len(self.nodes)} nodes, and a cell at most {MOST_NODES}"
+            )
         for number, node in enumerate(self.nodes, start=1):
             if not 0 <= node.source < number:
                 raise ValueError(

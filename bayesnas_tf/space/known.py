@@ -59,6 +59,7 @@ _CELLS: dict[str, tuple[str, tuple[int, ...], str]] = {
 }
 NAMES = tuple(_CELLS)
 RANDOM = "random"  # random-7: drawn with seed 7
+_MATCHED = re.compile(rf"{RANDOM}-(\d{{1,9}})-nodes(\d{{1,2}})-depth(\d{{1,4}})")
 MATCHED_DRAWS = 100_000  # among which a random cell of a given depth is looked for
 MATCHED_STREAM = 0x6D617463  # beside the seed: a matched cell shares no draw with `random-N`
 
@@ -73,9 +74,19 @@ def named(name: str, seed: int = 0) -> Genotype | None:
         return parse(text, output, name, source)
     if drawn := re.fullmatch(rf"{RANDOM}(?:-(\d{{1,9}}))?", name):
         return random_cell(seed if drawn[1] is None else int(drawn[1]))
-    if drawn := re.fullmatch(rf"{RANDOM}-(\d{{1,9}})-nodes(\d{{1,2}})-depth(\d{{1,4}})", name):
+    if drawn := _MATCHED.fullmatch(name):
         return matched_cell(*map(int, drawn.groups()))
     return None
+
+
+def is_uniform(name: str) -> bool:
+    """Whether a cell of that name is `random-N`, drawn uniformly."""
+    return re.fullmatch(rf"{RANDOM}-\d{{1,9}}", name) is not None
+
+
+def is_matched(name: str) -> bool:
+    """Whether a cell of that name is `random-N-nodesK-depthD`, drawn to match another one."""
+    return _MATCHED.fullmatch(name) is not None
 
 
 def parse(text: str, output: tuple[int, ...], name: str, source: str) -> Genotype:

@@ -73,7 +73,7 @@ def make(settings: SweepSettings, seed: int) -> Plan:
     rank, searches = settings.rank, jobs.searches(settings.search, seed) if settings.search else []
     rounds = []
     for job in searches:
-        settled = config.checked(job.gin_files, job.gin_params)
+        settled = config.checked(SEARCH, job.gin_files, job.gin_params)
         rounds.append(Round(SEARCH, 1, settled.get("search.epochs", 1), settled))
     if rank is None:
         return Plan(searches, [], rounds, None, ())
@@ -81,7 +81,8 @@ def make(settings: SweepSettings, seed: int) -> Plan:
     given = [_given(name, seed, seeds) for name in rank.cells]
     _check_distinct([*(job.candidate for job in searches), *(candidate.name for candidate in given)])
     cells, before = len(searches) + len(given), 0
-    settled = config.checked(rank.gin_files, [f"{name}={value!r}" for name, value in rank.params.items()])
+    params = [f"{name}={value!r}" for name, value in rank.params.items()]
+    settled = config.checked("evaluate", rank.gin_files, params)
     for stage in selection.stages(rank, cells):
         with_controls = cells + min(cells, len(searches)) * rank.controls
         runs = with_controls * (1 if rank.seed_of_search else len(seeds))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from bayesnas_tf.errors import UserError
+from bayesnas_tf.reporting.report.statistics import Sample, standing
 from bayesnas_tf.space import known
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.sweeping.jobs import FINAL, RANK, Job
@@ -75,13 +76,16 @@ def controls(candidates: Sequence[Candidate], count: int, searches: Sequence[str
 
 
 def standings(candidates: Sequence[Candidate], scores: dict[str, Score]) -> dict[str, tuple[bool, float]]:
-    """home -> what cells are ordered by: those short of a training last, then the mean.
+    """home -> what cells are ordered by, those short of a training last: the rule of reports.
 
     A cell without a score, whose trainings all failed, has no standing.
     """
     asked = {(c.home, seed) for c in candidates for seed in c.seeds}
     whole = collections.Counter(home for home, _ in asked)
-    return {home: (found.n < whole[home], found.mean) for home, found in scores.items()}
+    return {
+        home: standing(Sample(found.mean, found.sd or math.nan, found.n, whole[home] - found.n))
+        for home, found in scores.items()
+    }
 
 
 def survivors(candidates: Sequence[Candidate], scores: dict[str, Score], keep: int) -> list[Candidate]:

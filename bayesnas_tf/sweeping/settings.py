@@ -1,9 +1,11 @@
 """The root of a sweep's configuration."""
 
 import dataclasses
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import gin
+
+from bayesnas_tf.options import Count, Options, Positive, Range, Seed, Whole
 
 
 def _refuse(owner: object, name: str, rule: str) -> None:
@@ -13,7 +15,7 @@ def _refuse(owner: object, name: str, rule: str) -> None:
 
 @gin.register
 @dataclasses.dataclass(frozen=True)
-class SearchesOptions:
+class SearchesOptions(Options):
     """Which searches: every combination of `grid` with every one of `points`, each with every seed.
 
     `gin_files` configure them all, and so do `params` (name -> value), which are stronger. `grid` maps a name
@@ -24,10 +26,11 @@ class SearchesOptions:
     params: dict[str, Any] = dataclasses.field(default_factory=dict)
     grid: dict[str, Any] = dataclasses.field(default_factory=dict)
     points: tuple[dict[str, Any], ...] = ({},)
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[Seed, ...] = (0,)
 
     def __post_init__(self):
         """Refuse what is no search."""
+        super().__post_init__()
         for name in ("gin_files", "points", "seeds"):
             if not getattr(self, name):
                 _refuse(self, name, "a tuple of at least one")
@@ -38,7 +41,7 @@ class SearchesOptions:
 
 @gin.register
 @dataclasses.dataclass(frozen=True)
-class RankOptions:
+class RankOptions(Options):
     """How cells are trained, ranked and selected (5.3).
 
     Every cell that was searched, and every one of `cells` (names or genotype files), is trained for `epochs`
@@ -51,25 +54,21 @@ class RankOptions:
     gin_files: tuple[str, ...] = ()
     params: dict[str, Any] = dataclasses.field(default_factory=dict)
     cells: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[Seed, ...] = (0,)
     seed_of_search: bool = False  # one training, with the seed of the search, instead of `seeds`
-    epochs: int = 800
-    best: int = 2  # 0: all
-    more_epochs: int = 0
-    rungs: tuple[int, ...] = ()
-    keep: float = 0.5
-    controls: int = 0
+    epochs: Count = 800
+    best: Whole = 2  # 0: all
+    more_epochs: Whole = 0
+    rungs: tuple[Count, ...] = ()
+    keep: Annotated[float, Range(0.0, 1.0, open_low=True, open_high=True)] = 0.5
+    controls: Annotated[int, Range(0, 1000)] = 0
 
     def __post_init__(self):
         """Refuse what ranks nothing."""
+        super().__post_init__()
         for name in ("gin_files", "seeds"):
             if not getattr(self, name):
                 _refuse(self, name, "a tuple of at least one")
-        for name, least in {"epochs": 1, "best": 0, "more_epochs": 0, "controls": 0}.items():
-            if getattr(self, name) < least:
-                _refuse(self, name, f"at least {least}")
-        if not 0.0 < self.keep < 1.0:
-            _refuse(self, "keep", "between 0 and 1")
         if list(self.rungs) != sorted({*self.rungs}) or not all(0 < n < self.epochs for n in self.rungs):
             _refuse(self, "rungs", f"ascending epochs below {self.epochs}, those of the whole training")
         if self.seed_of_search and self.cells:
@@ -78,29 +77,25 @@ class RankOptions:
 
 @gin.register
 @dataclasses.dataclass(frozen=True)
-class EngineOptions:
+class EngineOptions(Options):
     """Where runs go. A sweep may be continued with other values; they change the threads of a run."""
 
-    workers: int = 0  # local: runs at a time; 0: one per GPU, else per `cores` cores while memory lasts
-    cores: int = 1  # of a run: local where `workers` is 0; ray always
-    gpus: float = -1.0  # ray: of a run; -1: one where the cluster has any
-    memory_gb: float = 2.0  # local: what a run is expected to need
-    attempts: int = 2  # starts of a run that fails
+    workers: Annotated[int, Range(0, 1024)] = (
+        0  # local: runs at a time; 0: one per GPU, else per `cores` cores while memory lasts
+    )
+    cores: Annotated[int, Range(1, 1024)] = 1  # of a run: local where `workers` is 0; ray always
+    gpus: Annotated[float, Range(-1.0, 1024.0)] = -1.0  # ray: of a run; -1: one where the cluster has any
+    memory_gb: Positive = 2.0  # local: what a run is expected to need
+    attempts: Annotated[int, Range(1, 1000)] = 2  # starts of a run that fails
     address: str = ""  # ray: of the cluster; empty: $RAY_ADDRESS, or else a cluster started here
-
-    def __post_init__(self):
-        """Refuse what runs nothing."""
-        for name, least in {"workers": 0, "cores": 1, "attempts": 1}.items():
-            if getattr(self, name) < least:
-                _refuse(self, name, f"at least {least}")
-        if self.memory_gb <= 0.0:
-            _refuse(self, "memory_gb", "above 0")
 
 
 @gin.configurable("sweep")
 @dataclasses.dataclass(frozen=True)
-class SweepSettings:
+class SweepSettings(Options):
     """Everything that `sweep` can be told: what is searched, trained and selected, and where it runs."""
+
+    configured_as: ClassVar[str] = "sweep"
 
     search: SearchesOptions | None = None
     rank: RankOptions | None = None
@@ -108,6 +103,7 @@ class SweepSettings:
 
     def __post_init__(self):
         """Refuse a sweep without runs."""
+        super().__post_init__()
         if self.search is None and (self.rank is None or not self.rank.cells):
             raise ValueError(
                 "sweep has nothing to run. Set sweep.search, or sweep.rank with RankOptions.cells"

@@ -12,6 +12,7 @@ import tensorflow as tf
 from bayesnas_tf.data import batching
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.models import losses
+from bayesnas_tf.options import NonNegative, Options, Positive, Rows, Steps, Whole
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training import sgd
 from bayesnas_tf.training.validation import StreamNats, stream_nats
@@ -21,29 +22,19 @@ Staged = Callable[[str, Iterable, int], Iterable]  # name, items, their number -
 
 @gin.register
 @dataclasses.dataclass(frozen=True)
-class DynamicOptions:
+class DynamicOptions(Options):
     """The rule with RMS and decay to the trained weights; defaults are those of the authors' code.
 
     The paper's 0.002, 0.02 and 0.001 for `lr`, `decay` and `epsilon` belong to an earlier scaling of theirs
     (`--oldhyper`). For longer windows they raise both rates: 1.2e-4 and 0.02 at `bptt` 20.
     """
 
-    lr: float = 5e-5  # η
-    decay: float = 2e-3  # λ, of the way back to the trained weights
-    epsilon: float = 2e-5  # ε
-    bptt: int = 5  # tokens predicted between two updates
-    batch_size: int = 100  # rows of the training split, for the gradients' mean squares
-    windows: int = 0  # of the training split, for the same; 0: all
-
-    def __post_init__(self):
-        """Refuse values without meaning."""
-        for name, least in {"lr": 0, "decay": 0, "windows": 0, "bptt": 1, "batch_size": 1}.items():
-            if not least <= getattr(self, name) < math.inf:
-                raise ValueError(
-                    f"DynamicOptions.{name}={getattr(self, name)} must be at least {least} and finite"
-                )
-        if not 0.0 < self.epsilon < math.inf:
-            raise ValueError(f"DynamicOptions.epsilon={self.epsilon} must be above 0 and finite")
+    lr: NonNegative = 5e-5  # η
+    decay: NonNegative = 2e-3  # λ, of the way back to the trained weights
+    epsilon: Positive = 2e-5  # ε
+    bptt: Steps = 5  # tokens predicted between two updates
+    batch_size: Rows = 100  # rows of the training split, for the gradients' mean squares
+    windows: Whole = 0  # of the training split, for the same; 0: all
 
 
 class Factors(NamedTuple):

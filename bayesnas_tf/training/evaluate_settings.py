@@ -1,7 +1,7 @@
 """The root of an evaluation's configuration and what is built from it."""
 
 import dataclasses
-from typing import NamedTuple, get_args
+from typing import Annotated, ClassVar, NamedTuple
 
 import gin
 import numpy as np
@@ -18,6 +18,7 @@ from bayesnas_tf.data import batching
 from bayesnas_tf.data.corpora import Corpus, CorpusOptions
 from bayesnas_tf.models.heads import Mixture, MixtureOptions
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
+from bayesnas_tf.options import Count, Options, Range, Rows, Whole
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training.dynamic import DynamicOptions
@@ -37,8 +38,10 @@ Baseline = LstmOptions | RhnOptions | NasOptions
 
 @gin.configurable("evaluate")
 @dataclasses.dataclass(frozen=True)
-class EvaluateSettings:
+class EvaluateSettings(Options):
     """Everything that `evaluate` can be told; each part has its own options class."""
+
+    configured_as: ClassVar[str] = "evaluate"
 
     corpus: CorpusOptions
     cell: DerivedOptions
@@ -51,29 +54,18 @@ class EvaluateSettings:
     optimizer: OptimizerOptions = dataclasses.field(default_factory=OptimizerOptions)
     baseline: Baseline | None = None  # a system to train in place of a genotype
     head: MixtureOptions | None = None  # None: one softmax
-    spare_words: int = 0  # rows of the embedding beyond the vocabulary, for systems that counted some
-    epochs: int = 1
-    patience: int = 0  # epochs without a better validation loss after which training ends; 0: never
-    rollbacks: int = 3  # times that training goes back to its last good state before it gives up
-    eval_batch_size: int = 10  # rows of the validation split; fewer where it is short
-    test_batch_size: int = 1  # rows of the test split
+    spare_words: Annotated[int, Range(0, 1_000_000)] = (
+        0  # rows of the embedding beyond the vocabulary, for systems that counted some
+    )
+    epochs: Count = 1
+    patience: Whole = 0  # epochs without a better validation loss after which training ends; 0: never
+    rollbacks: Whole = 3  # times that training goes back to its last good state before it gives up
+    eval_batch_size: Rows = 10  # rows of the validation split; fewer where it is short
+    test_batch_size: Rows = 1  # rows of the test split
     compile: Compile = "auto"
     distribute: Distribute = "none"  # who shares a batch: see `training.replicas`
-    report_every: int = 10  # steps
-    checkpoint_every: int = 100  # steps
-
-    def __post_init__(self):
-        """Refuse values with which no loop ends."""
-        for name in ("epochs", "eval_batch_size", "test_batch_size", "report_every", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"evaluate.{name}={getattr(self, name)} must be at least 1")
-        for name in ("patience", "rollbacks", "spare_words"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"evaluate.{name}={getattr(self, name)} must be at least 0")
-        for name, kinds in {"baseline": Baseline, "head": MixtureOptions}.items():
-            if not isinstance(getattr(self, name), kinds | None):
-                choices = ", ".join(f"@{kind.__name__}()" for kind in get_args(kinds) or [kinds])
-                raise ValueError(f"evaluate.{name}={getattr(self, name)!r} must be None or one of {choices}")
+    report_every: Count = 10  # steps
+    checkpoint_every: Count = 100  # steps
 
     def notes(self) -> list[str]:
         """What is allowed and yet cannot work as it is probably meant, a sentence each."""

@@ -1,7 +1,7 @@
 """The root of a search's configuration and what is built from it."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import gin
 import numpy as np
@@ -16,6 +16,7 @@ from bayesnas_tf.curvature.interface import CurvatureOptions
 from bayesnas_tf.data import batching
 from bayesnas_tf.data.corpora import Corpus, CorpusOptions
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
+from bayesnas_tf.options import Count, Options, Range
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training import threads
 from bayesnas_tf.training.replicas import Replicas, replicas
@@ -26,8 +27,10 @@ from bayesnas_tf.training.train_step import TrainStep
 
 @gin.configurable("search")
 @dataclasses.dataclass(frozen=True)
-class SearchSettings:
+class SearchSettings(Options):
     """Everything that `search` can be told; each part has its own options class."""
+
+    configured_as: ClassVar[str] = "search"
 
     corpus: CorpusOptions
     cell: CellOptions
@@ -39,31 +42,25 @@ class SearchSettings:
     bayes: BayesOptions
     prune: PruneOptions
     strategy: StrategyOptions = dataclasses.field(default_factory=BayesNasOptions)
-    epochs: int = 1  # T_max; one update after each
+    epochs: Count = 1  # T_max; one update after each
     compile: Compile = "auto"
     distribute: Distribute = "none"  # who shares a batch: see `training.replicas`
-    row_groups: int = 0  # of a batch, side by side on the cores; 0: two on two cores, for large cells
-    report_every: int = 10  # steps
-    checkpoint_every: int = 100  # steps
-    resamples: int = 200  # bootstrap resamples of the probe windows
+    row_groups: Annotated[int, Range(0, 1024)] = (
+        0  # of a batch, side by side on the cores; 0: two on two cores, for large cells
+    )
+    report_every: Count = 10  # steps
+    checkpoint_every: Count = 100  # steps
+    resamples: Annotated[int, Range(1, 100_000)] = 200  # bootstrap resamples of the probe windows
 
     def __post_init__(self):
-        """Refuse values with which no loop ends."""
-        for name in ("epochs", "report_every", "checkpoint_every", "resamples"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"search.{name}={getattr(self, name)} must be at least 1")
-        if not isinstance(self.strategy, StrategyOptions):
-            raise ValueError(
-                f"search.strategy={self.strategy!r} is no strategy. Bind it to one such as @DartsOptions()"
-            )
+        """Refuse settings that do not go together."""
+        super().__post_init__()
         self.strategy.check(self)
         if self.distribute != "none" and not isinstance(self.strategy, BayesNasOptions):
             raise ValueError(
                 f"search.distribute={self.distribute!r} knows no strategy but @BayesNasOptions(). "
                 "Set search.distribute = 'none'"
             )
-        if self.row_groups < 0:
-            raise ValueError(f"search.row_groups={self.row_groups} must be at least 0")
         if self.row_groups > 1 and (reason := self._whole(self.row_groups)):
             raise ValueError(f"search.row_groups={self.row_groups} is too many for {reason}. Set it to 1")
 

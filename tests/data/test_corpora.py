@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from bayesnas_tf.data import builders, corpora, sources
+from bayesnas_tf.data import corpora as module
 from bayesnas_tf.data.vocabulary import EOS, UNK, Vocabulary
 from bayesnas_tf.errors import UserError
 
@@ -218,3 +219,36 @@ def test_real_corpora_have_the_published_counts(name, data_dir, request):
     assert list(corpus.vocabulary.tokens[:4]) == first.split()
     np.testing.assert_array_equal(np.sort(np.unique(corpus.train, return_index=True)[1])[:4], range(4))
     assert 6.0 < corpus.unigram_nats("valid") < 7.2
+
+
+def test_a_published_corpus_takes_a_smaller_vocabulary_under_another_name(corpora, tmp_path):
+    options = module.CorpusOptions(name="ptb", vocabulary_size=2000)
+    few, whole = (module.load(one, corpora) for one in (options, module.CorpusOptions(name="ptb")))
+    assert (few.name, whole.name) == ("ptb-2000", "ptb")
+    assert (len(few.vocabulary), len(whole.vocabulary)) == (2000, 10_000)
+    assert len(few.train) == len(whole.train) == 929_589
+    counts = np.bincount(whole.train)
+    rare = np.sort(counts)[::-1][1999]
+    kept = {whole.vocabulary.tokens[k] for k in np.flatnonzero(counts > rare)}
+    assert kept < set(few.vocabulary.tokens)
+    words = np.array(few.vocabulary.tokens)[few.train]
+    original = np.array(whole.vocabulary.tokens)[whole.train]
+    assert ((words == original) | (words == UNK)).all()
+    assert few.digest() != whole.digest()
+
+
+@pytest.mark.parametrize(
+    ("options", "cut", "name"),
+    [
+        ({"name": "ptb"}, None, "ptb"),
+        ({"name": "ptb", "vocabulary_size": 10_000}, None, "ptb"),
+        ({"name": "ptb", "vocabulary_size": 50_000}, None, "ptb"),
+        ({"name": "wikitext2", "vocabulary_size": 10_000}, 10_000, "wikitext2-10000"),
+        ({"name": "sotu"}, 10_000, "sotu"),
+        ({"name": "sotu", "vocabulary_size": 50}, 50, "sotu"),
+        ({"name": "text", "train_file": "a"}, 10_000, "text"),
+    ],
+)
+def test_a_vocabulary_is_cut_where_its_corpus_has_more(options, cut, name):
+    chosen = module.CorpusOptions(**options)
+    assert (module.cut_to(chosen), module.name_of(chosen)) == (cut, name)

@@ -145,7 +145,7 @@ def test_two_cells_of_one_name_are_refused(second, tmp_path, monkeypatch):
         ("RankOptions.params={'DerivedOptions.unit': 3}", "has no parameter 'unit'"),
         ("RankOptions.cells=('DARTS_V3',)", "did you mean"),
         ("sweep.search=None", "nothing to run"),
-        ("EngineOptions.attempts=0", "attempts=0 must be at least 1"),
+        ("EngineOptions.attempts=0", "attempts cannot be 0"),
     ],
 )
 def test_a_mistake_is_found_before_anything_runs(param, part, capsys):

@@ -171,7 +171,7 @@ def test_one_training_has_no_spread():
         ({"epochs": 0}, "epochs=0 must be at least 1"),
         ({"rungs": (40, 10)}, "ascending"),
         ({"rungs": (100,)}, "below 100"),
-        ({"keep": 1.0}, "between 0 and 1"),
+        ({"keep": 1.0}, r"lie in \(0, 1\)"),
         ({"seed_of_search": True, "cells": ("GDAS",)}, "cells"),
     ],
 )

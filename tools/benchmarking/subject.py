@@ -6,6 +6,7 @@ import gin
 import numpy as np
 
 from bayesnas_tf.config import bindings, gin_files
+from bayesnas_tf.data import corpora
 from bayesnas_tf.data.corpora import Corpus, CorpusOptions
 from bayesnas_tf.data.vocabulary import Vocabulary
 from bayesnas_tf.errors import UserError
@@ -15,7 +16,6 @@ from bayesnas_tf.training import evaluate_settings, search_settings
 from bayesnas_tf.training.evaluate_settings import EvaluateProblem, EvaluateSettings
 from bayesnas_tf.training.search_settings import SearchProblem, SearchSettings
 
-PUBLISHED_VOCABULARY = {"ptb": 10_000, "wikitext2": 33_278}
 SPARE = 4  # steps that are not timed: the first one, which compiles, and those under the profiler
 EPOCH_STEPS = 415  # Penn Treebank: 929,589 tokens in 64 rows and windows of 35
 Entries = dict[str, dict[str, Any]]  # name -> numbers of what is already measured
@@ -55,7 +55,7 @@ def random_corpus(options: CorpusOptions, vocabulary: int, tokens: int) -> Corpu
 
 def vocabulary_of(options: CorpusOptions) -> int:
     """How many words a corpus has, or for a text of the user's own the most it may have."""
-    return PUBLISHED_VOCABULARY.get(options.name, options.vocabulary_size)
+    return corpora.cut_to(options) or corpora.PUBLISHED[options.name].types
 
 
 def configured_search() -> SearchSettings:

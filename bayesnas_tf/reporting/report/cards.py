@@ -1,6 +1,7 @@
 """One card for every cell that a search found: its drawing, γ, results, and the random cells beside it."""
 
 import base64
+import collections
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,8 +11,8 @@ from markupsafe import Markup
 from bayesnas_tf.bayes import health
 from bayesnas_tf.reporting import cell_drawing
 from bayesnas_tf.reporting.report import cells, comparisons, gamma, tables
-from bayesnas_tf.reporting.report.cells import Cell, Protocol
-from bayesnas_tf.reporting.report.records import Collection, Run, Selected
+from bayesnas_tf.reporting.report.cells import Cell, Origin, Protocol
+from bayesnas_tf.reporting.report.records import Collection, Run
 from bayesnas_tf.reporting.report.tables import Column, Group, Table
 from bayesnas_tf.space.genotype import Genotype
 
@@ -51,7 +52,7 @@ def build(collection: Collection, protocols: Sequence[Protocol]) -> list[Card]:
             if cell.searched and cell.genotype is not None:
                 found.setdefault(cell.genotype, [])
     ranked = sorted(found, key=lambda genotype: _rank(genotype, protocols))
-    return [_card(genotype, found[genotype], collection.selected, protocols) for genotype in ranked]
+    return [_card(genotype, found[genotype], collection, protocols) for genotype in ranked]
 
 
 def _trained(genotype: Genotype, protocol: Protocol) -> list[Cell]:
@@ -71,18 +72,20 @@ def _rank(genotype: Genotype, protocols: Sequence[Protocol]) -> tuple[float, flo
 
 
 def _card(
-    genotype: Genotype, searches: Sequence[Run], selected: Sequence[Selected], protocols: Sequence[Protocol]
+    genotype: Genotype, searches: Sequence[Run], collection: Collection, protocols: Sequence[Protocol]
 ) -> Card:
-    """One cell."""
-    stages = [one.stage for one in selected if one.genotype == genotype and not one.control]
+    """One cell, with all origins that it has here."""
+    stages = [one.stage for one in collection.selected if one.genotype == genotype and not one.control]
     marks = tuple(f"selected ({stage})" for stage in dict.fromkeys(stages))
     ends = [run.posterior for run in searches if run.posterior is not None]
+    trained = [cell for protocol in protocols for cell in _trained(genotype, protocol)]
+    origins = trained[0].origins if trained else cells.origins((), searches, collection.selected)
     return Card(
-        genotype.name,
+        trained[0].label if trained else cells.label_of(origins),
         marks,
         str(genotype),
         picture(genotype),
-        _facts(genotype, searches),
+        _facts(genotype, searches, origins),
         gamma.figure(ends[0], genotype) if ends else None,
         HEATED.get(ends[0].name, ends[0].name) if ends else "",
         _results(genotype, protocols),
@@ -95,19 +98,26 @@ def picture(genotype: Genotype) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(drawing).decode()
 
 
-def _facts(genotype: Genotype, searches: Sequence[Run]) -> tuple[tuple[str, str], ...]:
+def _facts(
+    genotype: Genotype, searches: Sequence[Run], origins: Sequence[Origin]
+) -> tuple[tuple[str, str], ...]:
     """What is known of a cell without training it."""
-    shape, lambda_w = health.structure(genotype), cells.lambda_of(genotype)
+    shape = health.structure(genotype)
+    lambdas = sorted({one.lambda_w for one in origins if not math.isnan(one.lambda_w)})
+    counts = collections.Counter(one.strategy for one in origins)
+    by = [f"{name} ({count} searches)" if count > 1 else name for name, count in counts.items()]
     pruned = [run.number("pruned_fraction") for run in searches]
     facts = [
-        ("found by", cells.strategy_of(genotype)),
-        ("λ_w", tables.value(lambda_w, "g")),
+        ("found by", ", ".join(by)),
+        ("called", ", ".join(dict.fromkeys(one.name for one in origins))),
+        ("λ_w", ", ".join(f"{value:g}" for value in lambdas) or tables.NONE),
         ("live nodes", str(len(genotype.nodes))),
         ("mean depth", f"{shape.mean_depth:.2f} steps"),
         ("from node 0; identity", f"{shape.star_share:.0%}; {shape.identity_share:.0%} of the nodes"),
     ]
     if pruned:
-        facts.append(("pruned", tables.value(pruned[0], ".0%") + " of the edge operations"))
+        told = ", ".join(dict.fromkeys(tables.value(share, ".0%") for share in pruned))
+        facts.append(("pruned", f"{told} of the edge operations"))
         facts.append(("search", ", ".join(run.path for run in searches)))
     return tuple(facts)
 

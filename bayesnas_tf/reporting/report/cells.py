@@ -1,41 +1,92 @@
-"""Trained cells: the runs of one cell under one configuration, over its seeds."""
+"""A trained cell as a report knows it: what it is, who put it there, and what its trainings came to.
 
+A cell is its nodes and its output. Names, searches and random draws are origins of it, and there may be
+several: two searches that find one cell are two searches.
+"""
+
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from bayesnas_tf.bayes import health
 from bayesnas_tf.reporting.report import statistics
-from bayesnas_tf.reporting.report.records import SEARCHED, Collection, Problem, Run, Selected, as_number
-from bayesnas_tf.reporting.report.settings import Budget
+from bayesnas_tf.reporting.report.records import Run, Selected, as_number
+from bayesnas_tf.reporting.report.settings import SEARCHED, Budget
 from bayesnas_tf.space import known
 from bayesnas_tf.space.genotype import Genotype
 
-RANDOM, PUBLISHED, BASELINE, OTHER = (
-    "random (control)",
-    "published cell",
-    "baseline",
-    "cell of unknown origin",
-)
+# who put a cell there, where no search did
+UNIFORM = "random (uniform)"  # drawn before anything was searched: the floor
+CONTROL = "random (control)"  # drawn to match a searched cell: for comparisons in pairs alone
+PUBLISHED, BASELINE, OTHER = "published cell", "baseline", "cell of unknown origin"
+RANDOM = (UNIFORM, CONTROL)
+NOT_SEARCHED = (*RANDOM, PUBLISHED, BASELINE, OTHER)
+_FIRST_NAME = (
+    PUBLISHED,
+    BASELINE,
+    OTHER,
+    UNIFORM,
+    CONTROL,
+)  # of several; that of a search comes before `OTHER`
+
+
+class Origin(NamedTuple):
+    """One reason why a cell is here; `run` is its search, where that was read."""
+
+    strategy: str
+    name: str
+    lambda_w: float = math.nan  # NaN where it comes from no search of BayesNAS
+    run: Run | None = None
+
+    @property
+    def searched(self) -> bool:
+        """Whether a search chose the cell."""
+        return self.strategy not in NOT_SEARCHED
 
 
 class Cell(NamedTuple):
-    """One cell (or baseline) under one protocol; `runs` by seed. Perplexities are static ones."""
+    """One cell (or baseline) under one protocol; `runs` by seed. Perplexities are static ones.
+
+    `missing` says, by seed, why a training that was begun has no result.
+    """
 
     label: str
     genotype: Genotype | None
-    strategy: str
-    lambda_w: float  # NaN where it comes from no search
-    selected: bool  # by a sweep
+    origins: tuple[Origin, ...]
+    selected: bool  # by a sweep that left others out
     runs: dict[int, Run]
+    missing: dict[int, str]
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """Who put it there, each once."""
+        return tuple(dict.fromkeys(origin.strategy for origin in self.origins))
+
+    @property
+    def searched(self) -> bool:
+        """Whether a search chose it."""
+        return any(origin.searched for origin in self.origins)
+
+    @property
+    def searches(self) -> list[Run]:
+        """The searches that found it, of those that were read."""
+        return [origin.run for origin in self.origins if origin.run is not None]
 
     def ppl(self, split: str) -> dict[int, float]:
-        """Perplexity of `valid` or `test` by seed; NaN where training diverged."""
-        return {seed: run.number(f"{split}_ppl") for seed, run in self.runs.items()}
+        """Perplexity of `valid` or `test` by seed; NaN where training diverged or has no result."""
+        measured = {seed: run.number(f"{split}_ppl") for seed, run in self.runs.items()}
+        return {**dict.fromkeys(self.missing, math.nan), **measured}
 
     def sample(self, split: str) -> statistics.Sample:
         """Mean and spread over seeds."""
         return statistics.sample(list(self.ppl(split).values()))
+
+    @property
+    def lacks(self) -> str:
+        """Why nothing can be said of it: its lost trainings would be its worst. Empty where none is lost."""
+        lost = max(self.sample(split).not_finite for split in ("valid", "test"))
+        return f"{lost} of {len(self.ppl('valid'))} trainings of {self.label} have no result" if lost else ""
 
     @property
     def parameters(self) -> float:
@@ -47,39 +98,44 @@ class Cell(NamedTuple):
         """Mean steps from node 0 to a node; NaN for a baseline."""
         return math.nan if self.genotype is None else health.structure(self.genotype).mean_depth
 
-    @property
-    def searched(self) -> bool:
-        """Whether a search chose it."""
-        return self.strategy not in (RANDOM, PUBLISHED, BASELINE, OTHER)
-
 
 class Protocol(NamedTuple):
-    """Cells trained with one configuration, seeds apart; `changes` is what differs from configuration A."""
+    """Cells trained with one configuration, seeds apart; `changes` is what differs from configuration A.
+
+    `absent` holds, by strategy, what the sweeps of these cells searched or drew and did not train here.
+    """
 
     name: str
     budget: Budget
     changes: tuple[str, ...]
     cells: tuple[Cell, ...]
     makers: tuple[str, ...]  # commits and machines
+    absent: dict[str, list[str]]
 
     @property
     def label(self) -> str:
         """Name and budget."""
         return f"{self.name}: {self.budget}"
 
+    def by_strategy(self) -> dict[str, list[Cell]]:
+        """The cells by who put them there, once for each search that found them; random ones last."""
+        pairs = [(origin.strategy, cell) for cell in self.cells for origin in cell.origins]
+        names = sorted({name for name, _ in pairs}, key=lambda name: (name in RANDOM, name))
+        return {name: [cell for other, cell in pairs if other == name] for name in names}
 
-def strategy_of(genotype: Genotype | None, told: str = "", control: bool = False) -> str:
+
+def strategy_of(genotype: Genotype | None, control: bool = False) -> str:
     """Who chose a cell, by its provenance and its name."""
     if genotype is None:
         return BASELINE
-    if control:
-        return RANDOM
-    if told or (told := str(genotype.provenance.get("strategy") or "")):
+    if control or known.is_matched(genotype.name):
+        return CONTROL
+    if told := str(genotype.provenance.get("strategy") or ""):
         return told
     if "config" in genotype.provenance:
         return SEARCHED
-    if genotype.name.startswith(f"{known.RANDOM}-"):
-        return RANDOM
+    if known.is_uniform(genotype.name):
+        return UNIFORM
     return PUBLISHED if genotype.name in known.NAMES else OTHER
 
 
@@ -95,72 +151,43 @@ def is_selected(genotype: Genotype | None, selected: Sequence[Selected], control
     )
 
 
-def protocols(collection: Collection) -> tuple[list[Protocol], list[Problem]]:
-    """Ended trainings by configuration and cell; runs that repeat another one come back as problems."""
-    groups: dict[tuple, list[Run]] = {}
-    for run in collection.runs:
-        if run.kind == "evaluate" and run.summary and (run.genotype is not None or run.baseline):
-            key = (run.budget, run.corpus_digest, run.settings.protocol())
-            groups.setdefault(key, []).append(run)
-    ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), str(item[0])))
-    found: list[Protocol] = []
-    repeated: list[Problem] = []
-    for number, (key, runs) in enumerate(ordered):
-        differing = changes(dict(ordered[0][0][2]), dict(key[2]))
-        cells, again = _cells(runs, collection.selected)
-        found.append(Protocol(_name(number), key[0], differing, tuple(cells), _makers(runs)))
-        repeated += again
-    return found, repeated
+def origins(
+    trained: Sequence[Run], searches: Sequence[Run], selected: Sequence[Selected]
+) -> tuple[Origin, ...]:
+    """Why one cell is here, by its trainings and by all searches that found it, each search once."""
+    found: dict[tuple, Origin] = {}
+    read = set()
+    for run in searches:
+        strategy = str(run.summary.get("strategy") or strategy_of(run.genotype))
+        name = run.genotype.name if run.genotype else ""
+        found.setdefault(
+            (run.budget, run.settings.protocol(), run.seed),
+            Origin(strategy, name, lambda_of(run.genotype), run),
+        )
+        read.add(_signature(run.genotype))
+    for run in trained:
+        strategy = strategy_of(run.genotype, is_selected(run.genotype, selected, control=True))
+        name = run.genotype.name if run.genotype else run.baseline
+        key = _signature(run.genotype) if strategy not in NOT_SEARCHED else (strategy, name)
+        if key not in read:
+            found.setdefault(key, Origin(strategy, name, lambda_of(run.genotype)))
+    return tuple(sorted(found.values(), key=lambda one: (one.strategy, str(one.lambda_w), one.name)))
 
 
-def _name(number: int) -> str:
-    """A, B, … Z, AA, AB and so on."""
-    return ("" if number < 26 else _name(number // 26 - 1)) + chr(ord("A") + number % 26)
+def _signature(genotype: Genotype | None) -> tuple[str, str]:
+    """What tells the search of a cell apart, where the cell is all there is."""
+    if genotype is None:
+        return "", ""
+    return genotype.name, json.dumps(genotype.provenance, sort_keys=True, default=str)
 
 
-def changes(first: dict[str, str], other: dict[str, str]) -> tuple[str, ...]:
-    """Settings of `other` that `first` has not."""
-    return tuple(f"{name} = {value}" for name, value in sorted(other.items()) if first.get(name) != value)
+def label_of(found: Iterable[Origin]) -> str:
+    """Name and λ_w of a cell with these origins: the name that says most, all λ_w."""
 
+    def rank(origin: Origin) -> float:
+        return 1.5 if origin.searched else _FIRST_NAME.index(origin.strategy)
 
-def _makers(runs: Sequence[Run]) -> tuple[str, ...]:
-    """Commit and machine of the runs."""
-    makers = [run.summary["made_by"] for run in runs if isinstance(run.summary.get("made_by"), dict)]
-    return tuple(sorted({f"commit {made.get('commit')}, {made.get('machine')}" for made in makers}))
-
-
-def _cells(runs: Sequence[Run], selected: Sequence[Selected]) -> tuple[list[Cell], list[Problem]]:
-    """Cells of one protocol, the best mean validation perplexity first."""
-    found: dict[tuple, Cell] = {}
-    repeated = []
-    for run in runs:
-        genotype, told = run.genotype, str(run.summary.get("strategy") or "")
-        strategy = strategy_of(genotype, told, is_selected(genotype, selected, control=True))
-        name, lambda_w = (genotype.name if genotype else run.baseline), lambda_of(genotype)
-        chosen = is_selected(genotype, selected)
-        key = (name, genotype, str(lambda_w), strategy)
-        label = name if math.isnan(lambda_w) else f"{name}, λ {lambda_w:g}"
-        cell = found.setdefault(key, Cell(label, genotype, strategy, lambda_w, chosen, {}))
-        if run.seed in cell.runs:
-            what = f"same cell, configuration and seed as {cell.runs[run.seed].path}: not counted again"
-            repeated.append(Problem(run.path, "", what))
-        else:
-            cell.runs[run.seed] = run
-    ranked = sorted(found.values(), key=lambda cell: (_last(cell.sample("valid").mean), cell.label))
-    return _distinct(ranked), repeated
-
-
-def _last(value: float) -> float:
-    """The value for sorting: NaN comes last."""
-    return math.inf if math.isnan(value) else value
-
-
-def _distinct(cells: Sequence[Cell]) -> list[Cell]:
-    """Labels that occur twice are numbered."""
-    labels = [cell.label for cell in cells]
-    return [
-        cell
-        if labels.count(cell.label) == 1
-        else cell._replace(label=f"{cell.label} #{labels[: k + 1].count(cell.label)}")
-        for k, cell in enumerate(cells)
-    ]
+    ordered = sorted(found, key=rank)
+    lambdas = dict.fromkeys(f"{one.lambda_w:g}" for one in ordered if not math.isnan(one.lambda_w))
+    name = ordered[0].name
+    return f"{name}, λ {'/'.join(sorted(lambdas, key=float))}" if lambdas else name

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from bayesnas_tf import config
 from bayesnas_tf.errors import UserError
-from bayesnas_tf.reporting.report import cells, comparisons, csv_files, discovery, page
+from bayesnas_tf.reporting.report import comparisons, csv_files, discovery, grouping, page
 from bayesnas_tf.reporting.report.content import Content
 from bayesnas_tf.reporting.report.records import Collection
 
@@ -39,9 +39,9 @@ def examine(collection: Collection) -> Content:
             f"no run in {', '.join(collection.roots)}. Give a run directory, a sweep directory, or a "
             "folder that holds them"
         )
-    protocols, repeated = cells.protocols(collection)
-    asked = comparisons.all_of(protocols)
-    return Content(collection, tuple(protocols), tuple(asked), (*collection.problems, *repeated))
+    found = grouping.protocols(collection)
+    asked = comparisons.all_of(found.protocols)
+    return Content(collection, tuple(found.protocols), tuple(asked), (*collection.problems, *found.repeated))
 
 
 def _encodable(text: str) -> str:

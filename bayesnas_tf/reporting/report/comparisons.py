@@ -12,6 +12,7 @@ SPLIT = "test"  # cells are chosen on validation text, and so compared on test
 MATCHED = 0.5  # a random cell of the same size matches when its mean depth differs by no more
 SIGNIFICANT = 0.05
 NEAREST = 3  # random cells shown beside a searched one
+RANDOM_CELLS = "uniformly random cells"
 
 
 class Controls(NamedTuple):
@@ -24,7 +25,7 @@ class Controls(NamedTuple):
 class Comparison(NamedTuple):
     """One question. `difference` is first - second in perplexity: below 0 the first is better.
 
-    The unit of a strategy is the cell, that of the other kinds the seed. `why` says why there is no
+    The unit of a strategy is the search, that of the other kinds the seed. `why` says why there is no
     difference, or what speaks against it.
     """
 
@@ -54,17 +55,18 @@ class Comparison(NamedTuple):
             if self.significant
             else f"{self.first} and {self.second} cannot be told apart: the difference is within the noise"
         )
-        unit = "cells" if self.kind == "strategy" else "seeds, paired"
+        one, other = d.n[0], d.n[-1]
+        unit = f"{one} searches and {other} cells" if self.kind == "strategy" else f"{one} seeds, paired"
         return (
             f"{verdict} ({abs(d.mean):.2f} perplexity in favour of {better}, "
             f"95 % interval {tables.signed(low)} to {tables.signed(high)}, "
-            f"{' and '.join(map(str, d.n))} {unit}, p = {d.p:.2g}, corrected {self.adjusted:.2g})."
+            f"{unit}, p = {d.p:.2g}, corrected {self.adjusted:.2g})."
         )
 
 
 def _are(name: str) -> str:
     """The verb of a strategy or a cell."""
-    return "are" if name.startswith(("cells", "random cells")) else "is"
+    return "are" if name.startswith(("cells", RANDOM_CELLS)) else "is"
 
 
 def sentences(asked: Sequence[Comparison]) -> list[str]:
@@ -95,9 +97,12 @@ def _counted(asked: Sequence[Comparison]) -> str:
 
 
 def controls(cell: Cell, protocol: Protocol) -> Controls:
-    """The random cells of matched depth and size; where there are none, the nearest ones, marked as such."""
+    """The random cells of matched depth and size; where there are none, the nearest ones, marked as such.
+
+    Which ones does not depend on what their trainings came to.
+    """
     drawn = [
-        other for other in protocol.cells if other.strategy == cells.RANDOM and other.genotype is not None
+        other for other in protocol.cells if other is not cell and set(other.strategies) & set(cells.RANDOM)
     ]
     drawn.sort(key=lambda other: (_size(other) != _size(cell), abs(other.depth - cell.depth), other.label))
     matched = [o for o in drawn if _size(o) == _size(cell) and abs(o.depth - cell.depth) <= MATCHED]
@@ -131,15 +136,11 @@ def _searched(protocol: Protocol) -> list[Comparison]:
             why = "no random cell has this configuration"
             found.append(Comparison(protocol, cell.label, "chance", "chance", None, why))
             continue
-        pairs = _pairs(cell, beside.cells)
-        why = "" if beside.matched else "random cells not of matched size and depth"
-        if len(pairs) < 2:
-            why = _shared(pairs)
         count = len(beside.cells)
         second = f"the mean of {count} random cells" if count > 1 else beside.cells[0].label
-        difference = statistics.paired(pairs)
-        why = why or _spreadless(difference)
-        found.append(Comparison(protocol, cell.label, second, "chance", difference, why))
+        asked = Comparison(protocol, cell.label, second, "chance", None)
+        remark = "" if beside.matched else "random cells not of matched size and depth"
+        found.append(_paired(asked, cell, beside.cells, remark))
     return found
 
 
@@ -148,12 +149,21 @@ def _published(protocol: Protocol) -> list[Comparison]:
     best = next((cell for cell in protocol.cells if cell.searched), None)
     found = []
     for other in protocol.cells if best else ():
-        if best and other.strategy == cells.PUBLISHED:
-            pairs = _pairs(best, (other,))
-            difference = statistics.paired(pairs)
-            why = _spreadless(difference) if len(pairs) > 1 else _shared(pairs)
-            found.append(Comparison(protocol, best.label, other.label, "published", difference, why))
+        if best and other is not best and cells.PUBLISHED in other.strategies:
+            asked = Comparison(protocol, best.label, other.label, "published", None)
+            found.append(_paired(asked, best, (other,)))
     return found
+
+
+def _paired(asked: Comparison, cell: Cell, others: Sequence[Cell], remark: str = "") -> Comparison:
+    """The answer over the seeds that a cell shares with others; none where a training has no result."""
+    if lost := [one.lacks for one in (cell, *others) if one.lacks]:
+        return asked._replace(why="; ".join(lost))
+    pairs = _pairs(cell, others)
+    if len(pairs) < 2:
+        return asked._replace(why=_shared(pairs))
+    difference = statistics.paired(pairs)
+    return asked._replace(difference=difference, why=remark if difference else _spreadless(difference))
 
 
 def _shared(pairs: Sequence[float]) -> str:
@@ -176,25 +186,40 @@ def _pairs(cell: Cell, others: Sequence[Cell]) -> list[float]:
     return [pair for pair in pairs if math.isfinite(pair)]
 
 
-def by_strategy(protocol: Protocol) -> dict[str, list[Cell]]:
-    """The cells of a protocol by who chose them, random ones last."""
-    names = sorted({cell.strategy for cell in protocol.cells}, key=lambda name: (name == cells.RANDOM, name))
-    return {name: [cell for cell in protocol.cells if cell.strategy == name] for name in names}
-
-
 def _strategies(protocol: Protocol) -> list[Comparison]:
-    """Each strategy against the random cells: cells are the unit, each with the mean over its seeds."""
-    groups = by_strategy(protocol)
-    means = {name: [cell.sample(SPLIT).mean for cell in members] for name, members in groups.items()}
-    floor = means.pop(cells.RANDOM, [])
+    """Each strategy against uniform random cells. Each search counts, with the mean of its cell over seeds.
+
+    Cells drawn to match what a strategy found are no part of the floor: with them it would depend on the
+    strategies that it is to judge.
+    """
+    groups = protocol.by_strategy()
+    floor = groups.get(cells.UNIFORM, [])
     found = []
-    for name, values in means.items():
-        if not groups[name][0].searched or len(values) < 2 or not floor:
-            continue  # one cell is compared seed by seed below
-        short = min(len(values), len(floor)) < 2
-        why = f"{len(values)} searched and {len(floor)} random cells" if short else ""
-        difference = statistics.welch(values, floor)
-        why = why or _spreadless(difference)
-        first = f"cells of strategy {name}"
-        found.append(Comparison(protocol, first, "random cells", "strategy", difference, why))
+    for name, members in groups.items():
+        if name in cells.NOT_SEARCHED or (len(members) < 2 and name not in protocol.absent):
+            continue  # one search is compared seed by seed below
+        asked = Comparison(protocol, f"cells of strategy {name}", RANDOM_CELLS, "strategy", None)
+        if why := _no_strategy(protocol, name, members, floor):
+            found.append(asked._replace(why=why))
+            continue
+        means = ([cell.sample(SPLIT).mean for cell in group] for group in (members, floor))
+        difference = statistics.welch(*means)
+        found.append(asked._replace(difference=difference, why=_spreadless(difference)))
     return found
+
+
+def _no_strategy(protocol: Protocol, name: str, members: Sequence[Cell], floor: Sequence[Cell]) -> str:
+    """Why nothing can be said of a strategy; empty where something can."""
+    if not floor:
+        return "no uniformly random cell has this configuration"
+    for strategy, group, what in (
+        (name, members, "searches"),
+        (cells.UNIFORM, floor, "uniform random cells"),
+    ):
+        if absent := protocol.absent.get(strategy):
+            total = len(group) + len(absent)
+            return f"{len(absent)} of {total} {what} have no trained cell here, such as {absent[0]}"
+    if lost := [cell.lacks for cell in (*members, *floor) if cell.lacks]:
+        return lost[0] if len(lost) == 1 else f"{lost[0]}, and {len(lost) - 1} more cells lack some"
+    short = min(len(members), len(floor)) < 2
+    return f"{len(members)} searches and {len(floor)} uniform random cells" if short else ""

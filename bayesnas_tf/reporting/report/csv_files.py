@@ -80,20 +80,23 @@ def _cells(protocols: Sequence[Protocol]) -> list[list[Any]]:
         "cell",
         "strategy",
     ]
-    head += ["lambda_w", "genotype", "mean_depth", "parameters", "seeds"]
+    head += ["searches", "lambda_w", "genotype", "mean_depth", "parameters", "seeds"]
     head += [
         f"{split}_{number}" for split in ("valid", "test") for number in ("mean", "sd", "n", "not_finite")
     ]
     rows: list[list[Any]] = [head]
     known = printed.tables()
     for protocol in protocols:
-        reached = any(table.reached_by(protocol.budget) for table in known if table.number != "5.1")
         for cell in protocol.cells:
+            reached = any(
+                table.lacks(protocol.budget, cell) == [] for table in known if table.number != "5.1"
+            )
             seeds = " ".join(map(str, sorted(cell.runs)))
             told = [
                 cell.label,
-                cell.strategy,
-                cell.lambda_w,
+                "; ".join(cell.strategies),
+                len(cell.searches),
+                "; ".join(f"{one.lambda_w:g}" for one in cell.origins if not math.isnan(one.lambda_w)),
                 str(cell.genotype or ""),
                 cell.depth,
                 cell.parameters,

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple, TypeVar
 from bayesnas_tf.config.run_directory import CONFIG
 from bayesnas_tf.reporting.report import readers
 from bayesnas_tf.reporting.report.records import (
-    SEARCHED,
     Collection,
     Failure,
     Place,
@@ -17,6 +16,7 @@ from bayesnas_tf.reporting.report.records import (
     Run,
     Selected,
 )
+from bayesnas_tf.reporting.report.settings import SEARCHED
 from bayesnas_tf.space.genotype import Genotype
 
 T = TypeVar("T")
@@ -183,14 +183,21 @@ class _Reading:
                 self.fail(directory, state, str(error or "no reason kept"), count)
             elif state == "done" and len(names) == 1 and not directory.is_dir():
                 self.note(directory, "", f"{SWEEP} calls this run done, and its directory is gone")
+        chosen = _left_out(data)
         for entry in _entries(data, "selected"):
-            told = entry.get("genotype")
+            told, control = entry.get("genotype"), entry.get("control") is True
             cell = self.attempt(path, SWEEP, lambda _, told=told: readers.genotype(told))  # type: ignore[misc]
-            if cell is not None:
-                self.selected.append(
-                    Selected(cell, str(entry.get("stage", "")), entry.get("control") is True)
-                )
+            if cell is not None and (chosen or control):
+                self.selected.append(Selected(cell, str(entry.get("stage", "")), control))
         return {run: Place(self.shown(path), tuple(names)) for run, names in candidates.items()}
+
+
+def _left_out(data: dict[str, Any]) -> bool:
+    """Whether a sweep left trained cells out: where it kept all, nothing was selected."""
+    kept = {str(entry.get("candidate", "")) for entry in _entries(data, "selected")}
+    trained = [entry for entry in _entries(data, "runs") if entry.get("stage") != "search"]
+    homes = {Path(str(entry.get("run", ""))).parent.name for entry in trained if entry.get("state") == "done"}
+    return not homes <= kept
 
 
 def _entries(data: dict[str, Any], name: str) -> Iterator[dict[str, Any]]:

@@ -8,10 +8,10 @@ import numpy as np
 from markupsafe import Markup
 
 from bayesnas_tf.bayes import health
-from bayesnas_tf.reporting.report import cells, statistics, svg
+from bayesnas_tf.reporting.report import cells, grouping, statistics, svg
 from bayesnas_tf.reporting.report.cells import Cell, Protocol
-from bayesnas_tf.reporting.report.records import SEARCHED, Run
-from bayesnas_tf.reporting.report.settings import LAMBDA_W
+from bayesnas_tf.reporting.report.records import Run, as_number
+from bayesnas_tf.reporting.report.settings import LAMBDA_W, SEARCHED
 from bayesnas_tf.reporting.report.svg import Series
 
 MOST_POINTS = 400  # of a line: about as many as its pixels
@@ -41,7 +41,7 @@ def search_groups(searches: Sequence[Run]) -> list[SearchGroup]:
     ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), str(item[0])))
     found = []
     for (budget, _, settings), runs in ordered:
-        changes = ", ".join(cells.changes(dict(ordered[0][0][2]), dict(settings)))
+        changes = ", ".join(grouping.changes(dict(ordered[0][0][2]), dict(settings)))
         label = f"Search on {budget}" + (f", with {changes}" if changes else "")
         found.append(SearchGroup(label, dict(sorted(_grouped(runs, _lambda).items()))))
     return found
@@ -52,13 +52,16 @@ def progress(searches: Sequence[Run]) -> list[Figure]:
     drawn = []
     for group in search_groups(searches):
         series = [
-            _curve(f"λ_w = {value:g} ({_count(len(runs), 'seed')})", style, [_training(run) for run in runs])
-            for style, (value, runs) in enumerate(group.by_lambda.items())
+            _searched(value, style, runs) for style, (value, runs) in enumerate(group.by_lambda.items())
         ]
         series = [one for one in series if one.points]
         if series:
-            caption = f"{group.label}: perplexity of the supernet on training text, between two reports."
-            drawn.append(Figure(_lines("Search progress", "step", series), caption))
+            caption = (
+                f"{group.label}: perplexity of the supernet on training text, between two reports. An epoch "
+                "has other steps with each seed: a step stands at its share of the run, and seeds are joined "
+                "on straight lines of the logarithm between their reports."
+            )
+            drawn.append(Figure(_lines("Search progress", "epochs", series, whole=False), caption))
     return drawn
 
 
@@ -66,19 +69,16 @@ def training(protocols: Sequence[Protocol]) -> list[Figure]:
     """Validation perplexity of cells while they train: by the λ_w of their search, and by who chose them."""
     drawn = []
     for protocol in protocols:
-        ours = [cell for cell in protocol.cells if cell.strategy in (SEARCHED, cells.RANDOM)]
-        by_lambda, by_strategy = (
-            _grouped(ours, _lambda_name),
-            _grouped(protocol.cells, lambda cell: cell.strategy),
-        )
+        by_lambda, by_strategy = _by_lambda(protocol), protocol.by_strategy()
         for kinds, what in ((by_lambda, "found with one λ_w"), (by_strategy, "of one strategy")):
-            if kinds is by_lambda and len(by_lambda) <= 1 + (cells.RANDOM in by_lambda):
+            if kinds is by_lambda and len(by_lambda) <= 1 + (cells.UNIFORM in by_lambda):
                 continue  # one λ_w: the other chart shows it
             series = [_trained(name, style, kinds[name]) for style, name in enumerate(_floor_last(kinds))]
             series = [_floor_grey(one) for one in series if one.points]
             if any(len(one.points) > 1 for one in series):
                 caption = (
-                    f"{protocol.label}. Validation perplexity after each epoch, mean of the cells {what}."
+                    f"{protocol.label}. Validation perplexity after each epoch, mean of the cells {what}, "
+                    "a cell once for each search that found it."
                 )
                 drawn.append(Figure(_lines("Training of cells", "epoch", series), caption))
     return drawn
@@ -86,24 +86,21 @@ def training(protocols: Sequence[Protocol]) -> list[Figure]:
 
 def _floor_last(kinds: Iterable[str]) -> list[str]:
     """Names in order, random cells last."""
-    return sorted(kinds, key=lambda name: (name == cells.RANDOM, name))
+    return sorted(kinds, key=lambda name: (name in cells.RANDOM, name))
 
 
 def _floor_grey(series: Series) -> Series:
-    """Random cells have one colour in all charts."""
-    return series._replace(style=GREY) if series.label.startswith(cells.RANDOM) else series
+    """Uniform random cells have one colour in all charts."""
+    return series._replace(style=GREY) if series.label.startswith(cells.UNIFORM) else series
 
 
 def sizes(protocols: Sequence[Protocol]) -> list[Figure]:
     """Parameters against validation perplexity: one chart a configuration, so that no budgets mix."""
     figures = []
     for protocol in protocols:
-        kinds = _grouped(protocol.cells, lambda cell: cell.strategy)
-        names = sorted(kinds, key=lambda name: (name == cells.RANDOM, name))
-        series = [_scattered(name, style, kinds[name]) for style, name in enumerate(names)]
-        series = [
-            one._replace(style=GREY) if one.label == cells.RANDOM else one for one in series if one.points
-        ]
+        kinds = {name: _distinct(members) for name, members in protocol.by_strategy().items()}
+        series = [_scattered(name, style, kinds[name]) for style, name in enumerate(_floor_last(kinds))]
+        series = [_floor_grey(one) for one in series if one.points]
         if series:
             axes = (svg.axis([x for one in series for x, _ in one.points]), svg.axis(_heights(series)))
             drawing = svg.chart(
@@ -189,14 +186,27 @@ def _lambda(run: Run) -> float:
     return run.settings.get(LAMBDA_W, 0.0)
 
 
-def _lambda_name(cell: Cell) -> str:
-    """What a training curve is grouped by."""
-    return cell.strategy if cell.strategy == cells.RANDOM else f"λ_w = {cell.lambda_w:g}"
+def _by_lambda(protocol: Protocol) -> dict[str, list[Cell]]:
+    """The cells of BayesNAS by the λ_w of their search, once for each search, and the floor."""
+    found: dict[str, list[Cell]] = {}
+    for cell in protocol.cells:
+        for origin in cell.origins:
+            if origin.strategy == SEARCHED:
+                found.setdefault(f"λ_w = {origin.lambda_w!r}", []).append(cell)
+            elif origin.strategy == cells.UNIFORM:
+                found.setdefault(cells.UNIFORM, []).append(cell)
+    return found
+
+
+def _distinct(members: Sequence[Cell]) -> list[Cell]:
+    """Each cell once."""
+    return list({cell.label: cell for cell in members}.values())
 
 
 def _training(run: Run) -> list[svg.Point]:
-    """(step, perplexity) on training text."""
-    return [(row.step, row.ppl) for row in run.rows if row.split == "train" and row.ppl > 0]
+    """(epochs, perplexity) on training text; a step lies at its share of all steps of the run."""
+    last, epochs = max((row.step for row in run.rows), default=0) or 1, as_number(run.budget.epochs)
+    return [(row.step / last * epochs, row.ppl) for row in run.rows if row.split == "train" and row.ppl > 0]
 
 
 def _validation(run: Run) -> list[svg.Point]:
@@ -217,9 +227,33 @@ def _stacked(curves: Sequence[Sequence[svg.Point]]) -> list[tuple[float, list[fl
     return [(x, values) for x, values in stacked if all(map(math.isfinite, values))]
 
 
-def _curve(label: str, style: int, curves: Sequence[Sequence[svg.Point]]) -> Series:
-    """Mean of curves, with a band of one standard deviation where there are two or more."""
-    summary = [(x, statistics.sample(values)) for x, values in _stacked([curve for curve in curves if curve])]
+def _joined(curves: Sequence[Sequence[svg.Point]]) -> list[tuple[float, list[float]]]:
+    """The values of all curves at each x that one of them has, where all have begun and none has ended.
+
+    Between its points a curve is straight in the logarithm of its values.
+    """
+    if len(curves) < 2:
+        return _stacked(curves)
+    parts = [np.array(sorted(dict(curve).items())).T for curve in curves]  # x and y, each [2, points]
+    first, last = max(x[0] for x, _ in parts), min(x[-1] for x, _ in parts)
+    grid = np.unique(np.concatenate([x for x, _ in parts]))
+    grid = grid[(first <= grid) & (grid <= last)]
+    values = np.exp([np.interp(grid, x, np.log(y)) for x, y in parts])
+    return [
+        (float(x), column.tolist())
+        for x, column in zip(grid, values.T, strict=True)
+        if np.isfinite(column).all()
+    ]
+
+
+def _curve(
+    label: str, style: int, curves: Sequence[Sequence[svg.Point]], join: Callable = _stacked
+) -> Series:
+    """Mean of curves, with a band of one standard deviation where there are two or more.
+
+    `join` gives the values of all curves at each x.
+    """
+    summary = [(x, statistics.sample(values)) for x, values in join([curve for curve in curves if curve])]
     thinned = summary[:: math.ceil(len(summary) / MOST_POINTS) or 1]
     summary = thinned if thinned[-1:] == summary[-1:] else [*thinned, summary[-1]]
     points = tuple((x, one.mean) for x, one in summary)
@@ -227,10 +261,17 @@ def _curve(label: str, style: int, curves: Sequence[Sequence[svg.Point]]) -> Ser
     return Series(label, style, points, band if all(map(math.isfinite, (v for b in band for v in b))) else ())
 
 
+def _searched(lambda_w: float, style: int, runs: Sequence[Run]) -> Series:
+    """The training curve of the searches with one λ_w."""
+    curves = [curve for run in runs if (curve := _training(run))]
+    return _curve(f"λ_w = {lambda_w:g} ({_count(len(curves), 'seed')})", style, curves, _joined)
+
+
 def _trained(name: str, style: int, members: Sequence[Cell]) -> Series:
     """The training curve of the cells of one kind."""
-    curves = [_mean_curve([_validation(run) for run in cell.runs.values()]) for cell in members]
-    return _curve(f"{name} ({_count(len(members), 'cell')})", style, curves)
+    means = (_mean_curve([_validation(run) for run in cell.runs.values()]) for cell in members)
+    curves = [curve for curve in means if curve]
+    return _curve(f"{name} ({_count(len(curves), 'cell')})", style, curves)
 
 
 def _scattered(name: str, style: int, members: Sequence[Cell]) -> Series:
@@ -250,8 +291,8 @@ def _heights(series: Sequence[Series]) -> list[float]:
     return points + [y for one in series for ends in one.band for y in ends]
 
 
-def _lines(title: str, x_label: str, series: Sequence[Series]) -> Markup:
-    """Perplexities on a logarithmic axis."""
-    steps = svg.axis([x for one in series for x, _ in one.points], whole=True)
-    axes = (steps, svg.axis(_heights(series), log=True))
+def _lines(title: str, x_label: str, series: Sequence[Series], whole: bool = True) -> Markup:
+    """Perplexities on a logarithmic axis; `whole` for an x that counts."""
+    across = svg.axis([x for one in series for x, _ in one.points], whole=whole)
+    axes = (across, svg.axis(_heights(series), log=True))
     return svg.chart(title, (x_label, "perplexity"), axes, series)

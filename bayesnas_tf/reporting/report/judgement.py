@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from bayesnas_tf.reporting.report import comparisons, statistics, tables, thesis_tables
-from bayesnas_tf.reporting.report.cells import RANDOM, Cell, Protocol
+from bayesnas_tf.reporting.report import comparisons, statistics, tables
+from bayesnas_tf.reporting.report.cells import NOT_SEARCHED, Cell, Protocol
 from bayesnas_tf.reporting.report.comparisons import Comparison
 from bayesnas_tf.reporting.report.content import Content, Section
-from bayesnas_tf.reporting.report.records import Run
 from bayesnas_tf.reporting.report.tables import Column, Group, Table
 
 
@@ -63,8 +62,9 @@ def answers(asked: Sequence[Comparison]) -> Section:
         f"Differences of {comparisons.SPLIT} perplexity, because cells are chosen on validation text. A "
         f"cell is compared with random cells of its size and mean depth (within {comparisons.MATCHED} "
         "steps), seed by seed (paired t test): that says something about these cells. A strategy is "
-        "compared with random cells by the means of its cells (Welch's t test): that says something about "
-        "the strategy. The best cell on validation text is also compared with each published one. All assume "
+        "compared with uniformly random cells (Welch's t test); each search counts with the mean of its "
+        "cell: that says something about the strategy. Nothing is said where a training or a search has no "
+        "result. The best cell on validation text is also compared with each published one. All assume "
         f"normal differences. {tests} test{'' if tests == 1 else 's'} in this "
         f"report; p is corrected for that number (Holm), and decides at {comparisons.SIGNIFICANT}."
     )
@@ -90,41 +90,49 @@ def _answer(one: Comparison) -> tuple[str, ...]:
 def strategies(content: Content) -> Section:
     """Strategies beside the random floor."""
     columns = [Column("Strategy", number=False), Column("Valid", "perplexity"), Column("Test", "perplexity")]
-    columns += [Column("Best", "test"), Column("Worst", "test"), Column("Cells", "n")]
-    columns += [Column("Search", "million tokens a cell"), Column("Search", "h:min:s a cell")]
+    columns += [
+        Column("Best", "test"),
+        Column("Worst", "test"),
+        Column("Searches", "n"),
+        Column("Cells", "n"),
+    ]
+    columns += [Column("Absent", "n"), Column("Search", "million tokens"), Column("Search", "h:min:s")]
     groups = []
     for protocol in content.protocols:
-        by = comparisons.by_strategy(protocol)
+        by = protocol.by_strategy()
         if len(by) > 1:
-            rows = tuple(_strategy(name, members, content.searches) for name, members in by.items())
+            rows = tuple(_strategy(name, members, protocol) for name, members in by.items())
             groups.append(Group("plain", protocol.label, rows))
-    caption = "Who chose the cells: mean ± standard deviation over cells, each the mean of its seeds"
-    table = (Table(caption, tuple(columns), tuple(groups)),) if groups else ()
-    return Section(
-        "strategies",
-        "Strategies",
-        "Random cells are the floor.",
-        "All cells here come from one strategy.",
-        tables=table,
+    caption = (
+        "Who chose the cells: mean ± standard deviation over searches, each with the mean of its cell over "
+        "seeds, also where two found one cell; over cells where nothing was searched"
     )
+    table = (Table(caption, tuple(columns), tuple(groups)),) if groups else ()
+    intro = (
+        "Uniform random cells are the floor. Cells drawn to match the size and depth of a searched one stand "
+        "beside that one alone. Absent: searches that failed, or whose cell was not trained here."
+    )
+    return Section("strategies", "Strategies", intro, "All cells here come from one strategy.", tables=table)
 
 
-def _strategy(name: str, members: Sequence[Cell], searches: Sequence[Run]) -> tuple[str, ...]:
+def _strategy(name: str, members: Sequence[Cell], protocol: Protocol) -> tuple[str, ...]:
     """One line of the table of strategies."""
     valid, test = ([cell.sample(split).mean for cell in members] for split in ("valid", "test"))
     finite = [mean for mean in test if mean == mean]
-    spent = [run for cell in members for run in thesis_tables.origins(cell, searches)]
-    tokens, seconds = (
-        statistics.sample([run.tokens for run in spent]),
-        statistics.sample([run.seconds for run in spent]),
-    )
+    searched = name not in NOT_SEARCHED
+    cells = {cell.label: cell for cell in members}
+    spent = [one.run for cell in cells.values() for one in cell.origins if one.run and one.strategy == name]
+    tokens = statistics.sample([run.tokens for run in spent])
+    seconds = statistics.sample([run.seconds for run in spent])
     return (
         name,
         tables.spread(statistics.sample(valid)),
         tables.spread(statistics.sample(test)),
         tables.value(min(finite, default=None)),
         tables.value(max(finite, default=None)),
-        str(len(members)),
-        "no search" if name == RANDOM else tables.millions(tokens.mean),
-        "no search" if name == RANDOM else tables.clock(seconds.mean),
+        str(len(members)) if searched else tables.NONE,
+        str(len(cells)),
+        str(len(protocol.absent.get(name, ()))),
+        tables.millions(tokens.mean) if searched else "no search",
+        tables.clock(seconds.mean) if searched else "no search",
     )

@@ -9,8 +9,6 @@ import numpy as np
 from bayesnas_tf.reporting.report.settings import Budget, Settings
 from bayesnas_tf.space.genotype import Genotype
 
-SEARCHED = "bayesnas"  # the strategy of a search that names none
-
 
 def as_number(value: Any) -> float:
     """A number of a JSON file; NaN for what is none, infinity for an integer that is too long."""

@@ -29,7 +29,7 @@ def build(content: Content) -> list[Section]:
 
 def _results(content: Content) -> Section:
     """The thesis' tables."""
-    found = thesis_tables.build(printed.tables(), content.protocols, content.searches)
+    found = thesis_tables.build(printed.tables(), content.protocols)
     return Section(
         "results",
         "Results",

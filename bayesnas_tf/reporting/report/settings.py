@@ -3,11 +3,20 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from bayesnas_tf.config import gin_files
-from bayesnas_tf.config.bindings import WITHOUT_EFFECT
+from bayesnas_tf.config import gin_files, resolve
+from bayesnas_tf.config.gin_files import Reference
+from bayesnas_tf.data import sources
 from bayesnas_tf.errors import UserError
 
 LAMBDA_W = "ScalarOptions.lambda_w"
+SEARCHED = "bayesnas"  # the strategy of a search that names none
+TYPES = {corpus.name: corpus.types for corpus in (sources.PTB, sources.WIKITEXT2)}
+STRATEGIES = {
+    "BayesNasOptions": SEARCHED,
+    "RandomOptions": "random",
+    "RandomSharingOptions": "random_ws",
+    "EnasOptions": "enas",
+}
 
 
 class Budget(NamedTuple):
@@ -42,24 +51,54 @@ class Settings(NamedTuple):
         return Settings({**self.values, **used.values})
 
     def budget(self, kind: str, summary: Mapping[str, Any]) -> Budget:
-        """Corpus, its limit, units and epochs; what the summary says of itself is stronger."""
-        told = {name: summary.get(name) for name in ("units", "epochs")}
+        """What was configured, never what came of it: with patience, seeds of one cell end at other epochs.
+
+        Only the units are those of the summary where it tells them: a baseline's stand in options of its own.
+        """
         units = self.get("CellOptions.units" if kind == "search" else "DerivedOptions.units", 0)
+        told = summary.get("units")
         return Budget(
-            self.get("CorpusOptions.name", "unknown corpus"),
+            self._corpus(summary),
             self.get("CorpusOptions.limit_tokens", 0),
-            told["units"] if type(told["units"]) is int else units,
-            told["epochs"] if type(told["epochs"]) is int else self.get(f"{kind}.epochs", 0),
+            told if type(told) is int else units,
+            self.get(f"{kind}.epochs", 1),
         )
+
+    def _corpus(self, summary: Mapping[str, Any]) -> str:
+        """The corpus, with its vocabulary where that is not its own: another vocabulary is another corpus.
+
+        Version 0.1 recorded 10,000 words as the default for every corpus, and no corpus in its summaries.
+        """
+        if isinstance(summary.get("corpus"), str):
+            return summary["corpus"]
+        name = self.get("CorpusOptions.name", "unknown corpus")
+        size = self.get("CorpusOptions.vocabulary_size", 0)
+        return f"{name}-{size}" if 0 < size < TYPES.get(name, 0) and size != 10_000 else name
 
     def protocol(self, without: tuple[str, ...] = ()) -> tuple[tuple[str, str], ...]:
         """All settings that can change a result, except those named."""
-        kept = (
-            (name, repr(value))
-            for name, value in self.values.items()
-            if name not in without and name.rpartition(".")[2] not in WITHOUT_EFFECT
-        )
-        return tuple(sorted(kept))
+        kept = resolve.deciding(self.values).items()
+        return tuple(sorted((name, repr(_plain(value))) for name, value in kept if name not in without))
+
+
+def asked_strategy(settings: Settings) -> str:
+    """The strategy that a search was configured with, where no summary tells."""
+    value = settings.values.get("search.strategy")
+    name = value.name if isinstance(value, Reference) else ""
+    if name == "named_strategy":
+        return settings.get("named_strategy.name", SEARCHED)
+    if name == "DartsOptions":
+        return f"darts{settings.get('DartsOptions.order', 2)}"
+    return STRATEGIES.get(name, SEARCHED)
+
+
+def _plain(value: Any) -> Any:
+    """A value with whole numbers as such: 20 and 20.0 are one setting, and earlier versions kept either."""
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def read(text: str, source: str) -> Settings:
@@ -68,14 +107,4 @@ def read(text: str, source: str) -> Settings:
         statements = gin_files.read_text(text, source)
     except UserError as error:
         raise ValueError(str(error)) from error
-    bindings = [statement for statement in statements if isinstance(statement, gin_files.Binding)]
-    macros = {binding.macro_name: binding.value for binding in bindings if binding.macro_name}
-    values = {}
-    for binding in bindings:
-        if not binding.macro_name:
-            value = binding.value
-            if isinstance(value, gin_files.Macro):
-                value = macros.get(value.name)
-            scope = f"{binding.scope}/" if binding.scope else ""
-            values[f"{scope}{binding.selector}.{binding.argument}"] = value
-    return Settings(values)
+    return Settings(resolve.settled(statements))

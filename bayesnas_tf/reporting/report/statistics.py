@@ -23,6 +23,14 @@ class Sample(NamedTuple):
     not_finite: int = 0
 
 
+def standing(one: Sample) -> tuple[bool, float]:
+    """What cells are ordered by: those that lack a result last, for results are not lost at random.
+
+    The rule of sweeps and of reports.
+    """
+    return one.not_finite > 0, one.mean if math.isfinite(one.mean) else math.inf
+
+
 class Difference(NamedTuple):
     """A mean difference, its 95 % interval and two-sided p, from `n` pairs or the two numbers of values."""
 

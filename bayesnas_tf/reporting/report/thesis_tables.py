@@ -1,11 +1,11 @@
 """Tables in the shape of the thesis' 5.1 to 5.3: what is printed, what we measured, and at which budget."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from bayesnas_tf.reporting.report import statistics, tables
 from bayesnas_tf.reporting.report.cells import Cell, Protocol
-from bayesnas_tf.reporting.report.printed import PrintedRow, PrintedTable
+from bayesnas_tf.reporting.report.printed import PrintedRow, PrintedTable, baseline_of
 from bayesnas_tf.reporting.report.records import Run
 from bayesnas_tf.reporting.report.tables import Column, Group, Table
 
@@ -23,28 +23,27 @@ NORM_COLUMNS = (
     Column("Normalisation of the search", number=False),
     Column("Valid", "perplexity"),
     Column("Parameters", "millions"),
-    Column("Cells", "n"),
+    Column("Searches", "n"),
     Column("From", number=False),
 )
 FOOTNOTE = (
-    f"{tables.NOT_COMPARABLE} measured at a smaller budget than the printed rows: it stands beside other "
-    "rows of its own group, and beside no printed one."
+    f"{tables.NOT_COMPARABLE} measured at a smaller budget than what is printed for it: it stands beside "
+    "other rows of its own group, and beside no printed one."
 )
 
 
-def build(
-    printed: Sequence[PrintedTable], protocols: Sequence[Protocol], searches: Sequence[Run]
-) -> list[Table]:
+def build(printed: Sequence[PrintedTable], protocols: Sequence[Protocol]) -> list[Table]:
     """Every table to which these runs have something to say, then one for each other text."""
     found = []
     for table in printed:
-        ours = [protocol for protocol in protocols if protocol.budget.corpus == table.budget.corpus]
-        groups = [group for one in ours if (group := _group(table, one, searches)).rows]
+        ours = [one for one in protocols if one.budget.corpus == table.budget.corpus]
+        parts = [part for one in ours for part in _parts(one)]
+        groups = [group for one in parts if (group := _group(table, one)).rows]
         if groups:
-            found.append(_table(table, groups))
+            found.append(_table(table, groups, dict.fromkeys(baseline_of(part.cells[0]) for part in parts)))
     known = {table.budget.corpus for table in printed}
     for corpus in sorted({one.budget.corpus for one in protocols} - known):
-        groups = [_ours(None, one, searches) for one in protocols if one.budget.corpus == corpus]
+        groups = [_ours(None, one) for one in protocols if one.budget.corpus == corpus]
         caption = f"Cells trained on {corpus}. Nothing is printed in the thesis for this text."
         found.append(
             Table(
@@ -54,17 +53,28 @@ def build(
     return found
 
 
-def _group(table: PrintedTable, protocol: Protocol, searches: Sequence[Run]) -> Group:
+def _parts(protocol: Protocol) -> list[Protocol]:
+    """A configuration by what its cells are held to: each baseline apart, all other cells together."""
+    parts: dict[str, list[Cell]] = {}
+    for cell in protocol.cells:
+        parts.setdefault(baseline_of(cell), []).append(cell)
+    return [protocol._replace(cells=tuple(cells)) for cells in parts.values()]
+
+
+def _group(table: PrintedTable, protocol: Protocol) -> Group:
     """Our rows of a table under one configuration."""
-    return _norms(table, protocol, searches) if table.number == NORMS else _ours(table, protocol, searches)
+    return _norms(table, protocol) if table.number == NORMS else _ours(table, protocol)
 
 
-def _table(table: PrintedTable, groups: Sequence[Group]) -> Table:
-    """The printed rows, then ours."""
+def _table(table: PrintedTable, groups: Sequence[Group], baselines: Iterable[str]) -> Table:
+    """The printed rows, then ours; the budgets of the `baselines` among them in the notes."""
     norms = table.number == NORMS
     rows = tuple(_printed_norm(row) if norms else _printed(row) for row in table.rows)
     banner = f"Printed. The thesis' own rows: {table.budget}; {table.seeds}"
     notes = [f"{row.system}: {row.note}." for row in table.rows if row.note]
+    notes += [
+        f"{row.system}: its budget counts as {row.budget}." for row in map(table.row_of, baselines) if row
+    ]
     caption = f"Table {table.number} of the thesis: {table.title.lower() if norms else table.title}"
     marked = [FOOTNOTE] if any(group.kind == "smaller" for group in groups) else []
     return Table(
@@ -101,27 +111,28 @@ def _printed_number(mean: float | None, sd: float | None, digits: int) -> str:
 
 
 def verdict(table: PrintedTable | None, protocol: Protocol) -> tuple[str, str, str]:
-    """Kind and banner of a group, and the mark behind its numbers; None: nothing is printed for its text."""
+    """Kind and banner of a group, and the mark behind its numbers; None: nothing is printed for its text.
+
+    Either one baseline is all of the group, and is held to its own printed row, or none is part of it.
+    """
+    told = f"This report, {protocol.label}"
     if table is None:
-        return "plain", f"This report, {protocol.label}", ""
-    if table.reached_by(protocol.budget):
-        return "comparable", f"This report, {protocol.label}: at the printed budget", ""
-    given, needed = protocol.budget, table.budget
-    lacks = []
-    if given.epochs < needed.epochs:
-        lacks.append(f"{given.epochs:,} of {needed.epochs:,} epochs")
-    if given.units != needed.units:
-        lacks.append(f"{given.units:,} units, not {needed.units:,}")
-    if given.limit_tokens:
-        lacks.append(f"the first {given.limit_tokens:,} tokens of the text")
+        return "plain", told, ""
+    name = baseline_of(protocol.cells[0])
+    row, lacks = table.row_of(name), table.lacks(protocol.budget, protocol.cells[0])
+    if lacks is None:
+        return "plain", f"{told}: nothing is printed for {name} on this text", ""
+    if not lacks:
+        return "comparable", f"{told}: at the printed budget{f' of {row.system}' if row else ''}", ""
+    beside = f"printed row {row.system}" if row else "printed rows"
     return (
         "smaller",
-        f"Not comparable with the printed rows: {', '.join(lacks)} — {protocol.label}",
+        f"Not comparable with the {beside}: {', '.join(lacks)} — {protocol.label}",
         tables.NOT_COMPARABLE,
     )
 
 
-def _ours(table: PrintedTable | None, protocol: Protocol, searches: Sequence[Run]) -> Group:
+def _ours(table: PrintedTable | None, protocol: Protocol) -> Group:
     """Every cell of one configuration."""
     kind, banner, mark = verdict(table, protocol)
     rows = tuple(
@@ -130,9 +141,9 @@ def _ours(table: PrintedTable | None, protocol: Protocol, searches: Sequence[Run
             tables.spread(cell.sample("valid"), mark=mark),
             tables.spread(cell.sample("test"), mark=mark),
             tables.millions(cell.parameters),
-            _cost(origins(cell, searches)),
+            _cost(cell.searches),
             str(len(cell.runs)),
-            f"{protocol.name}, {cell.strategy}",
+            f"{protocol.name}, {', '.join(cell.strategies)}",
         )
         for cell in protocol.cells
     )
@@ -145,31 +156,13 @@ def _cost(searches: Sequence[Run]) -> str:
     return tables.clock(spent.mean)
 
 
-def origins(cell: Cell, searches: Sequence[Run]) -> list[Run]:
-    """The searches that found a cell: of its candidates where a sweep says so, else all with that result."""
-    if cell.genotype is None:
-        return []
-    places = {place for run in cell.runs.values() for place in _places(run)}
-    told = [run for run in searches if places.intersection(_places(run))]
-    return told or [
-        run
-        for run in searches
-        if run.genotype == cell.genotype and run.genotype.provenance == cell.genotype.provenance
-    ]
-
-
-def _places(run: Run) -> list[tuple[str, str]]:
-    """Sweep and candidate of a run; several where candidates have the same cell."""
-    return [(run.place.sweep, candidate) for candidate in run.place.candidates if candidate]
-
-
-def _norms(table: PrintedTable, protocol: Protocol, searches: Sequence[Run]) -> Group:
-    """Cells by the normalisation of the search that found them; none where all searches had the same one."""
+def _norms(table: PrintedTable, protocol: Protocol) -> Group:
+    """Searches by their normalisation, with the mean of their cell; none where all had the same one."""
     kind, banner, mark = verdict(table, protocol)
     found: dict[tuple[str, bool], list[Cell]] = {}
     for cell in protocol.cells:
-        for norm in {_norm(run) for run in origins(cell, searches)}:
-            found.setdefault(norm, []).append(cell)
+        for run in cell.searches:  # each counts, also where two found one cell
+            found.setdefault(_norm(run), []).append(cell)
     if len(found) < 2:
         return Group(kind, banner, ())
     names = {(row.norm, row.learnable): row.system for row in table.rows}

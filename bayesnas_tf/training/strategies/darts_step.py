@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import gin
 import keras
@@ -11,9 +11,9 @@ import tensorflow as tf
 from bayesnas_tf.cells import masks
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.models import losses
+from bayesnas_tf.options import NonNegative
 from bayesnas_tf.space import primitives
 from bayesnas_tf.training import sgd
-from bayesnas_tf.training.settings import at_least
 from bayesnas_tf.training.strategies.options import StrategyOptions
 from bayesnas_tf.training.strategies.turns import Turns
 from bayesnas_tf.training.train_step import TrainStep
@@ -31,14 +31,8 @@ class DartsOptions(StrategyOptions):
     """Gradient search by a softmax over the operations of each edge."""
 
     order: Order = 2  # 2: through one step of W, five passes over a window; 1: at W as it is, two passes
-    lr: float = 3e-3  # of Adam on α
-    weight_decay: float = 1e-3  # of α, beside its gradient
-
-    def __post_init__(self):
-        """Refuse what is no order and negative values."""
-        if self.order not in get_args(Order):
-            raise ValueError(f"DartsOptions.order={self.order!r} must be one of {get_args(Order)}")
-        at_least(self, 0.0, "lr", "weight_decay")
+    lr: NonNegative = 3e-3  # of Adam on α
+    weight_decay: NonNegative = 1e-3  # of α, beside its gradient
 
     @property
     def name(self) -> str:

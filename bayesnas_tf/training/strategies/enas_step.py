@@ -1,6 +1,7 @@
 """One step of ENAS: shared weights move for a cell of the controller, then the controller by REINFORCE."""
 
 import dataclasses
+from typing import Annotated
 
 import gin
 import keras
@@ -8,9 +9,9 @@ import tensorflow as tf
 
 from bayesnas_tf.cells import masks
 from bayesnas_tf.models import losses
-from bayesnas_tf.training.settings import at_least
+from bayesnas_tf.options import Below1, NonNegative, Positive, Range, Units, Whole
 from bayesnas_tf.training.strategies.controller import Controller, score_function_gradients
-from bayesnas_tf.training.strategies.sampled_step import CELL_SEED, CellStep, SampledOptions
+from bayesnas_tf.training.strategies.sampled_step import CELL_SEED, Cells, CellStep, SampledOptions
 from bayesnas_tf.training.strategies.turns import Turns
 
 START_SEED, REWARD_SEED = 4, 52  # slots of the run's seed and of the step's
@@ -22,27 +23,16 @@ MOST_NATS = 10.0  # of a validation window, for the reward
 class EnasOptions(SampledOptions):
     """ENAS: what the controller is, how it learns, and how a cell is taken from it."""
 
-    units: int = 100  # of the controller's LSTM
-    lr: float = 1e-3  # of Adam on the controller
-    temperature: float = 5.0
-    tanh_limit: float = 2.5
-    reward: float = 80.0  # over the validation perplexity of a window
-    entropy: float = 1e-3  # weight of -log π in the reward
-    baseline_decay: float = 0.99
-    steps: int = 1  # of the controller, after each window of training
-    cells: int = 100  # that the controller writes after each epoch; the best of them is taken
-    valid_windows: int = 0  # validation windows that score each; 0: all
-
-    def __post_init__(self):
-        """Refuse values without meaning."""
-        at_least(self, 1, "units", "cells")
-        at_least(self, 0, "steps", "valid_windows", "lr", "entropy", "reward")
-        if not (self.temperature > 0.0 and self.tanh_limit > 0.0):
-            raise ValueError(
-                f"EnasOptions: temperature={self.temperature}, tanh_limit={self.tanh_limit} must be above 0"
-            )
-        if not 0.0 <= self.baseline_decay < 1.0:
-            raise ValueError(f"EnasOptions.baseline_decay={self.baseline_decay} must lie in [0, 1)")
+    units: Units = 100  # of the controller's LSTM
+    lr: NonNegative = 1e-3  # of Adam on the controller
+    temperature: Positive = 5.0
+    tanh_limit: Positive = 2.5
+    reward: NonNegative = 80.0  # over the validation perplexity of a window
+    entropy: NonNegative = 1e-3  # weight of -log π in the reward
+    baseline_decay: Below1 = 0.99
+    steps: Annotated[int, Range(0, 1000)] = 1  # of the controller, after each window of training
+    cells: Cells = 100  # that the controller writes after each epoch; the best of them is taken
+    valid_windows: Whole = 0  # validation windows that score each; 0: all
 
     @property
     def name(self) -> str:

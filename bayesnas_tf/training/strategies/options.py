@@ -7,11 +7,12 @@ import gin
 from bayesnas_tf.bayes import update
 from bayesnas_tf.cells.highway_cell import HighwayCell
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
+from bayesnas_tf.options import Options
 from bayesnas_tf.training.search_step import SearchStep
 from bayesnas_tf.training.train_step import TrainStep
 
 
-class StrategyOptions:
+class StrategyOptions(Options):
     """The options of one strategy: `search.strategy` holds an instance of a subclass."""
 
     @property

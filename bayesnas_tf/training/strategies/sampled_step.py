@@ -1,6 +1,7 @@
 """Steps of strategies that train one discrete cell at a time: a fixed one, or one drawn for each window."""
 
 import dataclasses
+from typing import Annotated
 
 import gin
 import tensorflow as tf
@@ -8,14 +9,16 @@ import tensorflow as tf
 from bayesnas_tf.cells import masks
 from bayesnas_tf.cells.sampled_cell import SampledCell
 from bayesnas_tf.cells.search_cell import CellOptions
+from bayesnas_tf.options import Range, Whole
 from bayesnas_tf.space import primitives
 from bayesnas_tf.training.checkpoints import all_finite
-from bayesnas_tf.training.settings import at_least
 from bayesnas_tf.training.strategies.options import StrategyOptions
 from bayesnas_tf.training.strategies.scoring import MOST_NATS
 from bayesnas_tf.training.train_step import TrainStep
 
 CELL_SEED = 51  # slot of the step's seed
+
+Cells = Annotated[int, Range(1, 100_000)]  # that are trained or scored
 
 
 class CellStep(TrainStep):
@@ -83,13 +86,8 @@ class SampledOptions(StrategyOptions):
 class RandomOptions(SampledOptions):
     """Random search: uniform cells, each trained from its own start on an equal share of the tokens."""
 
-    cells: int = 8  # in all; a multiple of search.epochs
-    valid_windows: int = 0  # validation windows that rank the cells; 0: all
-
-    def __post_init__(self):
-        """Refuse a search without cells."""
-        at_least(self, 1, "cells")
-        at_least(self, 0, "valid_windows")
+    cells: Cells = 8  # in all; a multiple of search.epochs
+    valid_windows: Whole = 0  # validation windows that rank the cells; 0: all
 
     @property
     def name(self) -> str:
@@ -113,13 +111,8 @@ class RandomOptions(SampledOptions):
 class RandomSharingOptions(SampledOptions):
     """Random search with weight sharing (Li & Talwalkar 2019)."""
 
-    cells: int = 1000  # that are scored after each epoch, with the shared weights
-    valid_windows: int = 0  # validation windows that score each; 0: all
-
-    def __post_init__(self):
-        """Refuse a search without cells."""
-        at_least(self, 1, "cells")
-        at_least(self, 0, "valid_windows")
+    cells: Cells = 1000  # that are scored after each epoch, with the shared weights
+    valid_windows: Whole = 0  # validation windows that score each; 0: all
 
     @property
     def name(self) -> str:

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from bayesnas_tf.reporting.report import figures, gamma, readers, svg
+from bayesnas_tf.reporting.report.records import Row
+from bayesnas_tf.reporting.report.settings import Settings
 from bayesnas_tf.reporting.report.svg import Axis, Series
 from tests.reporting.report import builder
 
@@ -59,16 +61,86 @@ def test_a_chart_is_xml_with_a_line_for_each_series_and_a_legend():
         assert top <= float(number[1]) <= height
 
 
-def test_search_progress_has_the_mean_and_the_spread_of_the_seeds(tmp_path, content):
+def test_search_progress_has_the_mean_and_the_spread_of_the_seeds(content):
     runs = [run for run in content.searches if run.settings.get("ScalarOptions.lambda_w", 0.0) == 0.17]
-    series = figures._curve("x", 0, [figures._training(run) for run in runs])
+    series = figures._searched(0.17, 0, runs)
     first = [run.rows[0].ppl for run in runs]
-    assert series.points[0] == (10, pytest.approx(np.mean(first)))
+    assert series.label == "λ_w = 0.17 (2 seeds)"
+    assert series.points[0] == (10 / 240, pytest.approx(np.mean(first)))
     assert series.band[0] == pytest.approx(
         (np.mean(first) - np.std(first, ddof=1), np.mean(first) + np.std(first, ddof=1))
     )
     (group,) = figures.search_groups(content.searches)
     assert {value: len(part) for value, part in group.by_lambda.items()} == {0.17: 2, 0.2: 2}
+
+
+def stretched(run, steps, every, start=500.0):
+    """A run of 3 epochs and so many steps, reported every so many and at its end."""
+    at = [*range(every, steps, every), steps]
+    ppl = start * np.exp(-2.0 * np.array(at) / steps) + 90.0 + np.cos(at)
+    rows = [Row(k, 1 + (3 * k - 1) // steps, "train", float(p)) for k, p in zip(at, ppl, strict=True)]
+    settings = Settings({**run.settings.values, "search.epochs": 3})
+    return run._replace(rows=(*rows, Row(steps, 3, "valid", 120.0)), settings=settings)
+
+
+def by_hand(run, x):
+    """The perplexity of a run after `x` of its 3 epochs, straight in the logarithm between two reports."""
+    reports = [row for row in run.rows if row.split == "train"]
+    places = [3.0 * row.step / run.rows[-1].step for row in reports]
+    after = next(k for k, place in enumerate(places) if place >= x - 1e-12)
+    before = max(after - 1, 0)
+    share = (x - places[before]) / (places[after] - places[before]) if after else 1.0
+    return reports[before].ppl ** (1.0 - share) * reports[after].ppl ** share
+
+
+def test_seeds_of_other_step_counts_are_joined_to_the_end(content):
+    run = content.searches[0]
+    runs = [stretched(run, 80, 20), stretched(run, 183, 7, 480.0), stretched(run, 101, 10, 530.0)]
+    series = figures._searched(0.17, 0, runs)
+    assert series.label == "λ_w = 0.17 (3 seeds)"
+    places = {3.0 * row.step / one.rows[-1].step for one in runs for row in one.rows}
+    overlap = sorted(place for place in places if place >= 3.0 * 20 / 80)
+    np.testing.assert_allclose([x for x, _ in series.points], overlap, rtol=1e-14)
+    each = np.array([[by_hand(one, x) for one in runs] for x in overlap])
+    np.testing.assert_allclose([y for _, y in series.points], each.mean(axis=1), rtol=1e-12)
+    spread = each.std(axis=1, ddof=1)
+    np.testing.assert_allclose([high for _, high in series.band], each.mean(axis=1) + spread, rtol=1e-12)
+    assert series.points[-1][0] == 3.0
+    assert series.points[-1][1] == pytest.approx(np.mean([one.rows[-2].ppl for one in runs]))
+
+
+def test_a_single_search_keeps_its_points(content):
+    run = stretched(content.searches[0], 183, 50)
+    series = figures._searched(0.17, 0, [run, run._replace(rows=())])
+    assert series.label == "λ_w = 0.17 (1 seed)"  # nothing is known of the other
+    assert series.points == tuple((row.step / 183 * 3.0, row.ppl) for row in run.rows[:-1])
+    assert not series.band
+
+
+def test_a_perplexity_that_is_not_finite_leaves_a_gap(content):
+    runs = [stretched(content.searches[0], steps, 10) for steps in (80, 100)]
+    rows = list(runs[0].rows)
+    rows[3] = rows[3]._replace(ppl=math.inf)
+    series = figures._searched(0.17, 0, [runs[0]._replace(rows=tuple(rows)), runs[1]])
+    assert all(math.isfinite(y) for _, y in series.points)
+    assert not [x for x, _ in series.points if 3.0 * 30 / 80 < x < 3.0 * 50 / 80]
+    assert [x for x, _ in series.points if x in (3.0 * 30 / 80, 3.0 * 50 / 80)] == [1.125, 1.875]
+
+
+def test_the_axis_of_search_progress_counts_epochs(content):
+    run = content.searches[0]
+    runs = [stretched(run, 80, 20), stretched(run, 183, 7)]
+    (figure,) = figures.progress(runs)
+    texts = [element.text for element in ElementTree.fromstring(str(figure.drawing)).iter("text")]
+    assert {"epochs", "3"} <= set(texts)
+    assert "its share of the run" in figure.caption
+
+
+def test_joined_curves_are_thinned_and_keep_their_ends(content):
+    runs = [stretched(content.searches[0], steps, 1) for steps in (2999, 3001)]
+    series = figures._searched(0.17, 0, runs)
+    assert 200 < len(series.points) <= figures.MOST_POINTS + 1
+    assert series.points[-1][0] == 3.0
 
 
 def test_rank_stability_is_spearman_with_the_end(tmp_path, content):

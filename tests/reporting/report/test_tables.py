@@ -15,7 +15,7 @@ PTB = {table.number: table for table in printed.tables()}["5.2"]
 def built(folder):
     """The tables of the runs in a folder, by their captions' first words."""
     content = command.examine(discovery.collect([folder]))
-    found = thesis_tables.build(printed.tables(), content.protocols, content.searches)
+    found = thesis_tables.build(printed.tables(), content.protocols)
     return {table.caption.split(" of ")[0]: table for table in found}
 
 
@@ -50,8 +50,8 @@ def test_the_thesis_rows_are_those_of_its_tables():
         (Budget("sotu", 0, 850, 3300), False),
     ],
 )
-def test_a_budget_is_the_printed_one_only_when_nothing_lacks(budget, reached):
-    assert PTB.reached_by(budget) == reached
+def test_a_budget_is_the_printed_one_only_when_nothing_lacks(content, budget, reached):
+    assert (PTB.lacks(budget, content.protocols[0].cells[0]) == []) == reached
 
 
 def test_every_number_of_a_smaller_budget_is_marked_and_none_of_the_printed_one(tmp_path):
