@@ -131,6 +131,10 @@ class Health:
         """One plain sentence for each number that says: do not trust this cell. NaN warns of nothing."""
         checks = [
             (
+                math.isfinite(self.unigram_nats) and not math.isfinite(self.valid_nats),
+                "The validation loss of the supernet is not finite: nothing it says can be trusted.",
+            ),
+            (
                 self.gain < LEAST_GAIN,
                 f"The supernet gains {self.gain:.1%} over word frequencies (under {LEAST_GAIN:.0%}): it has "
                 "learned too little to rank operations.",

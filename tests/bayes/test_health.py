@@ -127,6 +127,12 @@ def test_each_warning(field, value, words):
     assert sentence.endswith(".")
 
 
+@pytest.mark.parametrize("odd", [math.nan, math.inf])
+def test_a_validation_loss_that_is_not_finite_is_said(odd):
+    sentences = health.Health(**{**GOOD, "valid_nats": odd}).warnings
+    assert sentences[0].startswith("The validation loss of the supernet is not finite")
+
+
 def test_to_dict_is_strict_json():
     report = health.Health(
         **{**GOOD, "travel": math.inf, "choice_stability": tuple(np.array([0.5, 1.0]))},

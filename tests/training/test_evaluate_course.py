@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesnas_tf.training.settings import AveragingOptions
+from bayesnas_tf.errors import UserError
+from bayesnas_tf.training.settings import AveragingOptions, OptimizerOptions
 from bayesnas_tf.training.train_loop import Diverged
 from tests.training.test_evaluate_loop import Listener, loop, weights
 
@@ -115,6 +116,63 @@ def test_training_ends_when_validation_stops_improving(tmp_path):
     result = trained.run()
     assert result.epochs == 3
     assert int(trained.progress.epoch) == 3
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf")])
+def test_a_validation_that_is_not_finite_is_the_worst_and_stops_nothing(tmp_path, monkeypatch, odd):
+    script = [odd, 3.0, 2.0, 1.9, 1.8, 1.7]
+    trained = loop(tmp_path, epochs=6, patience=3, averaging=AveragingOptions(nonmono=1))
+    left = iter(script)
+    monkeypatch.setattr(trained, "measure", lambda *_: SimpleNamespace(mean=next(left)))
+    for _ in script:
+        assert not trained.ended()  # an improving run goes on
+        trained.validate()
+        trained.end_epoch()
+    assert float(trained.progress.best_nats) == 1.7
+    assert int(trained.course.asgd_epoch) == 0
+
+
+def test_a_run_without_any_finite_validation_says_so(tmp_path, monkeypatch):
+    trained = loop(tmp_path, epochs=2)
+    monkeypatch.setattr(trained, "measure", lambda *_: SimpleNamespace(mean=float("nan")))
+    with pytest.raises(
+        UserError, match=r"no epoch of 2 had a finite validation loss.*Lower WeightOptions\.lr"
+    ):
+        trained.run()
+
+
+def test_averaging_that_was_planned_and_never_done_is_not_told(tmp_path, monkeypatch):
+    # the trigger fires after the epoch with which patience ends the run
+    trained = loop(tmp_path, epochs=50, patience=2, averaging=AveragingOptions(nonmono=1))
+    script = iter([3.0, 3.5, 4.0])
+    measure = trained.measure
+    monkeypatch.setattr(
+        trained,
+        "measure",
+        lambda split, rows: SimpleNamespace(mean=next(script)) if split == "valid" else measure(split, rows),
+    )
+    while not trained.ended():
+        trained.train_epoch()
+        trained.validate()
+        trained.end_epoch()
+    assert (int(trained.progress.epoch), int(trained.course.asgd_epoch)) == (3, 4)
+    assert trained.averaged_from() is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"epochs": 3, "averaging": AveragingOptions(after_epoch=3)}, ["averages nothing in 3 epochs"]),
+        ({"epochs": 9, "patience": 5}, ["ends training before averaging begins"]),
+        ({"epochs": 9, "patience": 6}, []),
+        ({"epochs": 9, "patience": 2, "averaging": AveragingOptions(after_epoch=1)}, []),
+        ({"epochs": 9, "patience": 2, "optimizer": OptimizerOptions(rule="adam")}, []),
+    ],
+)
+def test_what_cannot_work_together_is_noted(tmp_path, settings, words):
+    notes = loop(tmp_path, **settings).settings.notes()
+    assert len(notes) == len(words)
+    assert all(word in note for word, note in zip(words, notes, strict=True))
 
 
 def poison(trained, at, times):
