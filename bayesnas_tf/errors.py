@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -23,6 +24,28 @@ class UserError(Exception):
 
 class UsageError(UserError):
     """A command line that makes no sense; exit code 2."""
+
+
+def expanded(name: str | Path) -> Path:
+    """A path with `~` expanded.
+
+    Raises:
+      UserError: it names a user that there is not, or is too long for any file.
+    """
+    path = Path(name)
+    if "\0" in str(name):
+        raise UserError(f"no path has a zero byte, and {str(name)[:60]!r} has one. Give another one")
+    try:
+        path = path.expanduser()
+        path.exists()
+    except RuntimeError as error:
+        raise UserError(
+            f"there is no user {str(name).split('/')[0]!r}. Named in {name}. Write the path out"
+        ) from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"no path {str(name)[:60]!r}: {reason.lower()}. Give another one") from error
+    return path
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

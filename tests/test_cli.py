@@ -121,6 +121,9 @@ def test_a_command_says_what_it_lacks(command, arguments, part):
 
 def test_paths_follow_from_other_flags(monkeypatch, tmp_path):
     monkeypatch.setenv("BAYESNAS_DATA", "/corpora")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "r" / "saved_model").mkdir(parents=True)
+    (tmp_path / "r" / "saved_model" / "saved_model.pb").touch()
     line = flags.parse("score", ["--run_dir=r", "--generate=3"])
     assert str(line.options.model) == "r/saved_model"
     assert str(line.data_dir) == "/corpora"

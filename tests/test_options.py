@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bayesnas_tf import options
-from bayesnas_tf.config import bindings
+from bayesnas_tf.config import bindings, registry
 from bayesnas_tf.options import Options, Range, Unfit, fitted
 from tests import configurables
 
@@ -97,7 +97,7 @@ def test_an_options_class_fits_its_values_and_names_what_does_not_fit():
 def registered():
     """Every class of this package that a gin file may set."""
     bindings.load()
-    found = {entry.wrapped for entry in bindings._registered().values()}
+    found = {entry.wrapped for entry in registry.registered().values()}
     return sorted(
         (kind for kind in found if inspect.isclass(kind) and kind.__module__.startswith("bayesnas_tf.")),
         key=lambda kind: kind.__name__,

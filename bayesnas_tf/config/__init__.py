@@ -3,7 +3,7 @@
 An entry module ends in `config.launch(main, "search")`; `main` gets a `Run`.
 """
 
-from bayesnas_tf.config.bindings import MODULES, check_types, checked
+from bayesnas_tf.config.bindings import MODULES, checked
 from bayesnas_tf.config.extension import extend
 from bayesnas_tf.config.launch import launch, open_run, parse, run_command
 from bayesnas_tf.config.locks import taken
@@ -11,15 +11,16 @@ from bayesnas_tf.config.metrics import Metrics, write_json, write_text
 from bayesnas_tf.config.provenance import made_by
 from bayesnas_tf.config.resolve import deciding
 from bayesnas_tf.config.run_directory import Run, pin, pins, record_operative, stored_command
+from bayesnas_tf.config.stored import json_object, result
 
 __all__ = [
     "MODULES",
     "Metrics",
     "Run",
-    "check_types",
     "checked",
     "deciding",
     "extend",
+    "json_object",
     "launch",
     "made_by",
     "open_run",
@@ -27,6 +28,7 @@ __all__ = [
     "pin",
     "pins",
     "record_operative",
+    "result",
     "run_command",
     "stored_command",
     "taken",

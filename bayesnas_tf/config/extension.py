@@ -52,8 +52,8 @@ def _check_extends(run: Run, source: Path) -> None:
     changed = [name for name in before | after if before.get(name) != after.get(name)]
     if run_directory.header(stored) != run_directory.header(own):
         changed.append("command, seed or genotype")
-    if run_directory.pins(source) != run_directory.pins(run.directory):
-        changed.append("corpus")
+    theirs, ours = run_directory.pins(source), run_directory.pins(run.directory)
+    changed += [name for name in theirs.keys() & ours.keys() if theirs[name] != ours[name]]
     if changed:
         raise UserError(
             f"{run.directory} does not go on with {source}: {', '.join(changed)} differ. "

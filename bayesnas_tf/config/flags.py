@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from absl import flags as absl_flags
 
-from bayesnas_tf.errors import UsageError, UserError, did_you_mean
+from bayesnas_tf.errors import UsageError, UserError, did_you_mean, expanded
 
 SUMMARIES = {
     "search": "Search a recurrent cell on a corpus and write it as a genotype.",
@@ -56,12 +56,12 @@ class CommandLine(NamedTuple):
 
 def _path(text: str) -> Path | None:
     """A path with `~` expanded; None for an empty text."""
-    return Path(text).expanduser() if text else None
+    return expanded(text) if text else None
 
 
 def default_data_dir() -> Path:
     """`$BAYESNAS_DATA`, else `~/.cache/bayesnas_tf`."""
-    return Path(os.environ.get("BAYESNAS_DATA") or "~/.cache/bayesnas_tf").expanduser()
+    return expanded(os.environ.get("BAYESNAS_DATA") or "~/.cache/bayesnas_tf")
 
 
 def _common(values: absl_flags.FlagValues) -> None:
@@ -146,7 +146,9 @@ def _score(values: absl_flags.FlagValues) -> None:
         "model", "", "SavedModel written by `export` (default: that of --run_dir).", flag_values=values
     )
     absl_flags.DEFINE_string("text", "", "Text file whose perplexity to report.", flag_values=values)
-    absl_flags.DEFINE_integer("generate", 0, "Tokens to generate.", lower_bound=0, flag_values=values)
+    absl_flags.DEFINE_integer(
+        "generate", 0, "Tokens to generate.", lower_bound=0, upper_bound=1_000_000, flag_values=values
+    )
     absl_flags.DEFINE_string("prompt", "", "Words that --generate continues.", flag_values=values)
     absl_flags.DEFINE_float(
         "temperature",
@@ -255,6 +257,8 @@ def _checked(command: str, values: absl_flags.FlagValues, options: SimpleNamespa
             raise UsageError(f"score needs a model. Add --model=..., for example {_EXAMPLES[command]}")
         if options.text is None and not options.generate:
             raise UsageError("score has nothing to do. Add --text=FILE or --generate=N")
+        if not (options.model / "saved_model.pb").is_file():
+            raise UserError(f"no SavedModel in {options.model}. Give the directory that `export` wrote")
         if not math.isfinite(options.temperature):
             raise UsageError(f"--temperature={options.temperature} is not finite. Give one such as 0.8")
     if command == "report":

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from gin import config_parser
 
-from bayesnas_tf.errors import UserError, did_you_mean
+from bayesnas_tf.errors import UserError, did_you_mean, expanded
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -94,10 +94,15 @@ def search_path() -> list[Path]:
     return [place for number, place in enumerate(places) if place.is_dir() and place not in places[:number]]
 
 
-def find(name: str, where: str = "--gin_file") -> Path:
-    """The path of a gin file; `UserError` names the places searched and the nearest name."""
-    given = Path(name).expanduser()
-    places = search_path()
+def find(name: str, where: str = "--gin_file", beside: Path | None = None) -> Path:
+    """The path of a gin file, `beside` the file that names it or on the search path.
+
+    Raises:
+      UserError: there is none; it names the places searched and the nearest name.
+    """
+    given = expanded(name)
+    places = [*([beside] if beside else []), *search_path()]
+    places = [place for number, place in enumerate(places) if place not in places[:number]]
     for candidate in [given] if given.is_absolute() else [place / given for place in places]:
         if candidate.is_file():
             return candidate
@@ -127,7 +132,7 @@ def _parse(text: str, source: str) -> list[Any]:
 
 
 def _statements(text: str, source: str, chain: tuple[Path, ...]) -> Iterator[Statement]:
-    """The statements of one text with its includes in their place."""
+    """The statements of one text with its includes in their place, which are looked for beside it first."""
     for read in _parse(text, source):
         where = f"{source}, line {read.location.line_num}"
         match read:
@@ -139,7 +144,7 @@ def _statements(text: str, source: str, chain: tuple[Path, ...]) -> Iterator[Sta
             case config_parser.ImportStatement():
                 yield Import(read.format(), where)
             case config_parser.IncludeStatement():
-                yield from _file(find(read.filename, where), chain)
+                yield from _file(find(read.filename, where, chain[-1].parent if chain else None), chain)
 
 
 def _file(path: Path, chain: tuple[Path, ...]) -> Iterator[Statement]:
@@ -165,10 +170,20 @@ def read(files: Sequence[str], params: Sequence[str] = (), prefix: str = "--gin"
     for param in params:
         if "=" not in param:
             raise UserError(f"{prefix}_param={param} sets nothing. Write {prefix}_param=NAME=VALUE")
-        statements += _statements(param, f"{prefix}_param {param}", ())
+        found = list(_statements(param, f"{prefix}_param {param}", ()))
+        if not all(isinstance(statement, Binding) for statement in found):
+            raise UserError(
+                f"{prefix}_param={param} is no setting. `import` and `include` belong into a file, which "
+                f"{prefix}_file names"
+            )
+        statements += found
     return statements
 
 
 def read_text(text: str, source: str) -> list[Statement]:
-    """The statements of a configuration kept as one text, such as config.gin of a run."""
-    return list(_statements(text, source, (Path(source),)))
+    """The settings of a configuration kept as one text, such as config.gin of a run.
+
+    What it imports is left out: reading a run directory runs no code that the directory names.
+    """
+    found = _statements(text, source, (Path(source),))
+    return [statement for statement in found if not isinstance(statement, Import)]

@@ -2,17 +2,15 @@
 
 import contextlib
 import os
-import re
 import sys
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import gin
 
-from bayesnas_tf.config import bindings, flags, gin_files, resolve, run_directory
+from bayesnas_tf.config import bindings, failures, flags, gin_files, resolve, run_directory
 from bayesnas_tf.config.run_directory import Run
-from bayesnas_tf.errors import UsageError, UserError
+from bayesnas_tf.errors import UsageError
 
 INTERRUPTED = 130
 
@@ -43,7 +41,9 @@ def open_run(line: flags.CommandLine, modules: Iterable[str] = bindings.MODULES)
     stored = _stored_statements(line.options.run) if reads_run else []
     with _quiet(line.verbose):
         bindings.load(modules)
-    bindings.bind([*stored, *statements], line.command)
+        _prepare_keras()
+    ours = modules is bindings.MODULES  # of other configurables nobody knows what a command needs and reads
+    bindings.bind([*stored, *statements], line.command if ours else "")
     if reads_run:
         return _reader(line, line.options.run)
     if line.command == "score":
@@ -91,32 +91,22 @@ def _reader(line: flags.CommandLine, directory: Path) -> Run:
     )
 
 
-def one_line(error: BaseException) -> str:
-    """The message of an exception as one line; gin's note about the call becomes a short one."""
-    text = re.sub(
-        r"\s*In call to configurable '([^']+)' \(.*?\)(?: in scope '[^']*')?(?=\n|$)", r" (in \1)", str(error)
-    )
-    return " ".join(text.split()) or type(error).__name__
-
-
-def _fail(error: BaseException, verbose: bool) -> None:
-    """Print one error for the user."""
-    if verbose:
-        traceback.print_exception(error)
-    if isinstance(error, UserError | ValueError):
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        if details := getattr(error, "details", ""):
-            print(details, file=sys.stderr)
-    else:
-        kind = type(error).__name__
-        print(f"error: {kind}: {one_line(error)}. Add --verbose for the place in the code", file=sys.stderr)
-
-
 def _prepare_environment(verbose: bool) -> None:
-    """What TensorFlow and Keras read when they are imported: the backend, and how much they say."""
+    """What TensorFlow and Keras read when they are imported: backend, version of Keras, how much they say."""
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ["TF_USE_LEGACY_KERAS"] = "0"
     if not verbose:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def _prepare_keras() -> None:
+    """Set what Keras would take from keras.json in the user's home: no file there decides about a run."""
+    import keras  # late: the command line is read without it
+
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_dtype_policy("float32")
 
 
 def run_command(
@@ -144,11 +134,38 @@ def run_command(
         cure = "resumes from what is saved" if command in ("search", "evaluate", "sweep") else "begins again"
         print(f"interrupted. The same command {cure}", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:
+        return 0  # whoever read the output, such as `head`, has seen enough
     except Exception as error:
-        _fail(error, verbose)
+        failures.show(error, verbose)
         return 2 if isinstance(error, UsageError) else 1
 
 
+def _prepare_streams() -> None:
+    """Let no character and no closed stream end a command: the first is replaced, the second swallows all."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  to the end of the process
+        getattr(sys, name).reconfigure(errors="replace")
+
+
+def _flushed(code: int) -> int:
+    """The code once all output is out; a reader that is gone is no error."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return code
+
+
 def launch(main: Callable[[Run], None], command: str, modules: Iterable[str] = bindings.MODULES) -> None:
-    """The last line of an entry module: run the command on `sys.argv` and exit with its code."""
-    sys.exit(run_command(main, command, sys.argv[1:], modules))
+    """The last line of an entry module: run the command on `sys.argv` and exit with its code.
+
+    A failure exits at once: nothing that TensorFlow says while it is taken down follows the error.
+    """
+    _prepare_streams()
+    code = _flushed(run_command(main, command, sys.argv[1:], modules))
+    if code in (0, INTERRUPTED):
+        sys.exit(code)
+    os._exit(code)

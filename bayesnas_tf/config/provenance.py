@@ -9,6 +9,17 @@ from typing import Any
 
 from bayesnas_tf import __version__
 
+# variables that change the order of sums, or the precision of products, without a trace in the configuration
+DECIDING = (
+    "TF_ENABLE_ONEDNN_OPTS",
+    "TF_XLA_FLAGS",
+    "XLA_FLAGS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "OMP_NUM_THREADS",
+    "NVIDIA_TF32_OVERRIDE",
+    "TF_DETERMINISTIC_OPS",
+)
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -21,6 +32,7 @@ def made_by() -> dict[str, Any]:
         "python": platform.python_version(),
         "machine": device(),
         "cores": usable_cores(),
+        "environment": {name: os.environ[name] for name in DECIDING if name in os.environ},
     }
 
 

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import gin
 
-from bayesnas_tf.config import bindings, cluster, gin_files, locks, resolve
+from bayesnas_tf.config import checks, cluster, gin_files, locks, resolve
 from bayesnas_tf.config.flags import CommandLine
 from bayesnas_tf.config.metrics import write_text
 from bayesnas_tf.errors import UserError
@@ -218,7 +218,7 @@ def deciding(text: str) -> dict[str, Any]:
     """
     statements = gin_files.read_text(text, CONFIG)
     command = json.loads(header(text).removeprefix(_HEADER)).get("command", "")
-    without = {s.name for s in bindings.unread(command, statements)}
+    without = {s.name for s in checks.unread(command, statements)}
     found = resolve.deciding(resolve.settled(statements))
     return {name: value for name, value in found.items() if name not in without}
 

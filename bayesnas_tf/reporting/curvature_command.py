@@ -1,6 +1,7 @@
 """`curvature`: the diagonal of every weight of a trained run, as arrays in a file and as a table."""
 
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from bayesnas_tf.data.corpora import Corpus
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.models.language_model import LanguageModel
 from bayesnas_tf.reporting import progress
-from bayesnas_tf.reporting.evaluate_command import GENOTYPE
+from bayesnas_tf.reporting.evaluate_command import GENOTYPE, check_trained
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training import evaluate_settings, search_settings
@@ -49,6 +50,7 @@ def run_curvature(run: config.Run) -> None:
     if out.exists() and not run.overwrite:
         raise UserError(f"{out} exists. Choose another --out, or replace it with --overwrite")
     options: CurvatureOptions = gin.get_configurable("CurvatureOptions")()
+    check_writable(out.parent)
     trained = load(run)
     model, windows = trained.model, trained.settings.windows
     weights.lanes_of(model, options)  # refuses an estimator of the scalars alone before anything is computed
@@ -66,6 +68,21 @@ def run_curvature(run: config.Run) -> None:
     write(out, arrays | facts(options, found))
     print("\n".join(table(arrays)))
     print(f"wrote {out}: h in nats per token, the mean of {found.windows} windows of {found.tokens:,} tokens")
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder that cannot be written, before any window is computed.
+
+    Raises:
+      UserError: the file system refuses.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(f"cannot write into {folder}: {reason}. Choose another --out") from error
 
 
 def load(run: config.Run) -> Trained:
@@ -90,7 +107,9 @@ def load(run: config.Run) -> Trained:
                 "the curvature. Train its genotype with `evaluate`, and give that run"
             )
     else:
-        model = evaluate_settings.build_model(settings, size, Genotype.load(run.directory / GENOTYPE))
+        genotype = Genotype.load(run.directory / GENOTYPE)
+        check_trained(run.directory, genotype, corpus.vocabulary)
+        model = evaluate_settings.build_model(settings, size, genotype)
     restore_best(run.directory / "checkpoints", model)
     return Trained(settings, corpus, model)
 

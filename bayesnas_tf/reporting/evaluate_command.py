@@ -2,15 +2,15 @@
 
 import dataclasses
 import difflib
-import json
 import sys
 from pathlib import Path
 
 import gin
 
 from bayesnas_tf import config
-from bayesnas_tf.data import corpora
-from bayesnas_tf.errors import UserError
+from bayesnas_tf.data import corpora, sources
+from bayesnas_tf.data.vocabulary import Vocabulary
+from bayesnas_tf.errors import UserError, expanded
 from bayesnas_tf.reporting import cell_drawing
 from bayesnas_tf.reporting.fan_out import FanOut
 from bayesnas_tf.reporting.progress import ProgressCallback
@@ -26,6 +26,7 @@ from bayesnas_tf.training.validation import StreamNats
 GENOTYPE = "genotype.json"
 SUMMARY = "summary.json"
 VOCABULARY = "vocabulary.txt"
+CELL = "cell"  # what pins.json calls the genotype that was trained
 
 
 def run_evaluate(run: config.Run) -> None:
@@ -35,7 +36,7 @@ def run_evaluate(run: config.Run) -> None:
     """
     settings: EvaluateSettings = gin.get_configurable("evaluate")()
     summary_file = run.directory / SUMMARY
-    summary = json.loads(summary_file.read_text()) if run.resumed and summary_file.exists() else {}
+    summary = config.result(summary_file, "evaluate") if run.resumed else {}
     if summary and ("dynamic" in summary or not run.options.dynamic):
         print("\n".join(summary_lines(summary)))
         print(f"this evaluation has ended. Its result is in {run.directory}. --overwrite repeats it")
@@ -63,7 +64,8 @@ def begin_files(run: config.Run, settings: EvaluateSettings, problem: EvaluatePr
     """What the run directory holds from the start, and the listeners that write the rest."""
     config.pin(run, "corpus", problem.corpus.digest())
     if run.options.extend:
-        config.extend(run, Path(run.options.extend).expanduser())
+        config.extend(run, expanded(run.options.extend))
+    pin_trained(run, problem)
     config.record_operative(run)
     write_cell(run.directory, problem)
     events = run.directory / "tb"
@@ -72,6 +74,43 @@ def begin_files(run: config.Run, settings: EvaluateSettings, problem: EvaluatePr
         TensorBoardCallback(events, run.config_text, hyperparameters(settings, problem, run.seed)),
         ProgressCallback(),
     )
+
+
+def pin_trained(run: config.Run, problem: EvaluateProblem) -> None:
+    """Tie the run directory to its cell and its vocabulary, which its weights fit and no others.
+
+    A name such as `random-1-nodes8-depth9` may be another cell in another version; a run of version 0.1 is
+    tied to the genotype.json that lies in it.
+    """
+    stored = run.directory / GENOTYPE
+    if CELL not in config.pins(run.directory) and run.resumed and stored.is_file():
+        config.pin(run, CELL, str(Genotype.load(stored)))
+    config.pin(run, CELL, str(problem.genotype or problem.name))
+    config.pin(run, "vocabulary", digest_of(problem.corpus.vocabulary))
+
+
+def digest_of(vocabulary: Vocabulary) -> str:
+    """16 hex digits that change with any word, or with their order."""
+    return sources.digest(["\n".join(vocabulary.tokens)])
+
+
+def check_trained(directory: Path, genotype: Genotype | None, vocabulary: Vocabulary) -> None:
+    """Refuse a genotype.json or a vocabulary.txt that are not those of the weights in a run directory.
+
+    Raises:
+      UserError: it names the file, and what was trained.
+    """
+    pins, told = config.pins(directory), ""
+    if genotype is not None and directory.joinpath(SUMMARY).is_file():
+        cell = config.result(directory / SUMMARY, "evaluate").get("genotype")
+        told = str(Genotype.from_dict(cell)) if cell else ""
+    if genotype is not None and (trained := pins.get(CELL, told)) and trained != str(genotype):
+        raise UserError(f"{directory / GENOTYPE} is not the cell that was trained. Bring back {trained}")
+    if pins.get("vocabulary", digest_of(vocabulary)) != digest_of(vocabulary):
+        raise UserError(
+            f"{directory / VOCABULARY} is not the vocabulary of the trained weights. Bring it back; the same "
+            "evaluate that made the run writes it again"
+        )
 
 
 def write_summary(run: config.Run, summary: dict) -> None:
@@ -108,7 +147,7 @@ def find_genotype(name: str, seed: int) -> Genotype:
             "evaluate needs a cell. Add --genotype=NAME, such as DARTS_V2, or --genotype=FILE, such as "
             "runs/ptb-seed0/genotype.json, or choose a baseline: --gin_file=baselines/awd_lstm.gin"
         )
-    path = Path(name).expanduser()
+    path = expanded(name)
     if path.is_file():
         try:
             return Genotype.load(path)

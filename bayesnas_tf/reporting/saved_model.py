@@ -15,7 +15,7 @@ from bayesnas_tf.data.vocabulary import EOS, Vocabulary
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.models.language_model import LanguageModel
 from bayesnas_tf.reporting import model_card
-from bayesnas_tf.reporting.evaluate_command import GENOTYPE, VOCABULARY, cell_of
+from bayesnas_tf.reporting.evaluate_command import GENOTYPE, VOCABULARY, cell_of, check_trained
 from bayesnas_tf.reporting.graph_text import RULES, Rule
 from bayesnas_tf.reporting.serving import ServedModel
 from bayesnas_tf.space.genotype import Genotype
@@ -36,6 +36,7 @@ def run_export(run: config.Run) -> None:
     settings: EvaluateSettings = gin.get_configurable("evaluate")()
     genotype = Genotype.load(directory / GENOTYPE) if settings.baseline is None else None
     vocabulary = read_vocabulary(directory / VOCABULARY)
+    check_trained(directory, genotype, vocabulary)
     model = build_model(settings, len(vocabulary), genotype)
     restore_best(directory / "checkpoints", model)
     facts = facts_of(directory, settings, model, genotype)
@@ -63,7 +64,7 @@ def facts_of(
         experts=settings.head.experts if settings.head else 1,
         parameters=model.count_params(),
         configuration=read_configuration(directory),
-        summary=json.loads(summary.read_text(encoding="utf-8")) if summary.is_file() else None,
+        summary=config.result(summary, "evaluate") or None,
         seeds=model_card.siblings(directory),
     )
 
@@ -82,8 +83,15 @@ def about(facts: model_card.Facts) -> str:
 
 
 def read_vocabulary(path: Path) -> Vocabulary:
-    """The tokens of a run, one per line."""
-    return Vocabulary(tuple(path.read_bytes().decode().removesuffix("\n").split("\n")))
+    """The tokens of a run, one per line.
+
+    Raises:
+      UserError: the file is damaged.
+    """
+    try:
+        return Vocabulary(tuple(path.read_bytes().decode().removesuffix("\n").split("\n")))
+    except (OSError, ValueError) as error:  # no UTF-8, or a token twice
+        raise UserError(f"{path} is damaged. The same evaluate that made the run writes it again") from error
 
 
 def export(

@@ -1,7 +1,5 @@
 """`search` as a user meets it: the loop, its listeners, and what it leaves behind."""
 
-import json
-
 import gin
 
 from bayesnas_tf import config
@@ -30,12 +28,11 @@ def run_search(run: config.Run) -> None:
     """
     settings: SearchSettings = gin.get_configurable("search")()
     summary_file = run.directory / "summary.json"
-    if run.resumed and summary_file.exists():
-        result = json.loads(summary_file.read_text())
-        if not run.options.diagnose or result["health"].get("oracle_correlations"):
-            print("\n".join(summary_lines(result)))
-            print(f"this search has ended. Its result is in {run.directory}. --overwrite repeats it")
-            return
+    result = config.result(summary_file, "search") if run.resumed else {}
+    if result and (not run.options.diagnose or result.get("health", {}).get("oracle_correlations")):
+        print("\n".join(summary_lines(result)))
+        print(f"this search has ended. Its result is in {run.directory}. --overwrite repeats it")
+        return
     if run.options.diagnose and not isinstance(settings.strategy, BayesNasOptions):
         raise UserError(
             "--diagnose removes edge-ops from the scalars of BayesNAS, and search.strategy is "

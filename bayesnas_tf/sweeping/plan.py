@@ -1,5 +1,6 @@
 """What a sweep will run, said and checked before it runs."""
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,7 +8,7 @@ from typing import Any, NamedTuple
 from bayesnas_tf import config
 from bayesnas_tf.data import corpora
 from bayesnas_tf.data.corpora import CorpusOptions
-from bayesnas_tf.errors import UserError
+from bayesnas_tf.errors import UserError, expanded
 from bayesnas_tf.reporting.evaluate_command import find_genotype
 from bayesnas_tf.reporting.summary_text import duration
 from bayesnas_tf.sweeping import jobs, selection
@@ -16,6 +17,7 @@ from bayesnas_tf.sweeping.selection import Candidate
 from bayesnas_tf.sweeping.settings import RankOptions, SweepSettings
 
 ASSUMED_SPEED = 1000.0  # tokens per second and worker; docs/performance.md has measured ones
+MOST_SEED = 2**31 - 1
 SHOWN = 40  # candidates that a description lists
 TOKENS = {"ptb": 929_589, "wikitext2": 2_088_628}  # of the training splits: to plan needs no download
 
@@ -70,6 +72,7 @@ def make(settings: SweepSettings, seed: int) -> Plan:
     Raises:
       UserError: a file, a name, a value or a cell is wrong; it says which.
     """
+    _check_seeds(settings, seed)
     rank, searches = settings.rank, jobs.searches(settings.search, seed) if settings.search else []
     rounds = []
     for job in searches:
@@ -92,12 +95,22 @@ def make(settings: SweepSettings, seed: int) -> Plan:
     return Plan(searches, given, rounds, rank, seeds)
 
 
+def _check_seeds(settings: SweepSettings, seed: int) -> None:
+    """Refuse a seed of a run, the sweep's own added, that no command takes."""
+    asked = [options.seeds for options in (settings.search, settings.rank) if options is not None]
+    if (largest := seed + max(itertools.chain(*asked))) > MOST_SEED:
+        raise UserError(
+            f"--seed={seed} and a seed of the sweep add up to {largest}, and a seed is at most {MOST_SEED}. "
+            "Lower one of them"
+        )
+
+
 def _given(name: str, seed: int, seeds: tuple[int, ...]) -> Candidate:
     """A cell of `RankOptions.cells`: a name, or a file, which is called after its folder.
 
     `random` is drawn once, with the seed of the sweep: its own name says to every training which cell it is.
     """
-    genotype, path = find_genotype(name, seed), Path(name).expanduser()
+    genotype, path = find_genotype(name, seed), expanded(name)
     if not path.is_file():
         return Candidate(genotype.name, genotype, genotype.name, genotype.name, {}, seeds)
     called = path.resolve().parent.name

@@ -69,6 +69,12 @@ class RankOptions(Options):
         for name in ("gin_files", "seeds"):
             if not getattr(self, name):
                 _refuse(self, name, "a tuple of at least one")
+        if len(set(self.seeds)) < len(self.seeds):
+            _refuse(self, "seeds", "seeds that differ: the same one twice is one training")
+        if "evaluate.epochs" in self.params:
+            raise ValueError(
+                "RankOptions.params sets evaluate.epochs, which RankOptions.epochs decides. Remove it"
+            )
         if list(self.rungs) != sorted({*self.rungs}) or not all(0 < n < self.epochs for n in self.rungs):
             _refuse(self, "rungs", f"ascending epochs below {self.epochs}, those of the whole training")
         if self.seed_of_search and self.cells:

@@ -182,12 +182,13 @@ def _signature(genotype: Genotype | None) -> tuple[str, str]:
 
 
 def label_of(found: Iterable[Origin]) -> str:
-    """Name and λ_w of a cell with these origins: the name that says most, all λ_w."""
+    """Name, strategies and λ_w of a cell with these origins: the name that says most, all of the others."""
 
     def rank(origin: Origin) -> float:
         return 1.5 if origin.searched else _FIRST_NAME.index(origin.strategy)
 
     ordered = sorted(found, key=rank)
     lambdas = dict.fromkeys(f"{one.lambda_w:g}" for one in ordered if not math.isnan(one.lambda_w))
-    name = ordered[0].name
-    return f"{name}, λ {'/'.join(sorted(lambdas, key=float))}" if lambdas else name
+    others = dict.fromkeys(one.strategy for one in ordered if one.searched and one.strategy != SEARCHED)
+    told = [*others, *([f"λ {'/'.join(sorted(lambdas, key=float))}"] if lambdas else [])]
+    return ", ".join([ordered[0].name, *told])
