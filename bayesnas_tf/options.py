@@ -44,6 +44,11 @@ class Range(NamedTuple):
         return f"be above {self.low:g}" if self.open_low else f"be at least {self.low:g}"
 
 
+class File(NamedTuple):
+    """Marks the path of a file: a relative one in a gin file is looked for beside that gin file first."""
+
+
+FilePath = Annotated[str, File()]
 Whole = Annotated[int, Range(0)]
 Count = Annotated[int, Range(1)]
 Units = Annotated[int, Range(1, 100_000)]
@@ -54,6 +59,14 @@ NonNegative = Annotated[float, Range(0.0)]
 Positive = Annotated[float, Range(0.0, open_low=True)]
 Below1 = Annotated[float, Range(0.0, 1.0, open_high=True)]
 Dropout = Below1  # a probability of dropping
+
+
+def is_file(expected: Any) -> bool:
+    """Whether an annotation is that of a file, or of several."""
+    arguments = typing.get_args(expected)
+    if typing.get_origin(expected) is Annotated:
+        return any(isinstance(mark, File) for mark in arguments[1:])
+    return typing.get_origin(expected) is tuple and any(map(is_file, arguments))
 
 
 class Unfit(ValueError):
@@ -169,8 +182,16 @@ def described(expected: Any) -> str:
         return f"a tuple of {inside}" if inside else f"a tuple of {len(arguments)}"
     words = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
     words |= {type(None): "None", dict: "a dictionary", tuple: "a tuple", list: "a tuple"}
-    name = getattr(expected, "__name__", str(expected))
-    return words.get(origin or expected, f"@{name}()")
+    if (kind := origin or expected) in words:
+        return words[kind]
+    names = [leaf.__name__ for leaf in _leaves(kind)] if isinstance(kind, type) else [str(kind)]
+    return " or ".join(f"@{name}()" for name in names)
+
+
+def _leaves(kind: type) -> list[type]:
+    """A class, or those that inherit from it and from which none inherits."""
+    below = kind.__subclasses__()
+    return [leaf for one in below for leaf in _leaves(one)] if below else [kind]
 
 
 @functools.cache

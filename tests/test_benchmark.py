@@ -1,8 +1,11 @@
 """tools/benchmark: what it prints and writes has the promised form."""
 
+import functools
+import importlib.util
 import json
 import os
 import runpy
+from typing import NamedTuple
 
 import pytest
 
@@ -11,8 +14,10 @@ from bayesnas_tf.errors import UserError
 from bayesnas_tf.space import known
 from tools import benchmarking, machine
 from tools.benchmarking import steps
+from tools.benchmarking.peer_speed import PeerForms
 from tools.benchmarking.serving import serving_memory
 from tools.benchmarking.split import Event, divided, kind_of
+from tools.peer.forms import FORMS
 
 TINY = (
     "CellOptions.units = 6",
@@ -111,19 +116,127 @@ def test_time_is_divided_among_what_runs():
     assert divided(events, 100e-12) == pytest.approx((0.6 * 3 / 8, 0.6 * 3 / 8, 0.6 * 2 / 8, 0.4))
 
 
+SECONDS = {"eager": 4.0, "compiled": 2.0, "autocast": 1.0, "autocast_compiled": 1.5}
+FIRST = 7.0
+NOT_COMPILED = {"eager": 4.0, "compiled": None, "autocast": 1.0, "autocast_compiled": None}
+
+
+class FakeTimer(NamedTuple):
+    """A `tools.peer.steps.Timer`."""
+
+    first_seconds: float
+    step: object
+
+
+class FakePeer(NamedTuple):
+    """A `tools.peer.steps.Peer` whose forms take these seconds; None: it cannot be compiled here."""
+
+    seconds: dict
+    turns: list
+
+    def timer(self, form):
+        name = next(name for name, other in FORMS.items() if other == form)
+        if self.seconds[name] is None:
+            raise RuntimeError("no C++ compiler found\nset VERBOSE")
+
+        def step():
+            self.turns.append(name)
+            return self.seconds[name]
+
+        return FakeTimer(FIRST, step)
+
+    def peak_mb(self):
+        return 3.0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "precision", "ratio_to", "ratio"),
+    [
+        (SECONDS, "float32", "compiled", 1.5),
+        (SECONDS, "bfloat16", "autocast", 3.0),
+        (SECONDS | {"eager": 1.0}, "float32", "eager", 3.0),
+        (SECONDS | {"autocast_compiled": 0.5}, "bfloat16", "autocast_compiled", 6.0),
+        (NOT_COMPILED, "float32", "eager", 0.75),
+        (NOT_COMPILED, "bfloat16", "autocast", 3.0),
+    ],
+)
+def test_the_ratio_is_to_the_fastest_of_the_same_precision(here, seconds, precision, ratio_to, ratio):
+    forms = PeerForms(FakePeer(seconds, []))
+    forms.turn()
+    speed = forms.speed(3.0, precision)
+    assert (speed.ratio_to, speed.ratio) == (ratio_to, ratio)
+    assert speed.peers == seconds
+    assert speed.peer_seconds == seconds["eager"]  # whatever the ratio is to
+    compiled = {name: seconds[name] for name in ("compiled", "autocast_compiled")}
+    assert speed.peer_compile_seconds == {
+        name: None if value is None else FIRST - value for name, value in compiled.items()
+    }
+
+
+def test_a_form_that_cannot_be_compiled_is_one_line(capsys):
+    PeerForms(FakePeer(NOT_COMPILED, []))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        f"warning: PyTorch cannot run the step as {name!r} here. RuntimeError: no C++ compiler found"
+        for name in ("compiled", "autocast_compiled")
+    ]
+    with pytest.raises(RuntimeError):  # eager needs no compiler: such an error is ours
+        PeerForms(FakePeer(SECONDS | {"eager": None}, []))
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_forms_are_timed_in_turns_and_written(command, capsys, tmp_path, monkeypatch, precision):
+    find, file, fake = importlib.util.find_spec, tmp_path / "speed.json", FakePeer(NOT_COMPILED, [])
+    ratio_to = {"float32": "eager", "bfloat16": "autocast"}[precision]
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *of: name == "torch" or find(name, *of))
+    monkeypatch.setattr(steps, "_peer", lambda name, bench: fake)
+    dtype = f"--eval_gin_param=ModelOptions.matmul_dtype = {precision!r}"
+    assert command([*SETTINGS, dtype, "--only=evaluate", "--peer", f"--json={file}"]) == 0
+    assert fake.turns == 2 * ["eager", "autocast"]  # as many as --steps
+    numbers = json.loads(file.read_text())["evaluate"]
+    assert numbers["peers"] == NOT_COMPILED
+    assert numbers["ratio_to"] == ratio_to
+    assert numbers["ratio"] == pytest.approx(numbers["seconds"] / NOT_COMPILED[ratio_to])
+    assert numbers["peer_compile_seconds"] == {"compiled": None, "autocast_compiled": None}
+    assert (numbers["peer_seconds"], numbers["peer_peak_mb"]) == (4.0, 3.0)
+    printed = " ".join(capsys.readouterr().out.split())
+    for text in ("PyTorch, eager 4.000", "PyTorch, compiled not known", "PyTorch, autocast 1.000"):
+        assert f"seconds in {text}" in printed
+    assert f"ratio to PyTorch, {ratio_to} {numbers['ratio']:.2f}" in printed
+
+
+def test_pytorch_compiles_anew_unless_told_where_its_code_is(root, monkeypatch):
+    tool = runpy.run_path(str(root / "tools" / "benchmark"), run_name="benchmark")
+    name = tool["COMPILED_CODE"]
+    monkeypatch.delenv(name, raising=False)
+    with tool["compiled_anew"]():
+        assert os.listdir(os.environ[name]) == []
+    assert name not in os.environ
+    monkeypatch.setenv(name, "kept")
+    with tool["compiled_anew"]():
+        assert os.environ[name] == "kept"
+    assert os.environ[name] == "kept"
+
+
 def test_a_peer_is_timed_beside_the_step(command, capsys, tmp_path, here, monkeypatch):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: it is needed by --peer alone")
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))  # fast
     monkeypatch.setattr(os, "getloadavg", lambda: (5.0, 5.0, 5.0))
     file = tmp_path / "speed.json"
     assert command([*SETTINGS, "--only=evaluate", "--peer", f"--json={file}"]) == 0
     written = json.loads(file.read_text())
     assert set(written) == {"machine", "evaluate"}
     numbers = written["evaluate"]
-    assert numbers["ratio"] == pytest.approx(numbers["seconds"] / numbers["peer_seconds"])
+    assert set(numbers["peers"]) == set(FORMS)
+    assert min(numbers["peers"].values()) > 0.0
+    assert numbers["peers"]["eager"] == numbers["peer_seconds"]
+    assert numbers["ratio"] == pytest.approx(numbers["seconds"] / numbers["peers"][numbers["ratio_to"]])
+    assert min(numbers["peer_compile_seconds"].values()) > 0.0
     assert numbers["peer_peak_mb"] > 0.0
     assert torch.get_num_threads() == machine.facts()["cores"]  # what TensorFlow takes
     printed = capsys.readouterr().out
-    assert "seconds in PyTorch" in printed
+    assert "seconds in PyTorch, autocast_compiled" in printed
     assert "warning: other work runs here" in printed
 
 

@@ -1,5 +1,7 @@
 """The PyTorch models of tools/benchmark --peer are the same models: one step leaves the same numbers."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from tools import benchmarking
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: it is needed by --peer alone")
 
 from tools.benchmarking import peers  # noqa: E402  these import PyTorch
+from tools.peer.forms import FORMS as WAYS  # noqa: E402
 from tools.peer.model import Masks  # noqa: E402
 
 WINDOWS = ("WindowOptions.batch_size = 3", "WindowOptions.bptt = 4")
@@ -158,3 +161,77 @@ def test_what_the_peer_cannot_do_is_refused():
     bench = search_bench("CellOptions.weight_sharing = 'edge'")
     with pytest.raises(UserError, match="no PyTorch form of CellOptions.weight_sharing = 'edge'"):
         peers.peer_of("search_step", bench)
+
+
+# Float32: rounding of 6e-8 in some 10 terms. Autocast: factors and products of some 1, rounded to 2^-9.
+LOSS = {"float32": 3e-6, "bfloat16": 2e-2}
+SHORT = (
+    "WindowOptions.bptt = 2",  # compiles fast
+    "WeightOptions.lr = 0.1",  # a second loss stays close
+)
+FEW = ("DerivedOptions.input_dropout = 0.2", "ModelOptions.output_dropout = 0.2")  # of five units some stay
+SMALLEST = known.parse("tanh0", (), "smallest", "test")
+
+
+@pytest.fixture
+def float32():
+    """Weights as a benchmark has them: autocast leaves float64 alone."""
+    keras.config.set_dtype_policy("float32")
+    torch.compiler.reset()
+    yield
+    torch.compiler.reset()
+
+
+def bench_of(name, genotype=SMALLEST):
+    """A bench whose logits are of some 1, so that rounded factors show in the loss."""
+    if name == "search_step":
+        bench = search_bench(*SHORT, "CellOptions.nodes = 2", "ScalarOptions.lr = 0.01")
+    else:
+        config.parse(["ptb_eval.gin"], (*TRAINING, *SHORT, *FEW, "evaluate.eval_batch_size = 3"))
+        bench = benchmarking.prepare(STEPS, VOCABULARY, genotype)
+    embedding = bench.problem.model.embedding
+    embedding.assign(np.random.default_rng(7).uniform(-1.0, 1.0, embedding.shape))
+    return bench
+
+
+def losses_of(name, bench, form):
+    """The losses of some windows in a form, with the same masks in each; the first one compiles."""
+    step, found = peers.peer_of(name, bench).step(form), []
+    masks = () if name == "evaluate" else (same_masks(bench.problem.model, 3),)
+    for ids, targets in windows(bench.problem.train_rows, 2):
+        with torch.compiler.set_stance("fail_on_recompile" if found else "default"):
+            found.append(step(by_time(ids), by_time(targets), *masks))
+    return np.array(found)
+
+
+def assert_same_losses(name, bench, *forms):
+    """As eager's; those of autocast are rounded."""
+    eager = losses_of(name, bench, WAYS["eager"])
+    for form in forms:
+        found = losses_of(name, bench, form)
+        np.testing.assert_allclose(found, eager, rtol=LOSS[form.precision])
+        assert np.allclose(found, eager, rtol=LOSS["float32"]) != form.autocast
+
+
+@pytest.mark.parametrize("name", ["search_step", "train_step", "evaluate"])
+def test_all_forms_have_the_same_loss(name, float32, monkeypatch):
+    """Traced as for the compiler, as one graph, which then runs as it is: fast, and the same graph."""
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    assert_same_losses(name, bench_of(name, known.named("DARTS_V2")), *WAYS.values())
+
+
+def test_what_the_compiler_writes_has_the_same_loss(float32):
+    assert_same_losses("train_step", bench_of("train_step"), WAYS["autocast_compiled"])
+
+
+def test_a_compiled_step_is_timed_without_compiling(float32, monkeypatch):
+    graphs = []
+
+    def compiler(graph, inputs):
+        graphs.append(graph)
+        return graph
+
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=compiler))
+    timer = peers.peer_of("train_step", bench_of("train_step")).timer(WAYS["compiled"])
+    assert timer.step() < timer.first_seconds
+    assert len(graphs) == 1

@@ -62,13 +62,20 @@ def project(x, kernel, rounded_kernel=None, blocked=None):
     See `products.matmul` for the kernel's rounded copy, and `blocks.matmul` for its blocks, which need none.
     """
     kernel = tf.convert_to_tensor(kernel)
-    shape = tf.concat([tf.shape(x)[:-1], tf.shape(kernel)[-1:]], axis=0)
     flat = tf.reshape(x, [-1, kernel.shape[0]])
     if blocked is None:
         product = products.matmul(flat, kernel, rounded_kernel)
     else:
         product = blocks.matmul(flat, blocked, kernel.shape[1])
-    return tf.ensure_shape(tf.reshape(product, shape), x.shape[:-1] + kernel.shape[-1:])
+    known = x.shape[:-1] + kernel.shape[-1:]
+    unknown = [size is None for size in known]
+    if sum(unknown) <= 1:  # served graphs are converted to formats without tf.ensure_shape
+        return tf.reshape(
+            product, [-1 if is_unknown else size for size, is_unknown in zip(known, unknown, strict=True)]
+        )
+    return tf.ensure_shape(
+        tf.reshape(product, tf.concat([tf.shape(x)[:-1], tf.shape(kernel)[-1:]], axis=0)), known
+    )
 
 
 def edge_pre_activations(stacked, kernel, operations, rounded_kernel=None):

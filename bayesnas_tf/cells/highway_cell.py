@@ -246,7 +246,12 @@ def time_loop(step, inputs, state):
 
 
 def scan_time(step, inputs: tuple, states: tuple) -> list:
-    """All states of states = step(t, (x_t, ...), *states), each `[T, ...]`, over inputs `[T, ...]`."""
+    """All states of states = step(t, (x_t, ...), *states), each `[T, ...]`, over inputs `[T, ...]`.
+
+    One step, where that is known, is no loop: a served step then converts to formats that have none.
+    """
+    if inputs[0].shape[0] == 1:
+        return [after[tf.newaxis] for after in step(tf.constant(0), tuple(x[0] for x in inputs), *states)]
     steps = inputs[0].shape[0] or tf.shape(inputs[0])[0]
     read = [tf.TensorArray(x.dtype, size=steps, element_shape=x.shape[1:]).unstack(x) for x in inputs]
     empty = [tf.TensorArray(state.dtype, size=steps, element_shape=state.shape) for state in states]

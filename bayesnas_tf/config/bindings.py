@@ -2,14 +2,16 @@
 
 import importlib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import gin
 from gin import config as gin_config
 
-from bayesnas_tf.config import checks, resolve
-from bayesnas_tf.config.gin_files import Import, Macro, Reference, Statement, read
+from bayesnas_tf.config import checks, registry, resolve
+from bayesnas_tf.config.gin_files import Binding, Import, Macro, Reference, Statement, read, search_path
 from bayesnas_tf.errors import UserError
+from bayesnas_tf.options import annotations, is_file
 
 # What registers configurables. Every command imports all of them, so that any file parses everywhere.
 MODULES = (
@@ -49,7 +51,8 @@ def bind(statements: Sequence[Statement], command: str = "") -> None:
         if isinstance(statement, Import):
             _bind_import(statement)
     check(statements, command)
-    for binding in resolve.lasting(statements):
+    placed = [_placed(binding, statements) for binding in resolve.lasting(statements)]
+    for binding in resolve.lasting(placed):
         key = (binding.macro_name, "gin.macro", "value") if binding.macro_name else binding[:3]
         gin.bind_parameter(key, _to_gin(binding.value))
     gin.finalize()
@@ -63,6 +66,33 @@ def check(statements: Sequence[Statement], command: str = "") -> None:
     if command:
         checks.check_whole(command, statements)
         checks.check_read(command, statements)
+
+
+def _placed(binding: Binding, statements: Sequence[Statement]) -> Binding:
+    """A setting whose files are those beside the gin file that names them, where they lie there."""
+    if not binding.argument:
+        return binding
+    parameter = registry.parameter(binding)
+    expected = annotations(registry.lookup(binding.selector, binding.where).wrapped)
+    if parameter is None or not is_file(expected.get(binding.argument)):
+        return binding
+    macros = {s.macro_name: s for s in statements if isinstance(s, Binding) and s.macro_name}
+
+    def place(value: Any, folder: Path | None) -> Any:
+        if isinstance(value, Macro) and value.name in macros:
+            named = macros[value.name]
+            found = place(named.value, named.folder)
+            return value if found == named.value else found
+        if isinstance(value, tuple | list) and not isinstance(value, Reference):
+            return tuple(place(item, folder) for item in value)
+        beside = folder / value if folder and isinstance(value, str) and value else None
+        if beside is None or not beside.is_file():
+            return value
+        # what is found without it keeps its name, which is that of the run on every machine
+        places = search_path() if beside.suffix == ".gin" else [Path.cwd()]
+        return value if any((known / value).is_file() for known in places) else str(beside)
+
+    return binding._replace(value=place(binding.value, binding.folder))
 
 
 def _bind_import(statement: Import) -> None:

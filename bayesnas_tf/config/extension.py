@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from bayesnas_tf.config import run_directory
+from bayesnas_tf.config import files, run_directory
 from bayesnas_tf.config.run_directory import CONFIG, Run
 from bayesnas_tf.errors import UserError
 
@@ -31,16 +31,19 @@ def extend(run: Run, source: Path) -> None:
         if name != _TENSORBOARD and not (source / name).exists():
             raise UserError(f"{source} has no {name}. Bring it back, or leave out --extend")
     for name in _COPIED:
-        temporary = run.directory / f".{name}"
-        _remove(temporary)
-        _remove(run.directory / name)
-        if not (source / name).exists():
-            continue
-        if (source / name).is_dir():
-            shutil.copytree(source / name, temporary)
+        if (source / name).exists():
+            _copy(source / name, run.directory / name)
         else:
-            shutil.copy(source / name, temporary)
-        temporary.rename(run.directory / name)
+            files.remove(run.directory / name)
+
+
+def _copy(source: Path, path: Path) -> None:
+    """Put a copy of a file or folder in place of what is there, whole or not at all."""
+    with files.prepared(path) as temporary:
+        if source.is_dir():
+            shutil.copytree(source, temporary)
+        else:
+            shutil.copy(source, temporary)
 
 
 def _check_extends(run: Run, source: Path) -> None:
@@ -61,11 +64,3 @@ def _check_extends(run: Run, source: Path) -> None:
         )
     if new < old:
         raise UserError(f"{EPOCHS} = {new} is less than the {old} epochs of {source}. Give at least as many")
-
-
-def _remove(path: Path) -> None:
-    """Remove a file or a folder, if there is one."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -1,8 +1,8 @@
 """The one way in which files come to be: whole and on the disk, or not at all.
 
 What is written goes under a temporary name beside its place, `.NAME.PID`, is flushed to the disk, and is
-renamed; then the folder is flushed. So whenever a process is killed or a machine loses its power, the old content
-is there or the new one, and at most a temporary file more, which the next start of the run removes.
+renamed; then the folder is flushed. So whenever a process is killed or a machine loses its power, the old
+content is there or the new one, and at most a temporary file more, which the next start of the run removes.
 """
 
 import contextlib
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)", re.DOTALL)
+_ASIDE = ".aside"
 _EARLIER = (".posterior.npz", ".architecture.npz")  # temporary files of earlier versions
 _PATTERN = set("*?[]\\")  # what a name may mean to functions that look for matching files
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES)  # of folders on some file systems
@@ -40,17 +41,36 @@ def write_bytes(path: str | Path, content: bytes) -> None:
     Raises:
       OSError: as the system says, with `path` as its file name; the old bytes are there.
     """
-    path = Path(path)
+    with prepared(Path(path)) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextlib.contextmanager
+def prepared(path: Path) -> Iterator[Path]:
+    """Where to write what is to stand at `path`, a file or a folder; it is put there when the context ends.
+
+    Raises:
+      OSError: as the system says, with `path` as its file name; what stood there does so still.
+    """
     temporary = temporary_of(path)
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-        replace(temporary, path)
-    except BaseException as error:
+        with naming(path):
+            remove(temporary)
+            yield temporary
+            replace(temporary, path)
+    except BaseException:
         with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None or error.filename == str(temporary):
-            error.filename = str(path)
+            remove(temporary)
+        raise
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let whatever the system refuses here carry the name of `path`, under which the user knows it."""
+    try:
+        yield
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
         raise
 
 
@@ -78,13 +98,23 @@ def plain(value: Any) -> Any:
 
 
 def replace(temporary: Path, path: Path) -> None:
-    """Put a file, or a folder that is not there yet, in its place once all of it is on the disk.
+    """Put a file or a folder in its place once all of it is on the disk; `OSError` where that fails.
 
-    Raises:
-      OSError: as the system says; a folder is only put where there is none, or an empty one.
+    A folder that stands there goes aside for a moment: a kill may leave none, but never half of one.
     """
     sync(temporary)
-    os.replace(temporary, path)
+    if path.is_dir():
+        aside = path.with_name(f".{path.name}{_ASIDE}.{os.getpid()}")
+        remove(aside)
+        path.rename(aside)
+        try:
+            temporary.rename(path)
+        except BaseException:
+            aside.rename(path)
+            raise
+        remove(aside)
+    else:
+        os.replace(temporary, path)
     _sync_one(path.parent)
 
 
@@ -126,7 +156,8 @@ def clean(folder: Path, name: str = "") -> None:
     """
     for path in list(folder.iterdir()):
         match = _TEMPORARY.fullmatch(path.name)
-        dead = match and name in ("", match["name"]) and not _lives(int(match["process"]))
+        own = match and name in ("", match["name"], match["name"].removesuffix(_ASIDE))
+        dead = match and own and not _lives(int(match["process"]))
         if dead or (not name and path.name in _EARLIER):
             remove(path)
 

@@ -5,6 +5,8 @@ file is found and its syntax checked first, so that a misspelt name fails in a t
 """
 
 import importlib.util  # noqa: F401  gin 0.5 uses it without importing it
+import io
+import os
 import re
 import tokenize
 from collections.abc import Iterator, Sequence
@@ -16,6 +18,7 @@ from gin import config_parser
 from bayesnas_tf.errors import UserError, did_you_mean, expanded
 
 PACKAGE = Path(__file__).resolve().parents[1]
+MOST_BYTES = 1 << 22  # of a gin file; those of this program have a few thousand
 
 
 class Reference(NamedTuple):
@@ -43,6 +46,7 @@ class Binding(NamedTuple):
     value: Any
     where: str
     typed: bool = False
+    folder: Path | None = None  # of the file that holds it
 
     @property
     def name(self) -> str:
@@ -104,7 +108,7 @@ def find(name: str, where: str = "--gin_file", beside: Path | None = None) -> Pa
     places = [*([beside] if beside else []), *search_path()]
     places = [place for number, place in enumerate(places) if place not in places[:number]]
     for candidate in [given] if given.is_absolute() else [place / given for place in places]:
-        if candidate.is_file():
+        if os.path.isfile(candidate):  # False, where `Path.is_file` raises, for what is no name of a file
             return candidate
     known = {path.name for path in Path.cwd().glob("*.gin")}
     for place in places[1:] if places and places[0] == Path.cwd() else places:
@@ -123,12 +127,21 @@ def _parse(text: str, source: str) -> list[Any]:
         location = error.args[1] if len(error.args) > 1 else None
         line, content = (location[1], location[3].strip()) if location else (error.lineno, error.text or "")
         bare = re.search(r"Failed to parse token '([A-Za-z_]\w*)'", str(error.args[0]))
-        reason = f"write the text as '{bare[1]}', in quotes" if bare else str(error.args[0])
-        raise UserError(f"cannot read {content!r}. {source}, line {line}: {reason}") from error
+        reason = f"write the text as '{bare[1]}', in quotes" if bare else _short(str(error.args[0]), 300)
+        raise UserError(f"cannot read {_short(content, 100)!r}. {source}, line {line}: {reason}") from error
     except tokenize.TokenError as error:
         raise UserError(
             f"cannot read {source} to its end: {error.args[0]}. Close every bracket and quote"
         ) from error
+    except (RecursionError, MemoryError, TypeError, ValueError) as error:  # brackets in brackets, {[]: 1}
+        raise UserError(
+            f"cannot read {source}: {_short(str(error), 300)}. Write values as Python does, and simple ones"
+        ) from error
+
+
+def _short(text: str, most: int) -> str:
+    """The beginning of a text that may be too long for a line."""
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def _statements(text: str, source: str, chain: tuple[Path, ...]) -> Iterator[Statement]:
@@ -138,7 +151,8 @@ def _statements(text: str, source: str, chain: tuple[Path, ...]) -> Iterator[Sta
         match read:
             case config_parser.BindingStatement():
                 where = where if chain else source
-                yield Binding(read.scope, read.selector, read.arg_name, read.value, where, not chain)
+                folder = chain[-1].parent if chain else None
+                yield Binding(read.scope, read.selector, read.arg_name, read.value, where, not chain, folder)
             case config_parser.BlockDeclaration():
                 yield Block(read.selector, where)
             case config_parser.ImportStatement():
@@ -153,9 +167,19 @@ def _file(path: Path, chain: tuple[Path, ...]) -> Iterator[Statement]:
     if path in chain:
         raise UserError(f"{path} includes itself. Give your own file a name of its own")
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {path}: {error}") from error
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(f"cannot read {path}: {reason}. Give another gin file") from error
+    if len(content) > MOST_BYTES:
+        raise UserError(f"{path} is no gin file: it has more than {MOST_BYTES:,} bytes. Give another one")
+    try:
+        text = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig").read()  # with any line ends
+    except UnicodeDecodeError as error:
+        raise UserError(f"cannot read {path}: {error}. Save it as UTF-8 text") from error
+    if "\0" in text:
+        raise UserError(f"{path} is no gin file: it has zero bytes. Save it as UTF-8 text")
     yield from _statements(text, path.name, (*chain, path))
 
 

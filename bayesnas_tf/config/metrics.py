@@ -1,62 +1,54 @@
-"""metrics.jsonl and summary.json: what a run writes while it goes and when it ends."""
+"""metrics.jsonl: what a run writes while it goes."""
 
 import json
-import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-
-def _plain(value: Any) -> Any:
-    """A value that JSON can hold: NumPy scalars, arrays and paths as plain ones, NaN and infinity as null."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    if isinstance(value, Path):
-        return str(value)
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that a reader, or a kill, meets the old text or the new one and nothing between."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
-
-
-def write_json(path: str | Path, data: Mapping[str, Any]) -> None:
-    """Write an object as JSON, whole or not at all; NaN becomes null."""
-    write_text(Path(path), json.dumps(_plain(data), indent=1, allow_nan=False) + "\n")
+from bayesnas_tf.config.files import naming, plain, write_bytes, write_text
+from bayesnas_tf.config.files import write_json as write_json  # modules import it from here
+from bayesnas_tf.errors import UserError
 
 
 class Metrics:
-    """The rows of metrics.jsonl, one JSON object per line, each on disk before `append` returns."""
+    """The rows of metrics.jsonl, one JSON object per line, each on the disk before `append` returns.
+
+    So a checkpoint never claims a step whose row a power failure can take back.
+    """
 
     def __init__(self, path: str | Path):
-        """Open or start the file; a last line that a kill has torn is dropped."""
+        """Open or start the file; a last line that a kill or a full disk has torn is dropped."""
         self.path = Path(path)
         if self.path.exists():
-            text = self.path.read_bytes()
-            whole = text[: text.rfind(b"\n") + 1]
-            if whole != text:
-                write_text(self.path, whole.decode())
+            content = self.path.read_bytes()
+            whole = content[: content.rfind(b"\n") + 1]
+            if whole != content:
+                write_bytes(self.path, whole)
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Add one row."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(_plain(row), allow_nan=False) + "\n")
+        line = json.dumps(plain(row), allow_nan=False) + "\n"
+        with naming(self.path), self.path.open("a", encoding="utf-8") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
 
     def rows(self) -> list[dict[str, Any]]:
-        """All rows so far."""
-        if not self.path.exists():
-            return []
-        return [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
+        """All rows so far.
+
+        Raises:
+          UserError: one of them is damaged: somebody else has written there.
+        """
+        lines = self.path.read_bytes().splitlines() if self.path.exists() else []
+        try:
+            return [json.loads(line) for line in lines]
+        except ValueError as error:
+            raise UserError(f"{self.path} has a damaged line: {error}. Put the file back") from error
 
     def keep(self, wanted: Callable[[dict[str, Any]], bool]) -> None:
         """Drop the other rows: a run that resumes writes them again."""
-        kept = [row for row in self.rows() if wanted(row)]
-        write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
+        rows = self.rows()
+        kept = [row for row in rows if wanted(row)]
+        if len(kept) < len(rows) or not self.path.exists():
+            write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))

@@ -3,9 +3,9 @@
 import contextlib
 import dataclasses
 import difflib
+import errno
 import hashlib
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,15 +13,16 @@ from typing import IO, Any
 
 import gin
 
-from bayesnas_tf.config import checks, cluster, gin_files, locks, resolve
+from bayesnas_tf.config import checks, cluster, files, gin_files, locks, resolve
+from bayesnas_tf.config.files import write_text
 from bayesnas_tf.config.flags import CommandLine
-from bayesnas_tf.config.metrics import write_text
 from bayesnas_tf.errors import UserError
 
 CONFIG = "config.gin"
 _HEADER = "# bayesnas_tf run: "
 _PINS = "pins.json"
-_WORK = ("metrics.jsonl", "checkpoints", "summary.json", _PINS)
+_SUMMARY = "summary.json"
+_WORK = ("metrics.jsonl", "checkpoints", _SUMMARY, _PINS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,6 +117,7 @@ def open_run(line: CommandLine, config_text: str) -> Run:
         directory.mkdir(parents=True, exist_ok=True)
         lock = locks.locked(directory)
         try:
+            files.clean(directory)
             stored = _stored(directory) if _begun(directory) else None
             if stored is not None and not line.overwrite:
                 _check_same(directory, stored, text)
@@ -146,10 +148,12 @@ def _follower(run: Run, text: str) -> Run:
 
 @contextlib.contextmanager
 def _writing(directory: Path) -> Iterator[None]:
-    """Turn what the file system refuses into one readable error."""
+    """Turn what the file system refuses into one readable error; a full disk needs another cure."""
     try:
         yield
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
         reason = (error.strerror or str(error)).lower()
         raise UserError(f"cannot write {directory}: {reason}. Choose another --run_dir") from error
 
@@ -161,9 +165,14 @@ def _stored(directory: Path) -> str | None:
         text = config.read_text(encoding="utf-8", errors="replace")
         if text.startswith(_HEADER):
             return text
-    if directory.is_dir() and any(path.name != locks.NAME for path in directory.iterdir()):
+    if directory.is_dir() and not all(map(_of_a_start, directory.iterdir())):
         raise UserError(f"{directory} holds files but no run. Choose another --run_dir, or empty it yourself")
     return None
+
+
+def _of_a_start(path: Path) -> bool:
+    """Whether a file is what a start leaves that was killed before it had written the configuration."""
+    return path.name == locks.NAME or files.is_temporary(path, CONFIG)
 
 
 def _begun(directory: Path) -> bool:
@@ -253,15 +262,16 @@ def _check_same(directory: Path, stored: str, text: str) -> None:
 
 
 def _empty(directory: Path) -> None:
-    """Remove everything but the lock; config.gin last, so that an interrupted removal can be repeated."""
-    children = sorted(directory.iterdir(), key=lambda path: path.name == CONFIG)
-    for path in children:
-        if path.name == locks.NAME:
-            continue
+    """Remove everything but the lock, so that an interrupted removal can be repeated or the run resumed.
+
+    The summary goes first: without its checkpoints no run has ended. config.gin goes last: without it the
+    rest is nobody's. A folder goes at once, so that no half of its checkpoints is taken for all.
+    """
+    children = [path for path in directory.iterdir() if path.name != locks.NAME]
+    for path in sorted(children, key=lambda path: (path.name == CONFIG, path.name != _SUMMARY)):
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+            path = path.rename(files.temporary_of(path))
+        files.remove(path)
 
 
 def stored_config(directory: Path) -> str:

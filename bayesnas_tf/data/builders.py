@@ -14,12 +14,16 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import logging
 
-from bayesnas_tf.data import sources
+from bayesnas_tf.data import reader, sources
+from bayesnas_tf.errors import UserError
 
-READ_BATCH = 4096  # lines per step when a prepared corpus is read back
+READ_BATCH = 4096  # lines per step when a prepared corpus is read back,
+READ_BYTES = 1 << 24  # or fewer, where they are so long that their text has more than so many bytes
+LONG = 1 << 16  # characters; longer lines are kept in pieces, each but the last with a line feed behind it
 
 
 @dataclasses.dataclass
@@ -56,8 +60,12 @@ class _Lines(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
         return {split: self._generate_examples(split) for split in sources.SPLITS}
 
     def _generate_examples(self, split):
-        for number, line in enumerate(self.builder_config.source.lines(split)):
-            yield number, {"line": number, "text": line}
+        number = 0
+        for line in self.builder_config.source.lines(split):
+            *pieces, last = reader.pieces(line, LONG) if len(line) > LONG else (line,)
+            for text in (*(f"{piece}\n" for piece in pieces), last):
+                yield number, {"line": number, "text": text}
+                number += 1
 
 
 class Ptb(_Lines):
@@ -136,19 +144,38 @@ def _quiet() -> Iterator[None]:
 
 
 def lines(builder: tfds.core.DatasetBuilder, split: str) -> Iterator[str]:
-    """The lines of a prepared split in the order of the text; `RuntimeError` should they come otherwise."""
-    dataset = builder.as_dataset(
-        split=split,
-        batch_size=READ_BATCH,
-        shuffle_files=False,
-        read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
-    )
-    expected = 0
-    for batch in dataset.as_numpy_iterator():
-        numbers = batch["line"]
-        if not np.array_equal(numbers, np.arange(expected, expected + len(numbers))):
-            raise RuntimeError(
-                f"{builder.data_dir} gives the lines of {split} out of order. Remove that folder"
-            )
-        expected += len(numbers)
-        yield from (text.decode() for text in batch["text"])
+    """The lines of a prepared split in the order of the text.
+
+    Raises:
+      UserError: they come in another order, cannot be read, or some are missing: its files are damaged.
+    """
+    kept = builder.info.splits[split]
+    mean_bytes = kept.num_bytes // max(1, kept.num_examples)
+    expected, pieces = 0, []
+    try:
+        dataset = builder.as_dataset(
+            split=split,
+            batch_size=max(1, min(READ_BATCH, READ_BYTES // max(1, mean_bytes))),
+            shuffle_files=False,
+            read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+        )
+        for batch in dataset.as_numpy_iterator():
+            numbers = batch["line"]
+            if not np.array_equal(numbers, np.arange(expected, expected + len(numbers))):
+                raise _damaged(builder, f"the lines of {split} come out of order")
+            expected += len(numbers)
+            for text in batch["text"]:
+                pieces.append(text.decode())
+                if pieces[-1].endswith("\n"):
+                    pieces[-1] = pieces[-1][:-1]
+                else:
+                    yield "".join(pieces)
+                    pieces = []
+    except tf.errors.OpError as error:
+        raise _damaged(builder, str(error).splitlines()[0]) from error
+    if expected != kept.num_examples:
+        raise _damaged(builder, f"{split} has {expected} lines of {kept.num_examples}")
+
+
+def _damaged(builder: tfds.core.DatasetBuilder, what: str) -> UserError:
+    return UserError(f"prepared text in {builder.data_dir} is damaged: {what}. Remove that folder")

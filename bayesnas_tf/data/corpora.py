@@ -6,18 +6,17 @@ that holds a digest of the text and of the options, and later loads read only th
 
 import dataclasses
 import io
-import itertools
-import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 import gin
 import numpy as np
 
-from bayesnas_tf.data import sotu, sources, storage, text
+from bayesnas_tf.data import reader, sotu, sources, storage, text, unpacking
 from bayesnas_tf.data.vocabulary import EOS, Vocabulary
-from bayesnas_tf.options import Options, Range, Whole
+from bayesnas_tf.errors import expanded
+from bayesnas_tf.options import FilePath, Options, Range, Whole
 
 OWN_WORDS = ("sotu", "text")  # corpora without an agreed vocabulary
 USUAL_SIZE = 10_000  # of theirs
@@ -43,9 +42,9 @@ class CorpusOptions(Options):
     """
 
     name: Name = "ptb"
-    train_file: str = ""
-    valid_file: str = ""
-    test_file: str = ""
+    train_file: FilePath = ""
+    valid_file: FilePath = ""
+    test_file: FilePath = ""
     vocabulary_size: Annotated[int, Range(0, 10_000_000)] = 0
     limit_tokens: Whole = 0
 
@@ -112,7 +111,7 @@ def load(options: CorpusOptions, data_dir: str | Path) -> Corpus:
     What is prepared is kept under `data_dir`, or under the cache folder when that cannot be written.
     `UserError` when files are missing, wrong, empty or cannot be downloaded.
     """
-    data_dir = Path(data_dir).expanduser()
+    data_dir = expanded(data_dir)
     source = _SOURCES[options.name](options, data_dir)
     size, name = cut_to(options), name_of(options)
     root = storage.derived_root(data_dir)
@@ -143,14 +142,22 @@ def _prepare(source: sources.Source, size: int | None, root: Path) -> Corpus:
     from bayesnas_tf.data import builders  # seconds, and only needed here
 
     builder = builders.prepare(source, root / "tfds")
-    train, valid, test = (_tokens(builders.lines(builder, split)) for split in sources.SPLITS)
-    vocabulary = Vocabulary.build(train if size else itertools.chain(train, valid, test), size)
-    return Corpus(source.name, vocabulary, *map(vocabulary.ids, (train, valid, test)))
+    number_of: dict[str, int] = {}  # of each token, by first appearance
+    streams = []
+    for split in sources.SPLITS:
+        tokens = _tokens(builders.lines(builder, split))
+        streams.append(np.fromiter((number_of.setdefault(t, len(number_of)) for t in tokens), np.int32))
+    counts = np.bincount(streams[0], minlength=0 if size else len(number_of)).tolist()
+    vocabulary = Vocabulary.of_counts(dict(zip(number_of, counts, strict=False)), size)
+    ids = vocabulary.ids(number_of)
+    return Corpus(source.name, vocabulary, *(ids[stream] for stream in streams))
 
 
-def _tokens(lines: Iterable[str]) -> list[str]:
+def _tokens(lines: Iterable[str]) -> Iterator[str]:
     """The tokens of all lines, `<eos>` after each; an empty line is a lone `<eos>`, as in AWD-LSTM."""
-    return [token for line in lines for token in (*line.split(), EOS)]
+    for line in lines:
+        yield from reader.words(line)
+        yield EOS
 
 
 def _limited(corpus: Corpus, tokens: int) -> Corpus:
@@ -170,10 +177,16 @@ def _packed(corpus: Corpus) -> bytes:
 
 
 def _read(path: Path, name: str) -> Corpus | None:
-    """The corpus in an npz file, or None when the file is not there or damaged."""
+    """The corpus in an npz file, or None when the file is not there, damaged or holds anything else."""
     try:
         with np.load(path) as data:
             vocabulary = Vocabulary(tuple(data["words"].tobytes().decode().split("\n")))
-            return Corpus(name, vocabulary, data["train"], data["valid"], data["test"])
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+            streams = [data[split] for split in sources.SPLITS]
+    except (*unpacking.REFUSALS, TypeError, AttributeError):
         return None
+    for ids in streams:
+        if ids.dtype != np.int32 or ids.ndim != 1 or not len(ids):
+            return None
+        if ids.min() < 0 or ids.max() >= len(vocabulary):
+            return None
+    return Corpus(name, vocabulary, *streams)

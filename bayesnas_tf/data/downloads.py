@@ -9,10 +9,17 @@ import urllib.parse
 import urllib.request
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from typing import BinaryIO
 
 from absl import logging
 
+from bayesnas_tf.data import unpacking
+
 TIMEOUT = 15  # seconds without an answer
+MOST_ANSWER = 1 << 28  # bytes of one download; the largest archive has 35 MB
+MOST_FILE = 1 << 26  # bytes of one file of a published corpus; the largest has 11 MB
+MOST_ARCHIVE = 1 << 30  # bytes of all files of an archive that must be passed to reach ours
+ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others unpack without a bound
 
 
 def fetch(
@@ -35,28 +42,46 @@ def fetch(
                     contents[split] = content
                 else:
                     failures.append(f"{host}: wrong md5 of {wanted[split][0]}")
-        except (OSError, EOFError, http.client.HTTPException, tarfile.TarError, zipfile.BadZipFile) as error:
+        except (*unpacking.REFUSALS, http.client.HTTPException) as error:
             failures.append(f"{host}: {_reason(error)}")
     return contents, failures
 
 
-def members(archive: bytes, names: set[str]) -> dict[str, bytes]:
-    """The files of these base names in a zip or (compressed) tar archive; absent ones are left out."""
+def members(archive: BinaryIO, names: set[str]) -> dict[str, bytes]:
+    """The files of these base names in a zip or (packed) tar archive; absent ones are left out.
+
+    Raises:
+      unpacking.REFUSALS: it is no archive, is damaged or asks for a password, packs in an unknown way, holds
+        more than it may, or has a link in place of a file.
+    """
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as zipped:
+            wanted = [info for info in zipped.infolist() if info.filename.rpartition("/")[2] in names]
+            return {info.filename.rpartition("/")[2]: _unzipped(zipped, info) for info in wanted}
+    archive.seek(0)
+    head, raw = unpacking.with_head(iter(lambda: archive.read(unpacking.BLOCK), b""))
+    content = unpacking.bounded(unpacking.unpacked(raw, unpacking.packed_as(head)), MOST_ARCHIVE)
     found: dict[str, bytes] = {}
-    stream = io.BytesIO(archive)
-    if zipfile.is_zipfile(stream):
-        with zipfile.ZipFile(stream) as zipped:
-            for info in zipped.infolist():
-                if (name := info.filename.rpartition("/")[2]) in names:
-                    found[name] = zipped.read(info)
-        return found
-    stream.seek(0)
-    with tarfile.open(fileobj=stream) as tar:
+    with tarfile.open(fileobj=unpacking.stream(content), mode="r|") as tar:
         for member in tar:
-            name = member.name.rpartition("/")[2]
-            if name in names and (file := tar.extractfile(member)):
-                found[name] = file.read()
+            if (name := member.name.rpartition("/")[2]) in names and not member.isdir():
+                file = tar.extractfile(member) if member.isfile() else None
+                if file is None:
+                    raise ValueError(f"{name} in it is a link and no file")
+                found[name] = _bounded(file.read(MOST_FILE + 1), MOST_FILE)
     return found
+
+
+def _unzipped(zipped: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """The content of one file of a zip archive."""
+    if info.compress_type not in ZIP_METHODS:
+        raise NotImplementedError(f"{info.filename} in it is packed in a way that is not read here")
+    with zipped.open(info) as file:
+        return _bounded(file.read(MOST_FILE + 1), MOST_FILE)  # the header may say less than there is
+
+
+def _bounded(content: bytes, most: int) -> bytes:
+    return b"".join(unpacking.bounded([content], most))
 
 
 def _from_mirror(
@@ -67,8 +92,12 @@ def _from_mirror(
     Any other error ends it: a host that does not answer is not asked for the next file.
     """
     if "{file}" not in mirror and "{split}" not in mirror:
-        found = members(_get(mirror), {file for file, _ in wanted.values()})
-        yield from ((split, found[file]) for split, (file, _) in wanted.items() if file in found)
+        found = members(io.BytesIO(_get(mirror)), {file for file, _ in wanted.values()})
+        for split, (file, _) in wanted.items():
+            if file in found:
+                yield split, found[file]
+            else:
+                failures.append(f"{urllib.parse.urlsplit(mirror).netloc or mirror}: no {file} in its archive")
         return
     for split, (file, _) in wanted.items():
         try:
@@ -84,7 +113,7 @@ def _get(url: str) -> bytes:
     # Some hosts refuse urllib's own name.
     request = urllib.request.Request(url, headers={"User-Agent": "bayesnas_tf"})
     with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
-        return answer.read()
+        return _bounded(answer.read(MOST_ANSWER + 1), MOST_ANSWER)
 
 
 def _reason(error: Exception) -> str:

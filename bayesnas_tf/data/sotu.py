@@ -15,9 +15,11 @@ from bayesnas_tf.errors import UserError
 
 RULES = "1"  # raise it when the tokens or the splits change, so that prepared data is made anew
 
-_STRAIGHT = str.maketrans("\u2018\u2019\u201c\u201d", "''\"\"")  # the texts mix both kinds of quotes
-_NUMBER = r"\d+(?:[.,:]\d+)*(?:st|nd|rd|th)?\b|\d+"
-_TOKEN = re.compile(rf"(?P<number>{_NUMBER})|'?[^\W\d_]+|--+|\.\.+|\S")
+STRAIGHT = {"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"'}  # the texts mix both kinds of quotes
+# What a token is, for any syntax that has a digit, a letter, and a sign that is no blank.
+TOKEN = r"({digit}+(?:[.,:]{digit}+)*(?:st|nd|rd|th)?\b|{digit}+)|'?{letter}+|--+|\.\.+|{sign}"
+_STRAIGHT = str.maketrans(STRAIGHT)
+_TOKEN = re.compile(TOKEN.format(digit=r"\d", letter=r"[^\W\d_]", sign=r"\S"))
 _SENTENCE_END = re.compile(
     r"(?<=[.?!])(?<!\bMr\.)(?<!\bDr\.)(?<!\bSt\.)(?<!\bNo\.)(?<!\bMrs\.)(?<!\bMessrs\.)(?<!\b[A-Z]\.)\s+(?=[A-Z\"'(])"
 )
@@ -44,15 +46,20 @@ def split_of(name: str) -> str:
 
 def sentences(text: str) -> Iterator[str]:
     """One line per sentence, tokens separated by blanks; paragraphs end sentences."""
-    for paragraph in text.translate(_STRAIGHT).splitlines():
+    for paragraph in straightened(text).splitlines():
         for sentence in _SENTENCE_END.split(paragraph):
             if tokens := tokenise(sentence):
                 yield " ".join(tokens)
 
 
+def straightened(text: str) -> str:
+    """A text with straight quotes."""
+    return text.translate(_STRAIGHT)
+
+
 def tokenise(sentence: str) -> list[str]:
     """Lower-case words, clitics ('s), numbers (all written N) and punctuation marks."""
-    return ["N" if match["number"] else match[0] for match in _TOKEN.finditer(sentence.lower())]
+    return ["N" if match[1] else match[0] for match in _TOKEN.finditer(sentence.lower())]
 
 
 def _folder() -> Path:

@@ -6,14 +6,12 @@ checked.
 """
 
 import hashlib
-import lzma
-import tarfile
-import zipfile
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from bayesnas_tf.data import downloads, storage
+from bayesnas_tf.data import downloads, reader, storage, unpacking
 from bayesnas_tf.errors import UserError
 
 SPLITS = ("train", "valid", "test")
@@ -88,8 +86,8 @@ def published(corpus: Published, data_dir: str | Path) -> Source:
 
 
 def split_lines(content: bytes) -> list[str]:
-    """The lines of a text; bytes that are not UTF-8 become the replacement character."""
-    return content.decode("utf-8", errors="replace").removesuffix("\n").split("\n")
+    """The lines of a published text; bytes that are not UTF-8 become the replacement character."""
+    return reader.split(content.decode("utf-8", errors="replace"))
 
 
 def digest(parts: Iterable[str | bytes]) -> str:
@@ -114,27 +112,25 @@ def _on_disk(corpus: Published, data_dir: Path) -> dict[str, bytes]:
 
 def _read(folder: Path, file: str, archive: str) -> tuple[Path, bytes] | None:
     """(path, unpacked content) of a file in a folder, or None; `UserError` names what cannot be unpacked."""
-    readers = ((file, Path.read_bytes), (file + ".xz", read_xz), (archive, lambda p: _read_member(p, file)))
+    readers = ((file, read_file), (file + ".xz", read_file), (archive, lambda p: _read_member(p, file)))
     for name, read in readers:
         path = folder / name
-        if not path.is_file():
+        if not os.path.isfile(path) and not unpacking.dangling(path):
             continue
-        try:
-            content = read(path)
-        except (OSError, EOFError, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile) as error:
-            raise UserError(f"{path} cannot be read: {error}. Replace it or remove it") from error
-        if content is not None:
-            return path, content
+        with unpacking.refusing(path, "Replace it or remove it"):
+            if (content := read(path)) is not None:
+                return path, content
     return None
 
 
-def read_xz(path: Path) -> bytes:
-    """The unpacked content of an `.xz` file."""
-    return lzma.decompress(path.read_bytes())
+def read_file(path: Path) -> bytes:
+    """The unpacked content of a published file; raises what `unpacking.content` does."""
+    return unpacking.content(path, downloads.MOST_FILE)
 
 
 def _read_member(path: Path, file: str) -> bytes | None:
-    return downloads.members(path.read_bytes(), {file}).get(file)
+    with unpacking.opened(path) as archive:
+        return downloads.members(archive, {file}).get(file)
 
 
 def _checked(path: Path, content: bytes, file: str, md5: str) -> bytes:

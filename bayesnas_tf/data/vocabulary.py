@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -31,11 +31,16 @@ class Vocabulary:
         With `max_size` the vocabulary always has `<unk>` and `<eos>`, and beside them the most frequent
         tokens: at most `max_size` in all, the most frequent first, ties by first appearance.
         """
+        return cls.of_counts(collections.Counter(tokens), max_size)
+
+    @classmethod
+    def of_counts(cls, counted: Mapping[str, int], max_size: int | None = None) -> "Vocabulary":
+        """`build` from how often each token occurs, the tokens in order of their first appearance."""
         if max_size is None:
-            return cls(tuple(dict.fromkeys(tokens)))
+            return cls(tuple(counted))
         if max_size < 2:
             raise ValueError(f"a vocabulary of {max_size} has no room for {UNK} and {EOS}. Take at least 2")
-        counts = collections.Counter(tokens)
+        counts = collections.Counter(counted)
         for special in (UNK, EOS):
             counts.setdefault(special, 0)
         words = [token for token, _ in counts.most_common() if token not in (UNK, EOS)][: max_size - 2]

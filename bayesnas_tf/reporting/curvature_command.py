@@ -12,6 +12,7 @@ import numpy as np
 from bayesnas_tf import config
 from bayesnas_tf.cells import masks
 from bayesnas_tf.cells.sampled_cell import SampledCell
+from bayesnas_tf.config import files
 from bayesnas_tf.curvature import weights
 from bayesnas_tf.curvature.interface import CurvatureOptions
 from bayesnas_tf.curvature.window import scalar_variables
@@ -50,7 +51,7 @@ def run_curvature(run: config.Run) -> None:
     if out.exists() and not run.overwrite:
         raise UserError(f"{out} exists. Choose another --out, or replace it with --overwrite")
     options: CurvatureOptions = gin.get_configurable("CurvatureOptions")()
-    check_writable(out.parent)
+    check_writable(out)
     trained = load(run)
     model, windows = trained.model, trained.settings.windows
     weights.lanes_of(model, options)  # refuses an estimator of the scalars alone before anything is computed
@@ -70,19 +71,19 @@ def run_curvature(run: config.Run) -> None:
     print(f"wrote {out}: h in nats per token, the mean of {found.windows} windows of {found.tokens:,} tokens")
 
 
-def check_writable(folder: Path) -> None:
-    """Refuse a folder that cannot be written, before any window is computed.
+def check_writable(out: Path) -> None:
+    """Refuse a file that cannot be written, before any window is computed.
 
     Raises:
       UserError: the file system refuses.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out.parent):
             pass
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise UserError(f"cannot write into {folder}: {reason}. Choose another --out") from error
+        raise UserError(f"cannot write {out}: {reason}. Choose another --out") from error
 
 
 def load(run: config.Run) -> Trained:
@@ -151,14 +152,12 @@ def facts(options: CurvatureOptions, found: weights.WeightCurvature) -> dict[str
 
 def write(out: Path, arrays: dict[str, Any]) -> None:
     """An .npz, whole or not at all."""
-    temporary = out.with_name(f".{out.name}.part")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with files.prepared(out) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)
-        temporary.replace(out)
+        files.clean(out.parent, out.name)  # of commands that were killed
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         reason = (error.strerror or str(error)).lower()
         raise UserError(f"cannot write {out}: {reason}. Choose another --out") from error
 

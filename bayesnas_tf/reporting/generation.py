@@ -3,9 +3,11 @@
 import math
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
-from bayesnas_tf.data.vocabulary import UNK
+from bayesnas_tf.data.vocabulary import EOS, UNK
+from bayesnas_tf.errors import UserError
 
 COLDEST = 1e-30  # below it float64 has no quotients left
 
@@ -38,16 +40,26 @@ def continued(signatures, prompt: bytes, count: int, drawing: Drawing) -> list[s
 
     The text begins behind an `<eos>`. Words are drawn without `<unk>`; the first one that follows the prompt
     is no `<eos>`.
+
+    Raises:
+      UserError: the vocabulary has no other words, or the model computes no probabilities.
     """
     encode, decode, step = (signatures[name] for name in ("encode", "decode", "step"))
     given = encode(lines=tf.constant([prompt]))["ids"]
     end, unknown = given[-1:], word_id(signatures, UNK)
+    if vocabulary_size(signatures) <= len(unknown) + 1:
+        raise UserError(
+            f"the model has no word to write: its vocabulary holds {UNK} and {EOS} alone. "
+            "Train one with a larger CorpusOptions.vocabulary_size"
+        )
     state = start_of_text(signatures)["state"]
     for token in tf.concat([end, given[:-1]], axis=0):
         result = step(ids=token[tf.newaxis], state=state)
         state = result["state"]
     drawn: list[tf.Tensor] = []
     for number in range(count):
+        if np.isnan(result["log_probabilities"]).any():
+            raise UserError("the model computes no probabilities but NaN. Train it again, and export that")
         barred = [unknown, *([end] if number == 0 else [])]
         token = sample(result["log_probabilities"], barred, drawing, number)
         if int(token[0]) == int(end[0]):
@@ -61,9 +73,13 @@ def continued(signatures, prompt: bytes, count: int, drawing: Drawing) -> list[s
 
 def word_id(signatures, word: str) -> tf.Tensor:
     """The id of a special token, int32 [1], or [0] where the vocabulary lacks it."""
-    vocabulary = signatures["step"].structured_outputs["log_probabilities"].shape[1]
-    words = signatures["decode"](ids=tf.range(vocabulary))["words"]
+    words = signatures["decode"](ids=tf.range(vocabulary_size(signatures)))["words"]
     return tf.cast(tf.where(words == word)[:1, 0], tf.int32)
+
+
+def vocabulary_size(signatures) -> int:
+    """V."""
+    return signatures["step"].structured_outputs["log_probabilities"].shape[1]
 
 
 def sample(log_probabilities, barred: list, drawing: Drawing, number: int):

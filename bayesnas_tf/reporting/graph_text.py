@@ -1,8 +1,11 @@
 """Tokenisation as string operations of a graph: what a SavedModel does with a line of text.
 
-Each rule has two forms that must agree, one in Python (that of `data`) and one in the graph.
+Each rule has two forms that must agree, one in Python (that of `data`) and one in the graph; what can be is
+derived from the first.
 """
 
+import functools
+import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -10,12 +13,40 @@ import tensorflow as tf
 
 from bayesnas_tf.data import sotu
 
-# What str.split() splits at.
-_BLANK = r"[\x09-\x0d\x1c-\x20\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]+"
-# data.sotu's tokens in the syntax of RE2, whose \d and \b know ASCII alone.
-_LETTER = r"[\p{L}\p{Nl}\p{No}]"
-_NUMBER = r"\p{Nd}+(?:[.,:]\p{Nd}+)*(?:st|nd|rd|th)?\b|\p{Nd}+"
-_SOTU = rf"({_NUMBER}|'?{_LETTER}+|--+|\.\.+|[^ ])"
+_MARK = "Q"  # a letter that no lower-cased text has
+
+
+def character_class(holds: Callable[[str], bool]) -> str:
+    """The characters for which `holds`, as RE2 writes a set of them between brackets.
+
+    RE2 knows another version of Unicode than Python, and its short forms know ASCII alone.
+    """
+    ranges: list[list[int]] = []
+    for code in range(1, sys.maxunicode + 1):
+        if not 0xD800 <= code <= 0xDFFF and holds(chr(code)):
+            if ranges and ranges[-1][1] == code - 1:
+                ranges[-1][1] = code
+            else:
+                ranges.append([code, code])
+    return "".join(rf"\x{{{first:x}}}-\x{{{last:x}}}" for first, last in ranges)
+
+
+@functools.cache
+def _blank() -> str:
+    """What str.split() splits at."""
+    return character_class(str.isspace)
+
+
+@functools.cache
+def _letter(ascii: bool) -> str:
+    """What is a letter for `data.sotu`, those of ASCII or all others."""
+    return character_class(lambda c: c.isalnum() and not c.isdecimal() and c.isascii() == ascii)
+
+
+@functools.cache
+def _digit() -> str:
+    """What is a digit for `data.sotu`."""
+    return character_class(str.isdecimal)
 
 
 class Rule(NamedTuple):
@@ -29,7 +60,7 @@ class Rule(NamedTuple):
 def clean(lines):
     """UTF-8 lines with every run of white space as one blank; bytes that are no UTF-8 become U+FFFD."""
     text = tf.strings.unicode_transcode(lines, "UTF-8", "UTF-8", errors="replace")
-    return tf.strings.regex_replace(text, _BLANK, " ")
+    return tf.strings.regex_replace(text, f"[{_blank()}]+", " ")
 
 
 def _blank_separated(lines):
@@ -37,23 +68,32 @@ def _blank_separated(lines):
 
 
 def _sotu(lines):
-    text = tf.strings.regex_replace(clean(lines), "\u2019", "'")
+    text = clean(lines)
+    for curly, straight in sotu.STRAIGHT.items():
+        text = tf.strings.regex_replace(text, curly, straight)
     text = tf.strings.regex_replace(text, r"\x00", "\ufffd")  # at which strings.lower would stop
-    text = tf.strings.regex_replace(tf.strings.lower(text, encoding="utf-8"), _SOTU, r" \0 ")
+    text = tf.strings.lower(text, encoding="utf-8")
+    # RE2's \b knows ASCII alone: a digit becomes one of ASCII, and a letter that is none gets one before it
+    text = tf.strings.regex_replace(text, f"[{_digit()}]", "0")
+    text = tf.strings.regex_replace(text, f"([0a-z])([{_letter(ascii=False)}])", rf"\1{_MARK}\2")
+    letter = f"[{_letter(ascii=True)}{_letter(ascii=False)}]"
+    token = sotu.TOKEN.format(digit="0", letter=letter, sign="[^ ]")
+    text = tf.strings.regex_replace(text, token, r" \0 ")
     return tf.ragged.map_flat_values(_numbers_as_n, tf.strings.split(text))
 
 
 def _numbers_as_n(tokens):
-    return tf.where(tf.strings.regex_full_match(tokens, r"\p{Nd}.*"), "N", tokens)
+    tokens = tf.strings.regex_replace(tokens, _MARK, "")
+    return tf.where(tf.strings.regex_full_match(tokens, "0.*"), "N", tokens)
 
 
 _SEPARATED = Rule(str.split, _blank_separated, "Tokens are what white space separates; case is kept.")
 _ADDRESSES = Rule(
-    lambda line: sotu.tokenise(line.replace("\u2019", "'").replace("\0", "\ufffd")),
+    lambda line: sotu.tokenise(sotu.straightened(line).replace("\0", "\ufffd")),
     _sotu,
-    "A line is one sentence of plain English: it is lower-cased, its numbers become N, its punctuation marks "
-    "become tokens. Sentences are not told apart inside a line, as they are when the corpus is prepared. A "
-    "number with a letter outside ASCII right behind it may be cut elsewhere than in the corpus.",
+    "A line is one sentence of plain English: it is lower-cased, its quotes are made straight, its numbers "
+    "become N, its punctuation marks become tokens. Sentences are not told apart inside a line, as they are "
+    "when the corpus is prepared. Letters that Unicode has only since 2021 keep their case.",
 )
 
 RULES: dict[str, Rule] = {

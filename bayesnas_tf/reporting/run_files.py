@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from bayesnas_tf import config
+from bayesnas_tf.config import files
 from bayesnas_tf.reporting import cell_drawing
 from bayesnas_tf.space import primitives, topology
 from bayesnas_tf.space.genotype import Genotype
@@ -118,6 +119,5 @@ def write_posterior(path: Path, record: UpdateRecord) -> None:
 
 def _savez(path: Path, arrays: dict[str, Any]) -> None:
     """Write an npz file whole or not at all."""
-    temporary = path.with_name(f".{path.name}")
-    np.savez(temporary, **arrays)
-    temporary.replace(path)
+    with files.prepared(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)

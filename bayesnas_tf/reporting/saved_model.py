@@ -1,8 +1,6 @@
 """`export`: a trained run becomes a SavedModel that loads with TensorFlow alone."""
 
 import json
-import shutil
-import tempfile
 from pathlib import Path
 
 import gin
@@ -10,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayesnas_tf import __version__, config
+from bayesnas_tf.config import files
 from bayesnas_tf.data import corpora
 from bayesnas_tf.data.vocabulary import EOS, Vocabulary
 from bayesnas_tf.errors import UserError
@@ -108,17 +107,15 @@ def export(
         raise UserError(f"{out} holds something other than a SavedModel. Choose another --out")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
-            written = Path(folder) / "model"
+        with files.prepared(out) as folder, files.unpatterned(folder.parent) as beside:
+            written = beside / folder.name
             served = ServedModel(model, vocabulary, rule.graph)
             tf.saved_model.save(served, str(written), signatures=served.signatures())
             for path, text in texts.items():
                 (written / path).parent.mkdir(exist_ok=True)
                 config.write_text(written / path, text)
             compare(tf.saved_model.load(str(written)), model, vocabulary, rule)
-            if out.exists():
-                shutil.rmtree(out)
-            written.rename(out)
+        files.clean(out.parent, out.name)  # of exports that were killed
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise UserError(f"cannot write {out}: {reason}. Choose another --out") from error

@@ -1,19 +1,21 @@
 """`score`: perplexity of a text file under a SavedModel, or the continuation of a prompt."""
 
+import math
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from bayesnas_tf import config
+from bayesnas_tf.config import files
+from bayesnas_tf.data import reader
 from bayesnas_tf.data.vocabulary import UNK
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.reporting import generation
 from bayesnas_tf.reporting.run_files import perplexity
 
-CHUNK = 1 << 16  # bytes of text that are in memory at once, or one line if it is longer
+CHUNK = 1 << 16  # bytes of text that are scored at once, or one line if it is longer (but see `reader.LONG`)
 NEEDED = ("score_next", "step", "encode", "decode")
 
 
@@ -33,18 +35,24 @@ def run_score(run: config.Run) -> None:
     loaded = load(Path(options.model))  # the signatures do not keep the weights alive
     signatures = loaded.signatures
     if run.dry_run:
-        print(f"{options.model} loads. --dry_run: nothing is scored or generated")
+        print(f"{options.model} loads. --dry_run: nothing is scored or generated", flush=True)
         return
     if options.generate:
         prompt = options.prompt or (last_line(Path(options.text)) if options.text else "")
+        origin = "the prompt" if options.prompt or not options.text else f"the last line of {options.text}"
         drawing = generation.Drawing(options.temperature, options.top_k, run.seed)
-        print(" ".join(generate(signatures, readable(prompt), options.generate, drawing)))
+        words = generate(signatures, readable(prompt), options.generate, drawing, origin)
+        print(" ".join(words), flush=True)  # here, so that a full disk is an error of this command
         return
-    print(describe(score_file(signatures, Path(options.text))))
+    print(describe(score_file(signatures, Path(options.text))), flush=True)
 
 
-def generate(signatures, prompt: str, count: int, drawing: generation.Drawing) -> list[str]:
-    """The prompt and what the model writes after it; words that it does not know are named on stderr.
+def generate(
+    signatures, prompt: str, count: int, drawing: generation.Drawing, origin: str = "the prompt"
+) -> list[str]:
+    """The prompt, which comes from `origin`, and what the model writes after it.
+
+    Words that it does not know are named on stderr.
 
     Raises:
       UserError: the prompt has a word for which the model has no token.
@@ -54,7 +62,7 @@ def generate(signatures, prompt: str, count: int, drawing: generation.Drawing) -
             print(f"note: the model reads as {UNK}: {', '.join(map(repr, strangers))}", file=sys.stderr)
         return generation.continued(signatures, prompt.encode(), count, drawing)
     except tf.errors.InvalidArgumentError as error:
-        raise UserError(f"cannot continue the prompt: {unknown_word(error)}. Use other words") from error
+        raise UserError(f"cannot continue {origin}: {unknown_word(error)}. Use other words") from error
 
 
 def load(path: Path):
@@ -63,65 +71,95 @@ def load(path: Path):
     Raises:
       UserError: there is none in `path`, or it was not written by `export`.
     """
-    if not (path / "saved_model.pb").is_file():
-        raise UserError(f"no SavedModel in {path}. Give the directory that `export` wrote")
+    if hindrance := reader.hindrance(path / "saved_model.pb"):
+        told = "" if hindrance == reader.NOTHING else f": {hindrance}"
+        raise UserError(f"no SavedModel in {path}{told}. Give the directory that `export` wrote")
     try:
-        loaded = tf.saved_model.load(str(path))
-    except (OSError, ValueError, tf.errors.OpError) as error:
-        raise UserError(f"cannot load {path}. {str(error).splitlines()[0]}. Export the run again") from error
+        with files.unpatterned(path) as folder:
+            loaded = tf.saved_model.load(str(folder))
+    except Exception as error:  # of many kinds where bytes are damaged
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"cannot load {path}. {reason}. Export the run again") from error
     lacking = [name for name in NEEDED if name not in loaded.signatures]
     if lacking:
         raise UserError(f"{path} has no signature {lacking[0]!r}. Give a SavedModel that `export` wrote")
     return loaded
 
 
-def line_chunks(path: Path) -> Iterator[list[bytes]]:
-    """The lines of a file, as many at a time as CHUNK bytes hold.
-
-    Raises:
-      UserError: the file is missing, cannot be read or has no lines.
-    """
-    try:
-        with path.open("rb") as file:
-            if not path.stat().st_size:
-                raise UserError(f"{path} is empty. Give a file with text")
-            while lines := file.readlines(CHUNK):
-                yield [line.removesuffix(b"\n") for line in lines]
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
-
-
 def score_file(signatures, path: Path) -> TextScore:
-    """Score the lines of a file as one text.
+    """Score the lines of a file, pipe or device as one text; `reader` says what may be in it.
 
     Raises:
-      UserError: nothing in the file can be predicted, or it has a word for which the model has no token.
+      UserError: it cannot be read, nothing in it can be predicted, or it has a word for which the model has
+        no token.
     """
     total = TextScore(0, 0, 0, 0, 0.0)
     carried = generation.start_of_text(signatures)
-    for lines in line_chunks(path):
+    for chunk in reader.chunks(path, CHUNK):
+        lines = [line.encode() for line in chunk.lines]
         try:
-            result = signatures["score_next"](lines=tf.constant(lines), **carried)
+            result = _score_next(signatures, lines, carried, chunk.goes_on)
         except tf.errors.InvalidArgumentError as error:
-            raise UserError(f"cannot score {path}: {unknown_word(error)}") from error
+            line = total.lines + _refused(signatures, lines)
+            raise UserError(f"cannot score {path}, line {line}: {unknown_word(error)}") from error
         carried = {name: result[name] for name in carried}
-        words = int(tf.reduce_sum(signatures["encode"](lines=tf.constant(lines))["lengths"])) - len(lines)
         total = TextScore(
-            total.lines + len(lines),
-            total.words + words,
+            total.lines + (0 if chunk.goes_on else len(lines)),
+            total.words + int(result["words"]),
             total.unknown + int(tf.reduce_sum(result["unknown"])),
             total.tokens + int(tf.reduce_sum(result["tokens"])),
             total.nats + float(tf.reduce_sum(result["nats"])),
         )
     if not total.tokens:
         raise UserError(f"{path} has one empty line and nothing to predict. Give a file with text")
+    if math.isnan(total.nats):
+        raise UserError(f"the model computes nothing but NaN for {path}. Train it again, and export that")
     return total
+
+
+def _score_next(signatures, lines: list[bytes], carried: dict, goes_on: bool) -> dict:
+    """What the signature `score_next` gives for lines, and how many `words` they have.
+
+    Where the only line `goes_on`, it is scored without the `<eos>` that the signature puts behind each line:
+    its cost is taken off, and what is carried on is the state before the last token, and that token.
+    """
+    encode, score_next, step = (signatures[name] for name in ("encode", "score_next", "step"))
+    result = dict(score_next(lines=tf.constant(lines), **carried))
+    ids = encode(lines=tf.constant(lines))["ids"]
+    result["words"] = len(ids) - len(lines)
+    if not goes_on:
+        return result
+    head = lines[0].decode().rsplit(maxsplit=1)[:-1]
+    if not result["words"]:
+        return {**result, **carried, "nats": tf.zeros([1]), "tokens": tf.zeros([1], tf.int32)}
+    begun = tf.constant([part.encode() for part in head] or [b""])
+    state = score_next(lines=begun, **carried)["state"]
+    tokens = ids[len(encode(lines=begun)["ids"]) - 1 : -1]  # of the last word, which may be cut into several
+    for token in tokens:
+        last, before = step(ids=token[tf.newaxis], state=state), state
+        state = last["state"]
+    end = tf.cast(last["log_probabilities"][0, int(ids[-1])], tf.float64)
+    less = {"nats": result["nats"] + end, "tokens": result["tokens"] - 1}
+    return {**result, **less, "state": before, "previous": tokens[-1:]}
+
+
+def _refused(signatures, lines: list[bytes]) -> int:
+    """The number, from 1, of the first line that the model cannot read."""
+    for number, line in enumerate(lines, start=1):
+        try:
+            signatures["encode"](lines=tf.constant([line]))
+        except tf.errors.InvalidArgumentError:
+            return number
+    return len(lines)
 
 
 def unknown_word(error: tf.errors.InvalidArgumentError) -> str:
     """The assertion of a model without `<unk>` as one line."""
     lines = [line for line in str(error).splitlines() if line and "assertion failed" in line]
-    return lines[0].split("assertion failed:")[-1].strip() if lines else str(error).splitlines()[0]
+    if not lines:
+        return str(error).splitlines()[0]
+    what, _, word = lines[0].split("assertion failed:")[-1].strip().strip("[]").partition("] [")
+    return f"{what} {word!r}" if word else what
 
 
 def describe(score: TextScore) -> str:
@@ -145,7 +183,10 @@ def readable(argument: str) -> str:
 
 def last_line(path: Path) -> str:
     """The last line of a file that is not blank, or an empty text."""
-    last = b""
-    for lines in line_chunks(path):
-        last = next((line for line in reversed(lines) if line.strip()), last)
-    return last.decode("utf-8", errors="replace")
+    last, pieces = "", list[str]()
+    for chunk in reader.chunks(path, CHUNK):
+        *lines, end = chunk.lines
+        lines = [line for line in (*lines, "".join([*pieces, end])) if line.strip()]
+        pieces = [*pieces, end] if chunk.goes_on else []
+        last = lines[-1] if lines else last
+    return last

@@ -13,6 +13,7 @@ from bayesnas_tf.models.language_model import LanguageModel
 
 WINDOW = 128  # tokens whose logits are in memory at once; the result does not depend on it
 NOTHING = -1  # in place of the token before a text
+BUCKETS = 2**63 - 1  # of the words' hashes
 
 
 class ServedModel(tf.Module):
@@ -29,12 +30,23 @@ class ServedModel(tf.Module):
             raise ValueError(f"the vocabulary has no {EOS}: a text has lines, and each must end")
         self.weights = [variable.value for variable in model.variables]
         self.words = tf.constant(vocabulary.tokens)
-        ids = tf.range(len(vocabulary))
         self.unknown = NOTHING if vocabulary.unk_id is None else vocabulary.unk_id
-        self.table = tf.lookup.StaticHashTable(
-            tf.lookup.KeyValueTensorInitializer(self.words, ids), self.unknown
-        )
+        hashed = tf.strings.to_hash_bucket_fast(self.words, BUCKETS)
+        order = tf.argsort(hashed)
+        self.hashes, self.ids_by_hash = tf.gather(hashed, order), tf.cast(order, tf.int32)
+        if len(set(self.hashes.numpy().tolist())) < len(vocabulary):
+            raise ValueError("two words of the vocabulary have one hash. Rename one of them")
         self._functions = _Functions(model, self, tokenise)
+
+    def lookup(self, words):
+        """Ids of words, int32, and `unknown` for others.
+
+        By sorted hashes and a comparison of the words themselves: a table would be part of every signature,
+        also of those without words, and formats such as TFLite have none.
+        """
+        place = tf.searchsorted(self.hashes, tf.strings.to_hash_bucket_fast(words, BUCKETS))
+        ids = tf.gather(self.ids_by_hash, tf.minimum(place, len(self.hashes) - 1))
+        return tf.where(tf.gather(self.words, ids) == words, ids, self.unknown)
 
     def signatures(self) -> dict:
         """Name -> concrete function, as `tf.saved_model.save` takes them."""
@@ -75,7 +87,7 @@ class _Functions:
         """
         end = tf.fill([tf.size(lines), 1], EOS)
         tokens = tf.concat([self.tokenise(lines), end], axis=1)
-        ids = self.served.table.lookup(tokens.flat_values)
+        ids = self.served.lookup(tokens.flat_values)
         if self.served.unknown == NOTHING:
             lacking = tf.boolean_mask(tokens.flat_values, ids == NOTHING)[:1]
             known = tf.debugging.Assert(

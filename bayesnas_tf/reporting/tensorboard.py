@@ -1,8 +1,9 @@
 """TensorBoard events of a run: scalars, the arrays of each update, the cell, configuration and HParams."""
 
 import math
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tensorboard.plugins.hparams import api as hparams_api
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams import summary as hparams_summary
 
+from bayesnas_tf.config import files
 from bayesnas_tf.reporting import cell_drawing
 from bayesnas_tf.reporting.heatmap import edge_heatmap
 from bayesnas_tf.reporting.run_files import perplexity
@@ -30,13 +32,16 @@ from bayesnas_tf.training.records import (
 ARRAYS = ("w", "h", "c", "omega", "s", "gamma")
 POSITIVE = ("h", "omega", "s", "gamma", "c")  # over decades: coloured by their logarithms
 FLUSH_MILLISECONDS = 10_000
+EVENTS = "events.out.tfevents."
+OF_STEPS = ("nats/train", "ppl/train", "training/lr", "training/tokens_per_second")  # those of `on_step`
+OF_EPOCHS = ("nats/train_epoch", "nats/valid")  # every epoch has one of them
 
 
 class TensorBoardCallback(Callbacks):
     """Writes everything that a run reports into `directory`.
 
-    A resumed run goes on in the same directory: what was logged after the step at which it resumes is
-    superseded (see `open_session`).
+    A resumed run goes on in the same directory: what it does again is superseded (see `open_session`), as are
+    the rows of metrics.jsonl. All that was logged before a checkpoint is in the files when it is written.
 
     Args:
       directory: where the event files go; made if missing.
@@ -52,10 +57,12 @@ class TensorBoardCallback(Callbacks):
         self._writer: tf.summary.SummaryWriter | None = None
 
     def on_start(self, facts: RunFacts) -> None:
-        """Open the events; log configuration and HParams."""
+        """Open the events; log configuration and HParams where they are not known yet."""
         self._directory.mkdir(parents=True, exist_ok=True)
-        open_session(self._directory, facts.step)
+        known = open_session(self._directory, facts.step, facts.epochs_done)
         self._writer = tf.summary.create_file_writer(str(self._directory), flush_millis=FLUSH_MILLISECONDS)
+        if "training/parameters" in known:  # the last of the three
+            return
         with self._writer.as_default(step=0):
             tf.summary.text("configuration", _code_block(self._config_text))
             hparams_api.hparams(self._hparams)
@@ -78,6 +85,7 @@ class TensorBoardCallback(Callbacks):
                 "training/tokens_per_second": record.tokens_per_second,
             },
         )
+        self._opened().flush()  # a checkpoint may follow, after which nothing of this is logged again
 
     def on_epoch(self, record: EpochRecord) -> None:
         """Losses of the whole epoch."""
@@ -155,24 +163,56 @@ def _cell_summaries(genotype: Genotype) -> None:
     tf.summary.text("genotype", f"`{genotype}`")
 
 
-def open_session(directory: Path, step: int) -> None:
-    """Tell readers of the events in `directory` that whatever an earlier process logged after `step` is void.
+def open_session(directory: Path, step: int, epochs_done: int) -> set[str]:
+    """Tell readers of the events in `directory` that what is done again is void; returns the tags that stay.
+
+    It goes on after `step` and `epochs_done`: of a process that was killed between the last step of an epoch
+    and its end, the points of the step stay, and those of the epoch are logged again at the same step.
 
     TensorBoard drops what lies at or after the step of a SessionLog.START that it reads later, the first
     one of a run excepted; so every process writes one. (The data server that TensorBoard prefers ignores
-    it: there an event gives way when one of its tag with an earlier step follows.) tf.summary can write no
+    it: there an event gives way when one of its tag with no later step follows.) tf.summary can write no
     SessionLog, and files are read by name, which begins with the second of their creation: the message
     gets a file of its own, named to sort after all files there are and before the next one.
     """
+    files.clean(directory)
     now = int(time.time())
     make_past(directory, now)
-    event = tf.compat.v1.Event(wall_time=time.time(), step=step + 1)
+    logged = _logged(directory, step)
+    ends = {event.step for tag, event in logged if tag in OF_EPOCHS and event.step <= step}
+    undone = step in ends and len(ends) > epochs_done
+    event = tf.compat.v1.Event(wall_time=time.time(), step=step if undone or step == 0 else step + 1)
     event.session_log.status = tf.compat.v1.SessionLog.START
     version = tf.compat.v1.Event(wall_time=time.time(), file_version="brain.Event:2")
+    again = [old for tag, old in logged if undone and old.step == step and tag in OF_STEPS]
     # "-" sorts before every host name
-    with tf.io.TFRecordWriter(str(directory / f"events.out.tfevents.{now:010d}.-session")) as records:
-        records.write(version.SerializeToString())
-        records.write(event.SerializeToString())
+    _write_events(directory / f"{EVENTS}{now:010d}.-session", [version, event, *again])
+    return {tag for tag, old in logged if old.step < event.step}
+
+
+def _write_events(path: Path, events: Iterable) -> None:
+    """Put an event file in its place, whole or not at all; TensorBoard would read `.NAME.PID`, too."""
+    temporary = path.with_name(f".session.{os.getpid()}")
+    with tf.io.TFRecordWriter(str(temporary)) as records:
+        for event in events:
+            records.write(event.SerializeToString())
+    files.replace(temporary, path)
+
+
+def _logged(directory: Path, step: int) -> list[tuple[str, Any]]:
+    """What the files tell by now, as tags with their events; content only where it is of `step`."""
+    found: list[tuple[str, Any]] = []
+    for path in sorted(directory.glob(f"{EVENTS}*")):
+        try:
+            for event in tf.compat.v1.train.summary_iterator(str(path)):
+                if event.session_log.status == tf.compat.v1.SessionLog.START:
+                    found = [(tag, old) for tag, old in found if old.step < event.step]
+                tags = [value.tag for value in event.summary.value]
+                short = event if event.step == step else tf.compat.v1.Event(step=event.step)
+                found += [(tag, short) for tag in tags]
+        except tf.errors.DataLossError:  # the last event of a process that was killed
+            continue
+    return found
 
 
 def make_past(directory: Path, now: int) -> None:
@@ -181,7 +221,7 @@ def make_past(directory: Path, now: int) -> None:
     A process that was killed a moment ago leaves a file of this very second, a clock that was wrong one of
     the future; the writer of tf.summary takes the present second for its name, whatever lies there.
     """
-    paths = sorted(directory.glob("events.out.tfevents.*"))
+    paths = sorted(directory.glob(f"{EVENTS}*"))
     for distance, path in zip(range(len(paths), 0, -1), paths, strict=True):
         second = _second(path)
         if second > now - distance:
@@ -190,7 +230,7 @@ def make_past(directory: Path, now: int) -> None:
 
 def _second(path: Path) -> int:
     """The second at which an event file was made; 0 for names of another form."""
-    part = path.name.removeprefix("events.out.tfevents.").split(".")[0]
+    part = path.name.removeprefix(EVENTS).split(".")[0]
     return int(part) if part.isdigit() else 0
 
 

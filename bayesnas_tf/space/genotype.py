@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import reprlib
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -9,6 +10,8 @@ from bayesnas_tf.space import op_names
 
 FORMAT = "bayesnas_tf.genotype/1"
 MOST_NODES = 64
+MOST_BYTES = 1 << 22  # of a genotype file; those of this program have a few thousand
+MOST_NAME = 4096  # characters; a run names its cell after its gin files
 T = TypeVar("T")
 
 
@@ -71,10 +74,17 @@ class Genotype:
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise ValueError(f"not a genotype: its 'format' must be {FORMAT!r}")
         listed = [_item(data, name, list) for name in ("nodes", "output")]
+        for name, items in zip(("nodes", "output"), listed, strict=True):
+            if len(items) > MOST_NODES + 1:  # before a million of them is looked at
+                raise ValueError(f"broken genotype: {len(items)} {name}, and a cell has at most {MOST_NODES}")
         nodes = tuple(Node(_item(node, "source", int), _item(node, "op", str)) for node in listed[0])
         output = tuple(_of_type(k, int, "output") for k in listed[1])
         name = _item({"name": "cell", **data}, "name", str)
-        return cls(nodes, output, name, _item({"provenance": {}, **data}, "provenance", dict))
+        if len(name) > MOST_NAME:
+            raise ValueError(f"broken genotype: its name has {len(name)} characters, more than {MOST_NAME}")
+        provenance = _item({"provenance": {}, **data}, "provenance", dict)
+        _check_writable(provenance)
+        return cls(nodes, output, name, provenance)
 
     def save(self, path: str | Path) -> None:
         """Write the genotype as JSON."""
@@ -84,8 +94,15 @@ class Genotype:
     def load(cls, path: str | Path) -> "Genotype":
         """Read a genotype file; `ValueError` names the file when it is no genotype."""
         try:
-            return cls.from_dict(json.loads(Path(path).read_text()))
-        except ValueError as error:  # json.JSONDecodeError is one
+            with Path(path).open("rb") as file:
+                content = file.read(MOST_BYTES + 1)
+            if len(content) > MOST_BYTES:
+                raise ValueError(f"too large for a genotype: more than {MOST_BYTES:,} bytes")
+            text = content.decode("utf-8-sig")
+            return cls.from_dict(json.loads(text, object_pairs_hook=_without_doubles))
+        except RecursionError as error:
+            raise ValueError(f"{path}: nested too deep for a genotype") from error
+        except ValueError as error:  # json.JSONDecodeError and UnicodeDecodeError are two
             raise ValueError(f"{path}: {error}") from error
 
     def depths(self) -> list[int]:
@@ -107,15 +124,33 @@ _KINDS = {int: "a whole number", str: "a text", list: "a list", dict: "an object
 def _of_type(value: Any, kind: type[T], name: str) -> T:
     """The value as it is, `ValueError` where it is of another type: 0.9 and true are no node."""
     if type(value) is not kind:
-        raise ValueError(f"broken genotype: {value!r} in {name!r} must be {_KINDS[kind]}")
+        raise ValueError(f"broken genotype: {reprlib.repr(value)} in {name!r} must be {_KINDS[kind]}")
     return value
 
 
 def _item(data: Any, name: str, kind: type[T]) -> T:
     """One entry of a JSON object, of its type."""
     if not isinstance(data, dict) or name not in data:
-        raise ValueError(f"broken genotype: no {name!r} in {data!r}")
+        raise ValueError(f"broken genotype: no {name!r} in {reprlib.repr(data)}")
     return _of_type(data[name], kind, name)
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; `ValueError` where it says two things under one name."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{reprlib.repr(twice)} stands twice in one object")
+    return found
+
+
+def _check_writable(provenance: dict[str, Any]) -> None:
+    """Refuse what Python reads as JSON, and other programs do not: infinite numbers and NaN."""
+    try:
+        json.dumps(provenance, allow_nan=False)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"broken genotype: its 'provenance' is no JSON: {error}") from error
 
 
 def parameter_count(vocabulary: int, units: int, nodes: int) -> int:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar
 
 import gin
 
-from bayesnas_tf.options import Count, Options, Positive, Range, Seed, Whole
+from bayesnas_tf.options import Count, FilePath, Options, Positive, Range, Seed, Whole
 
 
 def _refuse(owner: object, name: str, rule: str) -> None:
@@ -22,7 +22,7 @@ class SearchesOptions(Options):
     to its values; `points` are sets of bindings, name -> value, that belong together.
     """
 
-    gin_files: tuple[str, ...] = ()
+    gin_files: tuple[FilePath, ...] = ()
     params: dict[str, Any] = dataclasses.field(default_factory=dict)
     grid: dict[str, Any] = dataclasses.field(default_factory=dict)
     points: tuple[dict[str, Any], ...] = ({},)
@@ -51,9 +51,9 @@ class RankOptions(Options):
     and go as far as it does.
     """
 
-    gin_files: tuple[str, ...] = ()
+    gin_files: tuple[FilePath, ...] = ()
     params: dict[str, Any] = dataclasses.field(default_factory=dict)
-    cells: tuple[str, ...] = ()
+    cells: tuple[FilePath, ...] = ()
     seeds: tuple[Seed, ...] = (0,)
     seed_of_search: bool = False  # one training, with the seed of the search, instead of `seeds`
     epochs: Count = 800

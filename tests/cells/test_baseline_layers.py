@@ -162,7 +162,7 @@ def test_cudnn_is_left_alone_where_it_has_no_such_layer():
 @pytest.mark.parametrize(
     ("options", "wrong", "message"),
     [
-        (LstmOptions, {"widths": ()}, r"LstmOptions\.embedding=400 and widths=\(\)"),
+        (LstmOptions, {"widths": ()}, r"LstmOptions\.widths=\(\) must have at least one"),
         (LstmOptions, {"embedding": 0}, r"LstmOptions\.embedding=0"),
         (LstmOptions, {"skip": True, "widths": (3, 4)}, r"LstmOptions\.skip=True.*same width"),
         (LstmOptions, {"weight_dropout": 1.0}, r"LstmOptions\.weight_dropout=1\.0"),

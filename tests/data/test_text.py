@@ -1,10 +1,12 @@
 """The user's own files."""
 
+import gzip
 import lzma
+import os
 
 import pytest
 
-from bayesnas_tf.data import sources, text
+from bayesnas_tf.data import sources, text, unpacking
 from bayesnas_tf.errors import UserError
 
 
@@ -71,7 +73,10 @@ def test_a_compressed_file_is_unpacked(data_dir):
 
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
-    [("a.xz", b"\xfd7zXZ garbage", "cannot be read"), ("a.txt", "utf-16".encode("utf-16"), "no plain text")],
+    [
+        ("a.xz", b"\xfd7zXZ garbage", "cannot be read"),
+        ("a.txt", "utf-16".encode("utf-16-le"), "no plain text"),
+    ],
 )
 def test_a_file_that_is_no_text_is_named(name, content, reason, data_dir):
     (data_dir / name).write_bytes(content)
@@ -80,13 +85,100 @@ def test_a_file_that_is_no_text_is_named(name, content, reason, data_dir):
 
 
 def test_a_file_that_may_not_be_read_is_named(data_dir, monkeypatch):
-    def refused(path):
+    def refused(path, flags):
         raise PermissionError(13, "Permission denied", str(path))
 
     _write(data_dir, "a.txt", "abc")
-    monkeypatch.setattr(text.Path, "read_bytes", refused)
-    with pytest.raises(UserError, match=r"a\.txt cannot be read: .*Permission denied"):
+    monkeypatch.setattr(unpacking.os, "open", refused)
+    with pytest.raises(UserError, match=r"a\.txt cannot be read: permission denied"):
         text.source("a.txt", "", "", data_dir)
+
+
+@pytest.mark.parametrize(
+    "content", ["{0}", "{0}\n", "{0}\r", "a title\n{0}", "{0}\n\n\n\n", "\n" * 40 + "{0}\n"]
+)
+def test_a_text_of_one_line_gives_its_last_words_to_the_other_splits(content, data_dir):
+    words = [f"w{k}" for k in range(1000)]
+    (data_dir / "one.txt").write_text(content.format(" ".join(words)))
+    found = {split: " ".join(lines).split() for split, lines in _lines(_one(data_dir)).items()}
+    whole = [*found["train"], *found["valid"], *found["test"]]
+    assert whole == content.format(" ".join(words)).split()
+    for split in ("valid", "test"):
+        assert len(found[split]) == pytest.approx(50, abs=5)
+
+
+def _one(data_dir):
+    return text.source("one.txt", "", "", data_dir)
+
+
+@pytest.mark.parametrize("count", [3, 4, 19])
+def test_even_a_few_words_are_shared(count, data_dir):
+    (data_dir / "one.txt").write_text(" ".join("x" * 30 for _ in range(count)))
+    assert all(lines[0] for lines in _lines(_one(data_dir)).values())
+
+
+def test_a_text_of_one_line_with_a_test_file_gives_words_to_valid_alone(data_dir):
+    (data_dir / "one.txt").write_text("a b c d")
+    _write(data_dir, "test.txt", ["t"])
+    found = _lines(text.source("one.txt", "", "test.txt", data_dir))
+    assert found == {"train": ["a b c"], "valid": ["d"], "test": ["t"]}
+
+
+def test_what_marks_and_line_ends_a_file_has_makes_no_difference(data_dir):
+    lines = [f"é {k}" for k in range(60)]
+    contents = {
+        "plain": "\n".join(lines).encode(),
+        "crlf": "\r\n".join([*lines, ""]).encode(),
+        "cr": "\r".join([*lines, ""]).encode(),
+        "marked": "\n".join(lines).encode("utf-8-sig"),
+        "utf-16": "\r\n".join(lines).encode("utf-16"),
+        "packed": gzip.compress("\n".join(lines).encode()),
+    }
+    prints = set()
+    for name, content in contents.items():
+        (data_dir / name).write_bytes(content)
+        source = text.source(name, "", "", data_dir)
+        prints.add(source.fingerprint)
+        assert _lines(source)["train"] == lines[:54]
+    assert len(prints) == 1
+
+
+def _link(data_dir, target):
+    (data_dir / "link").symlink_to(target)
+    return "link"
+
+
+def _folder(data_dir):
+    (data_dir / "folder").mkdir()
+    return "folder"
+
+
+def _pipe(data_dir):
+    os.mkfifo(data_dir / "pipe")
+    return "pipe"
+
+
+@pytest.mark.parametrize(
+    ("make", "part"),
+    [
+        (
+            lambda data_dir: _link(data_dir, "nowhere"),
+            "link cannot be read: it is a link to nowhere, which is not",
+        ),
+        (lambda data_dir: _link(data_dir, "link"), "link cannot be read: .*symbolic links"),
+        (_folder, "folder cannot be read: it is a folder"),
+        (_pipe, "pipe cannot be read: it is a pipe or a device, which can be read only once"),
+        (lambda data_dir: "/dev/null", "/dev/null cannot be read: it is a pipe or a device"),
+        (lambda data_dir: "~nobody-of-that-name/x", "no user '~nobody-of-that-name'"),
+        (lambda data_dir: "x" * 300, "file name too long"),
+        (lambda data_dir: "a\0b", "zero byte"),
+        (lambda data_dir: _link(data_dir, "nowhere") + "/x", "link is a link to nowhere, which is not there"),
+    ],
+)
+def test_a_name_of_no_file_is_one_line(make, part, data_dir):
+    with pytest.raises(UserError, match=part) as error:
+        text.source(make(data_dir), "", "", data_dir)
+    assert "\n" not in str(error.value)
 
 
 def test_no_file_at_all_names_the_setting(data_dir):

@@ -120,7 +120,7 @@ def test_a_dropped_word_is_gone_wherever_it_stands():
         ({"embedding_range": -0.1}, r"ModelOptions\.embedding_range=-0\.1 must be at least 0"),
         ({"embedding_range": float("nan")}, r"ModelOptions\.embedding_range=nan"),
         ({"input_std": -1.0}, r"ModelOptions\.input_std=-1\.0"),
-        ({"input_std": float("inf")}, r"ModelOptions\.input_std=inf must be .* finite"),
+        ({"input_std": float("inf")}, r"ModelOptions\.input_std=inf must be finite"),
         (
             {"embedding_range": 0.0, "input_std": 0.3},
             r"ModelOptions\.input_std=0\.3 .* Give ModelOptions\.embedding_range a value above 0",

@@ -85,7 +85,7 @@ def test_a_dry_run_writes_nothing(exported, tmp_path, capsys):
     ("flag", "message"),
     [
         ("--gin_param=CurvatureOptions.estimator='thesis'", "has no curvature of weights"),
-        ("--gin_param=CurvatureOptions.windows=0", "windows=0 must be at least 1"),
+        ("--gin_param=CurvatureOptions.windows=0", "windows cannot be 0"),
         ("--out=/proc/none/h.npz", "cannot write /proc/none/h.npz"),
         ("--run=nowhere", "no run in nowhere"),
     ],

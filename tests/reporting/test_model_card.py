@@ -27,6 +27,7 @@ FACTS = model_card.Facts(
     name="small",
     genotype=trained.GENOTYPE,
     corpus="ptb",
+    text="ptb",
     tokenisation="Tokens are what white space separates.",
     vocabulary=10_000,
     units=8,

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.reporting import trained
 
@@ -13,8 +14,8 @@ def blocks(root):
     return re.findall(r"^```python\n(.*?)^```", (root / "README.md").read_text(), re.MULTILINE | re.DOTALL)
 
 
-def test_there_are_two_blocks(blocks):
-    assert ["DerivedCell" in block for block in blocks] == [True, False]
+def test_there_are_three_blocks(blocks):
+    assert ["DerivedCell" in block for block in blocks] == [True, False, False]
 
 
 def test_the_cell_trains_in_a_model_of_ones_own_and_is_saved_with_it(blocks, tmp_path):
@@ -37,3 +38,10 @@ def test_a_saved_model_scores_as_shown(blocks, exported, monkeypatch):
     exec(compile(block, "README.md", "exec"), names)
     assert 1.0 < float(names["perplexity"]) < 100.0
     assert trained.summary(exported)["kind"] == "evaluate"
+
+
+def test_a_saved_model_converts_as_shown(blocks, exported, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    block = blocks[2].replace("runs/quickstart_eval-seed0/saved_model", str(exported / "run" / "saved_model"))
+    exec(compile(block, "README.md", "exec"), {"tf": tf})
+    assert (tmp_path / "step.tflite").stat().st_size > 1000

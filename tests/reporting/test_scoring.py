@@ -1,8 +1,12 @@
 import pytest
 import tensorflow as tf
 
+from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
+from bayesnas_tf.data.vocabulary import Vocabulary
 from bayesnas_tf.errors import UserError
-from bayesnas_tf.reporting import scoring
+from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
+from bayesnas_tf.reporting import saved_model, scoring
+from bayesnas_tf.reporting.graph_text import RULES
 from tests.reporting import trained
 
 
@@ -77,3 +81,19 @@ def test_a_prompt_is_the_flag_or_the_last_line_of_the_text_or_nothing(exported, 
         assert out.startswith(start)
         assert out.count("\n") == 1
         assert out.strip() != start.strip()
+
+
+def test_a_word_that_the_model_cannot_read_is_named_with_its_line(tmp_path):
+    words = Vocabulary(("one", "two", "<eos>"))
+    model = LanguageModel(3, DerivedCell(trained.GENOTYPE, DerivedOptions(units=4)), ModelOptions())
+    saved_model.export(model, words, RULES["text"], {}, tmp_path / "model")
+    signatures = (loaded := scoring.load(tmp_path / "model")).signatures
+    text = tmp_path / "text"
+    text.write_text("one one\none\n\none zebra\none yak\n")
+    refused = r"cannot score .*text, line 4: the vocabulary has no <unk>, and the text has the word 'zebra'"
+    with pytest.raises(UserError, match=refused):
+        scoring.score_file(signatures, text)
+    drawing = scoring.generation.Drawing(0.0, 0, 0)
+    with pytest.raises(UserError, match=r"cannot continue the last line of .*text: .*zebra"):
+        scoring.generate(signatures, "one zebra", 3, drawing, f"the last line of {text}")
+    assert loaded is not None  # the signatures do not keep the weights alive

@@ -14,6 +14,7 @@ from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training.train_loop import MASK_SEED
 from bayesnas_tf.training.validation import window_nats
 from tools import machine
+from tools.benchmarking.peer_speed import PeerForms, PeerSpeed
 from tools.benchmarking.split import TimeSplit, time_split
 from tools.benchmarking.subject import Bench, Entries, Plan, Recipe, build
 from tools.machine import peak_mb, reset_peak
@@ -30,14 +31,6 @@ from tools.matrix_products import (
     total,
     total_flops,
 )
-
-
-class PeerSpeed(NamedTuple):
-    """The same step in PyTorch."""
-
-    peer_seconds: float
-    ratio: float  # our seconds in units of its
-    peer_peak_mb: float | None
 
 
 class StepSpeed(NamedTuple):
@@ -144,15 +137,14 @@ def step_speed(name: str, bench: Bench, plan: Plan) -> StepSpeed:
     """Time the step, bare products and the peer's step in turns: all see the same noise of the machine."""
     step = TIMERS[name](bench)
     first = step()
-    how = (bench.settings.model.matmul_dtype, groups_of(name, bench))
-    timers = [pass_timer(of_pass, *how) for of_pass in passes_of(name, bench)]
-    peer = _peer(name, bench) if plan.peer else None
-    peer_step = peer.timer() if peer else None
-    of_step, of_products, of_peer = [], [], []
+    precision = bench.settings.model.matmul_dtype
+    timers = [pass_timer(of_pass, precision, groups_of(name, bench)) for of_pass in passes_of(name, bench)]
+    peer = PeerForms(_peer(name, bench)) if plan.peer else None
+    of_step, of_products = [], []
     for _ in range(plan.rounds):
         of_step.append(step())
-        if peer_step:
-            of_peer.append(peer_step())
+        if peer:
+            peer.turn()
         of_products.append(sum(timer() for timer in timers))
     seconds, bare = statistics.median(of_step), statistics.median(of_products)
     gflop = total_flops(products_of(name, bench)) / 1e9
@@ -165,14 +157,8 @@ def step_speed(name: str, bench: Bench, plan: Plan) -> StepSpeed:
         compile_seconds=max(first - seconds, 0.0),
         peak_mb=machine.alone(step_memory, name, bench.recipe),
         split=None if _hidden(name, bench) else time_split(step),
-        peer=peer and peer_speed(seconds, of_peer, peer),
+        peer=peer and peer.speed(seconds, precision),
     )
-
-
-def peer_speed(seconds: float, of_peer: list[float], peer) -> PeerSpeed:
-    """What the peer's steps took, beside our `seconds`; its memory in a process of its own."""
-    peer_seconds = statistics.median(of_peer)
-    return PeerSpeed(peer_seconds, seconds / peer_seconds, machine.alone(peer.peak_mb))
 
 
 def _hidden(name: str, bench: Bench) -> bool:

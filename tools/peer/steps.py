@@ -9,7 +9,17 @@ import torch
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.training.settings import ScalarOptions, WeightOptions, WindowOptions
 from tools import machine
-from tools.peer.model import DerivedCell, LanguageModel, Masks, Rates, SearchCell, Weights
+from tools.peer.forms import EAGER, Form
+from tools.peer.model import NO_MASKS, DerivedCell, LanguageModel, Masks, Rates, SearchCell, Weights
+
+NO_RECOMPILING = "fail_on_recompile"  # a stance of torch.compile: a second compilation is an error
+
+
+class Timer(NamedTuple):
+    """A step that is ready to be timed."""
+
+    first_seconds: float  # of the first step; that of a compiled form compiles
+    step: Callable[[], float]  # takes one step on random ids, and returns its seconds
 
 
 class Peer(NamedTuple):
@@ -29,8 +39,13 @@ class Peer(NamedTuple):
         cell = SearchCell(self.weights, self.cell) if searched else DerivedCell(self.weights, self.cell)
         return LanguageModel(self.weights, cell, self.rates)
 
-    def step(self) -> "Evaluation":
-        """The step on windows that follow each other, from a zero state."""
+    def step(self, form: Form = EAGER) -> "Evaluation":
+        """The step in this form on windows that follow each other, from a zero state."""
+        step = self._eager_step()
+        step.compute = run_as(form, step.losses)
+        return step
+
+    def _eager_step(self) -> "Evaluation":
         batch = self.windows.batch_size
         if self.options is None:
             return Evaluation(self.model(), batch)
@@ -39,11 +54,15 @@ class Peer(NamedTuple):
         amount = self.scalar_options.lr * self.scalar_options.l1(self.windows.bptt)
         return SearchStep(self.model(), batch, self.options, self.scalar_options.lr, amount)
 
-    def timer(self) -> Callable[[], float]:
-        """A function that takes one step on random ids, and returns its seconds; it has taken one."""
+    def timer(self, form: Form = EAGER) -> Timer:
+        """The step in this form; it has been taken twice.
+
+        Raises:
+          Exception: torch.compile cannot compile it here, or would have to compile the second step anew.
+        """
         if self.threads:
-            torch.set_num_threads(self.threads)
-        step, size = self.step(), (self.windows.bptt + 1, self.windows.batch_size)
+            torch.set_num_threads(self.threads)  # first: what torch.compile writes is for so many
+        step, size = self.step(form), (self.windows.bptt + 1, self.windows.batch_size)
 
         def seconds() -> float:
             ids = torch.randint(len(self.weights.embedding), size)
@@ -51,16 +70,27 @@ class Peer(NamedTuple):
             step(ids[:-1], ids[1:])
             return time.perf_counter() - started
 
-        seconds()
-        return seconds
+        def without_compiling() -> float:
+            with torch.compiler.set_stance(NO_RECOMPILING):
+                return seconds()
+
+        first, later = seconds(), without_compiling if form.compiled else seconds
+        later()
+        return Timer(first, later)
 
     def peak_mb(self) -> float | None:
         """The peak memory of this process over three steps, in 10^6 bytes; to be called in a new process."""
         machine.reset_peak()
-        step = self.timer()
-        for _ in range(2):
-            step()
+        self.timer().step()
         return machine.peak_mb()
+
+
+def run_as(form: Form, function: Callable) -> Callable:
+    """A function of tensors as this form runs it; its gradient is left to the caller, outside of autocast."""
+    if form.compiled:
+        # One graph of a whole window, for these sizes alone.
+        function = torch.compile(function, fullgraph=True, dynamic=False)
+    return torch.autocast("cpu", dtype=torch.bfloat16)(function) if form.autocast else function
 
 
 class Evaluation:
@@ -69,11 +99,17 @@ class Evaluation:
     def __init__(self, model: LanguageModel, batch: int):
         """Begins with a zero state."""
         self.model, self.batch, self.state = model, batch, model.zero_state(batch)
+        self.compute: Callable = self.losses  # in the form in which it runs
+
+    def losses(self, ids, targets, state, masks: Masks = NO_MASKS):
+        """Mean nats per token, what is minimised, and the next state; see `LanguageModel.forward`."""
+        nats, _, _, state = self.model(ids, targets, state, masks)
+        return nats, nats, state
 
     def __call__(self, ids, targets) -> float:
         """Mean nats per token of ids, targets `[T, B]`."""
         with torch.no_grad():
-            nats, _, _, self.state = self.model(ids, targets, self.state)
+            nats, _, self.state = self.compute(ids, targets, self.state)
         return nats.item()
 
 
@@ -87,19 +123,24 @@ class TrainStep(Evaluation):
         self.weights = [p for name, p in model.named_parameters() if name != "cell.scalars"]
         self.optimizer = torch.optim.SGD(self.weights, lr=options.lr, weight_decay=weight_decay)
 
-    def __call__(self, ids, targets, masks: Masks | None = None) -> float:
-        """Train on ids, targets `[T, B]`, and return their mean nats per token; `masks` None: draw them."""
-        options, masks = self.options, masks or self.model.draw_masks(self.batch)
-        self.optimizer.zero_grad()
-        nats, hidden, dropped, state = self.model(ids, targets, self.state, masks)
-        loss = nats
+    def losses(self, ids, targets, state, masks: Masks = NO_MASKS):
+        """See `Evaluation`: the same, with the penalties of what is hidden."""
+        nats, hidden, dropped, state = self.model(ids, targets, state, masks)
+        loss, options = nats, self.options
         if options.activation > 0.0:
             loss = loss + options.activation * dropped.pow(2).mean()
         if options.temporal_activation > 0.0:
             loss = loss + options.temporal_activation * (hidden[1:] - hidden[:-1]).pow(2).mean()
+        return nats, loss, state
+
+    def __call__(self, ids, targets, masks: Masks | None = None) -> float:
+        """Train on ids, targets `[T, B]`, and return their mean nats per token; `masks` None: draw them."""
+        self.optimizer.zero_grad()
+        masks = masks or self.model.draw_masks(self.batch)
+        nats, loss, state = self.compute(ids, targets, self.state, masks)
         loss.backward()
-        if options.clip > 0.0:
-            torch.nn.utils.clip_grad_norm_(self.weights, options.clip)
+        if self.options.clip > 0.0:
+            torch.nn.utils.clip_grad_norm_(self.weights, self.options.clip)
         self.optimizer.step()
         self.state = state.detach()
         return nats.item()

@@ -233,7 +233,7 @@ def test_another_seed_is_another_search(folder):
     [
         (
             ["search.strategy='darts'"],
-            "search.strategy='darts' is no strategy. Bind it to one such as @Darts",
+            "search.strategy cannot be 'darts'",
         ),
         (["search.strategy=@DartsOption()"], "did you mean 'DartsOptions'"),
         (["search.strategy=@DartsOptions()", "CellOptions.zero_edge_switch=True"], "DARTS knows no switches"),

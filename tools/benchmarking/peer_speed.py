@@ -1,0 +1,70 @@
+"""The same step in PyTorch, in each form in which it runs here, and how many of its times ours takes."""
+
+import gc
+import statistics
+from typing import NamedTuple
+
+from tools import machine
+from tools.peer.forms import FORMS, fastest
+
+LONGEST = 200  # characters of an error; those of compilers quote whole files
+
+
+class PeerSpeed(NamedTuple):
+    """The same step in PyTorch: seconds by the form, None for one that cannot run here."""
+
+    peer_seconds: float  # eager, in float32
+    peers: dict[str, float | None]
+    peer_compile_seconds: dict[str, float | None]  # of those forms that are compiled
+    ratio_to: str | None  # the fastest of the same precision as ours; None: none of it runs
+    ratio: float | None  # our seconds in units of its
+    peer_peak_mb: float | None  # eager, in float32
+
+
+class PeerForms:
+    """A peer's step in all forms, ready to be timed in turns with ours."""
+
+    def __init__(self, peer):
+        """`peer` is a `tools.peer.steps.Peer`; each form takes its first steps, and is compiled, here."""
+        self.peer = peer
+        self.timers = {name: _started(peer, name) for name in FORMS}
+        self.seconds: dict[str, list[float]] = {name: [] for name in FORMS}
+        # Compilers leave many objects, which no collection during a timed step is to walk through.
+        gc.collect()
+        gc.freeze()
+
+    def turn(self) -> None:
+        """One step of each form, in this order."""
+        for name, timer in self.timers.items():
+            if timer:
+                self.seconds[name].append(timer.step())
+
+    def speed(self, seconds: float, precision: str) -> PeerSpeed:
+        """What their steps took, beside our `seconds` in `precision`; memory in a process of its own."""
+        peers = {name: statistics.median(found) if found else None for name, found in self.seconds.items()}
+        ratio_to = fastest(peers, precision)
+        gc.unfreeze()
+        return PeerSpeed(
+            peer_seconds=peers["eager"],
+            peers=peers,
+            peer_compile_seconds={
+                name: max(self.timers[name].first_seconds - peers[name], 0.0) if self.timers[name] else None
+                for name, form in FORMS.items()
+                if form.compiled
+            },
+            ratio_to=ratio_to,
+            ratio=seconds / peers[ratio_to] if ratio_to else None,
+            peer_peak_mb=machine.alone(self.peer.peak_mb),
+        )
+
+
+def _started(peer, name: str):
+    """The timer of a form, or None, and a line that says why, where PyTorch cannot compile it."""
+    try:
+        return peer.timer(FORMS[name])
+    except Exception as error:  # what is raised depends on where in the compilers it fails
+        if not FORMS[name].compiled:
+            raise
+        why = f"{type(error).__name__}: {error}".splitlines()[0]
+        print(f"warning: PyTorch cannot run the step as {name!r} here. {why[:LONGEST]}", flush=True)
+        return None
