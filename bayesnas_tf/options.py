@@ -190,7 +190,7 @@ def described(expected: Any) -> str:
 
 def _leaves(kind: type) -> list[type]:
     """A class, or those that inherit from it and from which none inherits."""
-    below = kind.__subclasses__()
+    below: list[type] = kind.__subclasses__()
     return [leaf for one in below for leaf in _leaves(one)] if below else [kind]
 
 

@@ -1,15 +1,16 @@
 """The run directory: made, resumed, refused, replaced and locked; and the files a run writes."""
 
+import errno
 import fcntl
 import json
+import os
 from pathlib import Path
 
 import gin
-import numpy as np
 import pytest
 
 from bayesnas_tf import config
-from bayesnas_tf.config import flags
+from bayesnas_tf.config import files, flags
 from bayesnas_tf.config.run_directory import default_directory
 from bayesnas_tf.errors import UserError
 
@@ -78,6 +79,64 @@ def test_a_start_that_failed_before_its_loop_blocks_no_correction():
     run = open_run("--gin_param=UNITS=6")
     assert not run.resumed
     assert "UNITS = 6" in (run.directory / "config.gin").read_text()
+
+
+@pytest.mark.parametrize("text", ["", "# bayesnas_tf run: {"])
+def test_a_start_that_was_killed_while_it_wrote_the_configuration_blocks_nothing(text):
+    folder = Path("runs/toy-seed0")
+    folder.mkdir(parents=True)
+    (folder / ".lock").touch()
+    (folder / ".config.gin.99999999").write_text(text)
+    assert not open_run().resumed
+    assert list(content(folder)) == ["config.gin"]
+
+
+def test_a_start_removes_what_dead_processes_were_writing_and_nothing_else():
+    folder = begun()
+    before = content(folder)
+    for name in (".metrics.jsonl.99999999", f".genotype.json.{os.getpid()}", ".posterior.npz"):
+        (folder / name).touch()
+    (folder / ".checkpoints.99999999").mkdir()
+    for name in (".curvature.npz.1", ".mine", "notes.1"):  # 1: a process that lives
+        (folder / name).touch()
+        before[name] = ""
+    open_run().close()
+    assert content(folder) == before
+
+
+@pytest.mark.parametrize("moment", range(6))
+def test_overwrite_can_be_killed_anywhere(moment, monkeypatch):
+    folder = begun()
+    for name in ("checkpoints/last", "tb"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "file").touch()
+    (folder / "summary.json").write_text("{}")
+    remove, left = files.remove, iter(range(9))
+
+    def killed(path):
+        if next(left) == moment:
+            raise KeyboardInterrupt
+        remove(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "remove", killed)
+        with pytest.raises(KeyboardInterrupt):
+            open_run("--overwrite")
+    assert (folder / "summary.json").exists() == (moment == 0)
+    assert open_run("--overwrite").directory == folder
+    assert list(content(folder)) == ["config.gin"]
+
+
+def test_a_full_disk_is_no_reason_to_choose_another_folder(monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        with pytest.raises(OSError, match=r"No space left on device: 'runs/toy-seed0/config\.gin'"):
+            open_run()
+    assert not content("runs/toy-seed0")
+    assert not open_run().resumed
 
 
 def test_a_pinned_fact_must_stay():
@@ -230,27 +289,3 @@ def test_the_operative_configuration_has_the_defaults():
     text = (run.directory / "operative_config.gin").read_text()
     assert "ToyOptions.rate = 0.5" in text
     assert "ToyOptions.units = %UNITS" in text
-
-
-def test_metrics_survive_a_torn_line_and_forget_what_is_not_wanted(tmp_path):
-    path = tmp_path / "metrics.jsonl"
-    metrics = config.Metrics(path)
-    for step in range(1, 5):
-        metrics.append({"step": step, "nats": np.float32(step), "ppl": float("nan")})
-    with path.open("a") as file:
-        file.write('{"step": 5, "na')
-    metrics = config.Metrics(path)
-    metrics.keep(lambda row: row["step"] <= 2)
-    metrics.append({"step": 3, "nats": 0.5})
-    assert [row["step"] for row in metrics.rows()] == [1, 2, 3]
-    assert metrics.rows()[0] == {"step": 1, "nats": 1.0, "ppl": None}
-
-
-def test_an_object_is_written_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "summary.json"
-    config.write_json(path, {"a": np.arange(2), "b": {"c": np.bool_(True)}, "d": Path("x")})
-    assert json.loads(path.read_text()) == {"a": [0, 1], "b": {"c": True}, "d": "x"}
-    with pytest.raises(TypeError):
-        config.write_json(path, {"a": object()})
-    assert json.loads(path.read_text())["d"] == "x"
-    assert [file.name for file in tmp_path.iterdir() if file.suffix == ".json"] == ["summary.json"]

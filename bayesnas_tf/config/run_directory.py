@@ -265,10 +265,12 @@ def _empty(directory: Path) -> None:
     """Remove everything but the lock, so that an interrupted removal can be repeated or the run resumed.
 
     The summary goes first: without its checkpoints no run has ended. config.gin goes last: without it the
-    rest is nobody's. A folder goes at once, so that no half of its checkpoints is taken for all.
+    rest is nobody's; and before it what tells that the run had begun. A folder goes at once, so that no half
+    of its checkpoints is taken for all.
     """
+    ranks = {_SUMMARY: -1, CONFIG: 2, **dict.fromkeys(set(_WORK) - {_SUMMARY}, 1)}
     children = [path for path in directory.iterdir() if path.name != locks.NAME]
-    for path in sorted(children, key=lambda path: (path.name == CONFIG, path.name != _SUMMARY)):
+    for path in sorted(children, key=lambda path: ranks.get(path.name, 0)):
         if path.is_dir() and not path.is_symlink():
             path = path.rename(files.temporary_of(path))
         files.remove(path)

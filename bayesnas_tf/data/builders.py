@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import logging
+from google.protobuf import json_format
 
 from bayesnas_tf.data import reader, sources
 from bayesnas_tf.errors import UserError
@@ -126,8 +127,11 @@ def prepare(source: sources.Source, root: Path) -> tfds.core.DatasetBuilder:
             except OSError:
                 if not (root / place).is_dir():  # another process was not first: a real error
                     raise
-    with _quiet():
-        return builder_class(data_dir=root, config=config)
+    try:
+        with _quiet():
+            return builder_class(data_dir=root, config=config)
+    except (ValueError, AssertionError, KeyError, OSError, json_format.ParseError) as error:
+        raise _damaged(root / place, " ".join(str(error).split())[:80]) from error
 
 
 @contextlib.contextmanager
@@ -149,6 +153,8 @@ def lines(builder: tfds.core.DatasetBuilder, split: str) -> Iterator[str]:
     Raises:
       UserError: they come in another order, cannot be read, or some are missing: its files are damaged.
     """
+    if split not in builder.info.splits:
+        raise _damaged(builder.data_dir, f"nothing tells of its split {split}")
     kept = builder.info.splits[split]
     mean_bytes = kept.num_bytes // max(1, kept.num_examples)
     expected, pieces = 0, []
@@ -162,7 +168,7 @@ def lines(builder: tfds.core.DatasetBuilder, split: str) -> Iterator[str]:
         for batch in dataset.as_numpy_iterator():
             numbers = batch["line"]
             if not np.array_equal(numbers, np.arange(expected, expected + len(numbers))):
-                raise _damaged(builder, f"the lines of {split} come out of order")
+                raise _damaged(builder.data_dir, f"the lines of {split} come out of order")
             expected += len(numbers)
             for text in batch["text"]:
                 pieces.append(text.decode())
@@ -172,10 +178,10 @@ def lines(builder: tfds.core.DatasetBuilder, split: str) -> Iterator[str]:
                     yield "".join(pieces)
                     pieces = []
     except tf.errors.OpError as error:
-        raise _damaged(builder, str(error).splitlines()[0]) from error
+        raise _damaged(builder.data_dir, str(error).splitlines()[0]) from error
     if expected != kept.num_examples:
-        raise _damaged(builder, f"{split} has {expected} lines of {kept.num_examples}")
+        raise _damaged(builder.data_dir, f"{split} has {expected} lines of {kept.num_examples}")
 
 
-def _damaged(builder: tfds.core.DatasetBuilder, what: str) -> UserError:
-    return UserError(f"prepared text in {builder.data_dir} is damaged: {what}. Remove that folder")
+def _damaged(folder: str | Path, what: str) -> UserError:
+    return UserError(f"prepared text in {folder} is damaged: {what}. Remove that folder")

@@ -44,12 +44,15 @@ def test_bytes_that_are_no_text_and_nul_score_as_unknown_words(score):
         np.testing.assert_allclose(found, wanted)
 
 
-def test_a_file_that_is_no_text_scores_all_the_same(exported, tmp_path, capfd):
-    (tmp_path / "text").write_bytes(b"one \xff\xfe two\r\n\n\x00\x01\x02\none two")
+def test_bytes_that_are_no_utf8_are_unknown_words_and_zero_bytes_are_refused(exported, tmp_path, capfd):
+    (tmp_path / "text").write_bytes(b"one \xff\xfe two\r\n\none two")
     assert trained.score(exported, f"--text={tmp_path}/text") == 0
     out = capfd.readouterr().out.splitlines()
-    assert out[0].split()[1] == "4"
-    assert out[-1].split()[1:] == ["33.33%", "of", "6", "words"]
+    assert out[0].split()[1] == "3"
+    assert out[-1].split()[1:] == ["20.00%", "of", "5", "words"]
+    (tmp_path / "text").write_bytes(b"one\n\x00\x01\x02\n")
+    assert trained.score(exported, f"--text={tmp_path}/text") == 1
+    assert "zero bytes" in capfd.readouterr().err
 
 
 def test_a_prompt_that_is_no_text_is_read_as_unknown_words(exported, capfd):

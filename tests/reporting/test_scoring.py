@@ -23,20 +23,6 @@ def test_a_file_scores_as_evaluate_does_whatever_the_chunks(exported, signatures
     assert pieces.nats == pytest.approx(whole.nats, rel=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("content", "lines"),
-    [
-        (b"one\ntwo\n", [[b"one", b"two"]]),
-        (b"one\n\ntwo", [[b"one", b"", b"two"]]),
-        (b"\n", [[b""]]),
-        (b"a\rb\x85\xff\n", [[b"a\rb\x85\xff"]]),
-    ],
-)
-def test_a_line_ends_at_a_line_feed_alone(tmp_path, content, lines):
-    (tmp_path / "text").write_bytes(content)
-    assert list(scoring.line_chunks(tmp_path / "text")) == lines
-
-
 def test_the_command_prints_the_result(exported, capfd):
     assert trained.score(exported, f"--text={exported}/valid.txt") == 0
     out = capfd.readouterr().out.splitlines()

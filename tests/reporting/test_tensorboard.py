@@ -1,5 +1,7 @@
 """TensorBoard events, read back as TensorBoard reads them."""
 
+import os
+
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
@@ -120,6 +122,69 @@ def test_a_resumed_run_supersedes_what_came_after_its_checkpoint(tmp_path):
     resumed.on_end({})
     events = EventAccumulator(str(tmp_path)).Reload()
     assert value(events, "nats/train") == [(10, 6.0), (20, 6.0), (30, 5.0), (40, 5.0), (50, 5.0)]
+
+
+def end_epoch(callback, epoch, step, nats):
+    callback.on_epoch(EpochRecord(epoch, step, nats, nats, 3.0))
+    callback.on_update(update_record(step))
+
+
+@pytest.mark.parametrize("folder", ["tb", "lr=[5]", "a*b", "back\\slash"])
+def test_a_kill_between_the_last_step_and_the_end_of_an_epoch_shows_nothing_twice(tmp_path, folder):
+    killed = log_run(tmp_path / folder, last=40, nats=6.0)
+    end_epoch(killed, 1, 40, 5.9)  # told, but no checkpoint counts the epoch
+    resumed = log_run(tmp_path / folder, first=40, last=80, nats=4.0)
+    end_epoch(resumed, 1, 40, 5.8)
+    end_epoch(resumed, 2, 80, 4.8)
+    resumed.on_end({})
+    events = EventAccumulator(str(tmp_path / folder)).Reload()
+    assert value(events, "nats/train")[3:5] == [(40, 6.0), (50, 4.0)]
+    assert value(events, "nats/valid") == [(40, pytest.approx(5.8)), (80, pytest.approx(4.8))]
+    for tag in ("cell", "heatmap/w", "posterior/w", "genotype", "health/gain"):
+        assert [event.step for event in events.Tensors(tag)] == [40, 80], tag
+    assert [name for name in os.listdir(tmp_path / folder) if "tfevents" not in name] == []
+
+
+def test_the_points_of_an_epoch_that_is_counted_stay(tmp_path):
+    killed = log_run(tmp_path, last=40)
+    end_epoch(killed, 1, 40, 5.9)
+    again = TensorBoardCallback(tmp_path, CONFIG, {})
+    again.on_start(RunFacts("search", "ptb", 2, 40, 1000, epochs_done=1))
+    end_epoch(again, 2, 80, 4.9)
+    third = TensorBoardCallback(tmp_path, CONFIG, {})
+    third.on_start(RunFacts("search", "ptb", 2, 80, 1000, epochs_done=1))
+    end_epoch(third, 2, 80, 4.7)
+    third.on_end({})
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert value(events, "nats/valid") == [(40, pytest.approx(5.9)), (80, pytest.approx(4.7))]
+    assert [step for step, _ in value(events, "nats/train")] == [10, 20, 30, 40]
+
+
+@pytest.mark.parametrize("first", [0, 20])
+def test_the_configuration_is_shown_once(tmp_path, first):
+    for step in (0, first, first):
+        log_run(tmp_path, first=step, last=40)
+    events = EventAccumulator(str(tmp_path)).Reload()
+    for tag in ("configuration", "training/parameters"):
+        assert [event.step for event in events.Tensors(tag)] == [0]
+
+
+def test_what_precedes_a_checkpoint_is_in_the_files(tmp_path):
+    killed = log_run(tmp_path, last=40)  # no flush, no close: it stays open
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert [step for step, _ in value(events, "nats/train")] == [10, 20, 30, 40]
+    killed.on_end({})
+
+
+def test_a_torn_event_and_a_torn_session_harm_nothing(tmp_path):
+    log_run(tmp_path, last=40)
+    path = max(path for path in tmp_path.iterdir() if "-session" not in path.name)
+    path.write_bytes(path.read_bytes()[:-7])
+    (tmp_path / ".session.99999999").write_bytes(b"torn")
+    log_run(tmp_path, first=20, last=30, nats=5.0).on_end({})
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert value(events, "nats/train") == [(10, 6.0), (20, 6.0), (30, 5.0)]
+    assert not (tmp_path / ".session.99999999").exists()
 
 
 def test_a_rollback_supersedes_what_is_done_again(tmp_path):
