@@ -40,10 +40,13 @@ def extend(run: Run, source: Path) -> None:
 def _copy(source: Path, path: Path) -> None:
     """Put a copy of a file or folder in place of what is there, whole or not at all."""
     with files.prepared(path) as temporary:
-        if source.is_dir():
-            shutil.copytree(source, temporary)
-        else:
-            shutil.copy(source, temporary)
+        # `shutil.copytree` would hide in a list what the system refused
+        for part in [source, *sorted(source.rglob("*"))]:
+            target = temporary / part.relative_to(source)
+            if part.is_dir():
+                target.mkdir()
+            else:
+                shutil.copy(part, target)
 
 
 def _check_extends(run: Run, source: Path) -> None:

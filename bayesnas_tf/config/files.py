@@ -21,6 +21,7 @@ _TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)", re.DOTALL)
 _ASIDE = ".aside"
 _EARLIER = (".posterior.npz", ".architecture.npz")  # temporary files of earlier versions
 _PATTERN = set("*?[]\\")  # what a name may mean to functions that look for matching files
+_DESCRIPTORS = Path("/proc/self/fd")  # folders that are open, by number; of Linux
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES)  # of folders on some file systems
 
 
@@ -186,7 +187,7 @@ def unpatterned(folder: Path) -> Iterator[Path]:
     with contextlib.ExitStack() as stack:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         stack.callback(os.close, descriptor)
-        found = Path(f"/proc/self/fd/{descriptor}")
+        found = _DESCRIPTORS / str(descriptor)
         if not found.exists():  # not on Linux
             found = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bayesnas-"))) / "folder"
             found.symlink_to(folder.absolute())

@@ -113,7 +113,7 @@ def prepare(source: sources.Source, root: Path) -> tfds.core.DatasetBuilder:
     """The builder of a corpus whose files lie under `root`; they are written when they are not there yet.
 
     Processes that prepare the same corpus at once do not disturb each other: each writes to a folder of its
-    own, and the first to finish moves it into place.
+    own, and the first to finish moves it into place. `UserError` when what lies there is damaged.
     """
     builder_class, config = BUILDERS[source.name], SourceConfig(name=source.fingerprint, source=source)
     place = Path(source.name) / source.fingerprint / str(builder_class.VERSION)
@@ -184,4 +184,5 @@ def lines(builder: tfds.core.DatasetBuilder, split: str) -> Iterator[str]:
 
 
 def _damaged(folder: str | Path, what: str) -> UserError:
-    return UserError(f"prepared text in {folder} is damaged: {what}. Remove that folder")
+    first = next(iter(what.splitlines()), "").rstrip(".") or "it cannot be read"
+    return UserError(f"prepared text in {folder} is damaged: {first}. Remove that folder")

@@ -77,7 +77,8 @@ class Genotype:
         for name, items in zip(("nodes", "output"), listed, strict=True):
             if len(items) > MOST_NODES + 1:  # before a million of them is looked at
                 raise ValueError(f"broken genotype: {len(items)} {name}, and a cell has at most {MOST_NODES}")
-        nodes = tuple(Node(_item(node, "source", int), _item(node, "op", str)) for node in listed[0])
+        # no operation has a name of 60 letters, and no message should have one of a million
+        nodes = tuple(Node(_item(node, "source", int), _item(node, "op", str)[:60]) for node in listed[0])
         output = tuple(_of_type(k, int, "output") for k in listed[1])
         name = _item({"name": "cell", **data}, "name", str)
         if len(name) > MOST_NAME:

@@ -1,14 +1,16 @@
 """The one writer, and the rows of metrics.jsonl: whole and on the disk, or not at all."""
 
+import errno
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bayesnas_tf import config
-from bayesnas_tf.config import files
+from bayesnas_tf.config import extension, files
 from bayesnas_tf.errors import UserError
 
 
@@ -64,3 +66,66 @@ def test_an_object_is_written_whole_or_not_at_all(tmp_path):
         config.write_json(path, {"a": object()})
     assert json.loads(path.read_text())["d"] == "x"
     assert [file.name for file in tmp_path.iterdir() if file.suffix == ".json"] == ["summary.json"]
+
+
+@pytest.mark.parametrize("linux", [True, False])
+@pytest.mark.parametrize("name", ["plain", "a[1]", "b\\c", "d*?"])
+def test_a_folder_has_a_name_that_is_no_pattern(tmp_path, monkeypatch, linux, name):
+    folder = tmp_path / name
+    folder.mkdir()
+    monkeypatch.chdir(tmp_path)
+    if not linux:
+        monkeypatch.setattr(files, "_DESCRIPTORS", tmp_path / "none")
+    for given in (folder, Path(name)):
+        with files.unpatterned(given) as found:
+            assert not set("[]*?\\") & set(str(found))
+            (found / "file").write_text("x")
+        assert (folder / "file").read_text() == "x"
+    assert [path.name for path in folder.iterdir()] == ["file"]
+
+
+def test_a_copy_that_meets_a_full_disk_says_so_and_leaves_nothing(tmp_path, monkeypatch):
+    (tmp_path / "source" / "last").mkdir(parents=True)
+    (tmp_path / "source" / "last" / "file").write_text("x")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.copy", full)
+        with pytest.raises(OSError, match=r"No space left on device: '.*/copy'"):
+            extension._copy(tmp_path / "source", tmp_path / "copy")
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+    extension._copy(tmp_path / "source", tmp_path / "copy")
+    assert (tmp_path / "copy" / "last" / "file").read_text() == "x"
+
+
+WRITES = re.compile(
+    r"\.write_(text|bytes)\(|os\.(replace|rename)\(|\.rename\(|shutil\.(move|copy\w*)\(|mkstemp|TFRecordWriter\("
+    r"""|open\((.*, )?["'][wax]b?\+?["']"""
+)
+WRITERS = {  # besides `config.files`, and why
+    "config/extension.py": "copies into what `files.prepared` gave",
+    "config/launch.py": "/dev/null",
+    "config/locks.py": "the lock itself",
+    "config/metrics.py": "appends, and flushes to the disk",
+    "config/run_directory.py": "moves a folder aside that is removed",
+    "data/builders.py": "a corpus, which can be prepared again",
+    "data/storage.py": "the same; it may not import `config`",
+    "reporting/curvature_command.py": "into what `files.prepared` gave",
+    "reporting/run_files.py": "the same",
+    "reporting/tensorboard.py": "event files, which TensorFlow writes",
+    "space/genotype.py": "`Genotype.save`, which no command calls",
+}
+GLOBS = re.compile(r"latest_checkpoint|CheckpointManager|checkpoint_exists|gfile|get_checkpoint_state")
+
+
+def test_there_is_one_writer_and_nothing_that_takes_a_path_for_a_pattern(root):
+    package, found = root / "bayesnas_tf", set()
+    for path in package.rglob("*.py"):
+        text = re.sub(r"(config|files)\.write_(text|bytes)", "", path.read_text())
+        name = path.relative_to(package).as_posix()
+        assert not GLOBS.search(text), name
+        if name != "config/files.py" and WRITES.search(text):
+            found.add(name)
+    assert found == set(WRITERS)

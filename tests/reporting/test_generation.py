@@ -3,7 +3,13 @@ import collections
 import pytest
 import tensorflow as tf
 
+from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
+from bayesnas_tf.data.vocabulary import Vocabulary
+from bayesnas_tf.errors import UserError
+from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
+from bayesnas_tf.reporting import saved_model
 from bayesnas_tf.reporting.generation import Drawing, continued, sample, unknown_words
+from bayesnas_tf.reporting.graph_text import RULES
 from tests.reporting import trained
 
 PLAIN = Drawing(1.0, 0, 0)
@@ -78,3 +84,14 @@ def test_the_command_tells_of_unknown_words_and_takes_the_flags(exported, capfd)
 def test_flags_without_meaning_are_usage_errors(exported, capfd, flag):
     assert trained.score(exported, "--generate=2", flag) == 2
     assert flag.split("=")[0].lstrip("-") in capfd.readouterr().err
+
+
+def test_a_vocabulary_without_words_to_write_is_one_line(tmp_path):
+    model = LanguageModel(2, DerivedCell(trained.GENOTYPE, DerivedOptions(units=4)), ModelOptions())
+    model.initialise(tf.constant([1, 2]))
+    saved_model.export(model, Vocabulary(("<unk>", "<eos>")), RULES["text"], {}, tmp_path / "model")
+    loaded = tf.saved_model.load(str(tmp_path / "model"))
+    with pytest.raises(
+        UserError, match="no word to write: its vocabulary holds <unk> and <eos> alone. Train"
+    ):
+        continued(loaded.signatures, b"one", 3, PLAIN)

@@ -1,5 +1,8 @@
 """What is no ordinary text has a defined result, in the signatures and on the command line."""
 
+import os
+import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +12,12 @@ import pytest
 import tensorflow as tf
 
 from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
+from bayesnas_tf.config import gin_files
+from bayesnas_tf.data import unpacking
 from bayesnas_tf.data.vocabulary import Vocabulary
+from bayesnas_tf.errors import UserError
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
-from bayesnas_tf.reporting import serving
+from bayesnas_tf.reporting import scoring, serving
 from bayesnas_tf.reporting.graph_text import RULES
 from tests.reporting import trained
 from tools import machine
@@ -99,3 +105,103 @@ def test_a_very_long_line_needs_no_memory_for_all_its_logits():
         pytest.skip("this system cannot forget a process's peak memory; the score was right")
     all_logits = LONG * len(words) * 4 / 1e6  # 800 MB
     assert after - before < all_logits / 4
+
+
+@pytest.mark.parametrize(
+    ("make", "part"),
+    [
+        (lambda folder: folder / "absent", "absent cannot be read: no such file or directory"),
+        (lambda folder: folder, "it is a folder"),
+        (
+            lambda folder: (folder / "link").symlink_to("gone") or folder / "link",
+            "a link to gone, which is not there",
+        ),
+        (lambda folder: (folder / "link").symlink_to("link") or folder / "link", "symbolic links"),
+        (lambda folder: os.mkfifo(folder / "pipe") or folder / "pipe", "nobody writes to the pipe"),
+        (lambda folder: folder / ("x" * 300), "file name too long"),
+        (lambda folder: "~nobody-of-that-name/x", "no user '~nobody-of-that-name'"),
+        (lambda folder: "/dev/null", "/dev/null is empty"),
+        (lambda folder: "/dev/zero", "zero bytes"),
+    ],
+    ids=range(9),
+)
+def test_a_name_of_no_text_is_one_line(exported, tmp_path, capfd, monkeypatch, make, part):
+    monkeypatch.setattr(unpacking, "PATIENCE", 0.1)
+    for arguments in ([], ["--generate=2"]):
+        assert (
+            trained.score(
+                exported, f"--text={make(tmp_path) if not arguments else again(tmp_path, make)}", *arguments
+            )
+            == 1
+        )
+        told = capfd.readouterr()
+        assert part in told.err
+        assert told.err.startswith("error: ")
+        assert told.err.count("\n") == 1
+        assert told.out == ""
+
+
+def again(folder, make):
+    """The same name in a folder that has nothing yet."""
+    (folder / "again").mkdir()
+    return make(folder / "again")
+
+
+@pytest.mark.parametrize(
+    ("make", "part"),
+    [
+        (lambda folder: (folder / "link").symlink_to("gone") or folder / "link", "link is a link to gone"),
+        (lambda folder: folder / ("x" * 300), "file name too long"),
+        (lambda folder: (folder / "file").write_text("") or folder / "file", "not a directory"),
+    ],
+    ids=range(3),
+)
+def test_a_name_of_no_model_is_one_line(tmp_path, make, part):
+    with pytest.raises(UserError, match=part) as error:
+        scoring.load(make(tmp_path))
+    assert "\n" not in str(error.value)
+
+
+def test_any_damage_to_a_model_is_one_line(exported, tmp_path):
+    copy, generator = shutil.copytree(exported / "run" / "saved_model", tmp_path / "model"), random.Random(0)
+    refused = 0
+    for name in ("saved_model.pb", "variables/variables.index"):
+        whole = (copy / name).read_bytes()
+        for _ in range(5):
+            (copy / name).write_bytes(whole[: generator.randrange(len(whole))])
+            try:
+                scoring.load(copy)
+            except UserError as error:
+                assert str(copy) in str(error)
+                assert "\n" not in str(error)
+                refused += 1
+        (copy / name).write_bytes(whole)
+    assert refused >= 9
+
+
+GIN = {
+    b"\xef\xbb\xbfA = 1\n": 1,
+    b"\xef\xbb\xbfA = 1\r\n": 1,
+    b"A = 1\rB = 2\r": 1,
+    b"A = " + b"[" * 5000 + b"]" * 5000: "maximum recursion depth",
+    b"A = {[]: 1}\n": "unhashable",
+    b"A = 1\0\n": "has zero bytes",
+    b"A = \xff\n": "can't decode byte 0xff",
+    "A = 1".encode("utf-16"): "can't decode byte",
+    b"A = '" + b"x" * 10**5 + b"\n": r"x\.\.\.",
+    b"#" * (5 << 20): "more than 4,194,304 bytes",
+    b"include '" + b"x" * 300 + b"'\n": "file name too long",
+    b"include '~nobody-of-that-name/x.gin'\n": "no user",
+}
+
+
+@pytest.mark.parametrize("content", GIN, ids=range(len(GIN)))
+def test_a_gin_file_of_odd_bytes_is_read_or_one_line(tmp_path, content):
+    (tmp_path / "own.gin").write_bytes(content)
+    wanted = GIN[content]
+    if isinstance(wanted, int):
+        assert gin_files.read([str(tmp_path / "own.gin")])[0].value == wanted
+        return
+    with pytest.raises(UserError, match=wanted) as error:
+        gin_files.read([str(tmp_path / "own.gin")])
+    assert len(str(error.value)) < 1500

@@ -1,15 +1,17 @@
 import json
+import random
 import shutil
 import subprocess
 import sys
 import typing
+import unicodedata
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
-from bayesnas_tf.data import corpora
+from bayesnas_tf.data import corpora, sotu
 from bayesnas_tf.data.vocabulary import Vocabulary
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
@@ -49,7 +51,16 @@ ENGLISH = (
     "In 1862... on the 4th of July, at 10:30, 50% of $3.50 (or £2½) was paid.",
     "’Tis the rest of 'the ÉLITE' _underscored_ Straße İstanbul ΑΣ 2nd 2ndly 3rd5 5th.",
     "<unk> <eos> N n",
+    "\u201cYes,\u201d he said: \u2018it\u2019s so\u2019, 1.5é 5thé 3٣x ٣.٣ 2\u00bd",
 )
+# Letters that the ICU of TensorFlow and Python do not know alike: those of Unicode 14 and later.
+NEW = range(0x10570, 0x107C0), range(0x2C2F, 0x2C60), range(0xA7C0, 0xA7F5), range(0x1DF00, 0x20000)
+KNOWN = [
+    character
+    for character in map(chr, range(1, sys.maxunicode + 1))
+    if unicodedata.category(character) not in ("Cn", "Co", "Cs")
+    and not any(ord(character) in block for block in NEW)
+]
 
 
 def fresh_model(units=4, vocabulary=7):
@@ -182,6 +193,39 @@ def test_the_graph_cuts_lines_as_python_does(name):
     for line, found in zip(lines, tokens, strict=True):
         wanted = RULES[name].python(as_python(line))
         assert [token.decode() for token in found] == wanted, line
+
+
+def assert_cut_alike(name, lines):
+    tokens = RULES[name].graph(tf.constant(lines)).to_list()
+    for line, found in zip(lines, tokens, strict=True):
+        assert [token.decode() for token in found] == RULES[name].python(line), line
+
+
+@pytest.mark.parametrize("name", ["text", "sotu"])
+def test_every_character_is_cut_alike_wherever_it_stands(name):
+    few = KNOWN[:3000] + KNOWN[3000::7]  # most of the others are Chinese
+    assert_cut_alike(name, [f"a{c}b 5{c} {c}5 5th{c}x 1.5{c}2 '{c}' -{c}- .{c}. 2nd{c}" for c in few])
+
+
+@pytest.mark.parametrize("name", ["text", "sotu"])
+@pytest.mark.parametrize("seed", range(3))
+def test_random_lines_are_cut_alike(name, seed):
+    generator = random.Random(seed)
+    usual = [
+        *"aZqQ59'.,:-\"stndrhSTNDRH _$()",
+        *"\u2018\u2019\u201c\u201déÉßΣάİ٣½²①\u0301\ufeff\u00a0\u2028\x85\x1c—東\0𝟝ⅧªŉÕ⁄•",
+    ]
+    draw = lambda: generator.choice(usual if generator.random() < 0.95 else KNOWN)  # noqa: E731
+    assert_cut_alike(name, ["".join(draw() for _ in range(generator.randrange(30))) for _ in range(5000)])
+
+
+def test_the_graph_cuts_sentences_of_the_corpus_as_they_were_cut():
+    speech = next(sotu._folder().glob("2*.txt")).read_text(encoding="utf-8")
+    paragraphs = [line for line in speech.splitlines() if line.strip()]
+    tokens = RULES["sotu"].graph(tf.constant(paragraphs)).to_list()
+    assert [[token.decode() for token in line] for line in tokens] == [
+        " ".join(sotu.sentences(paragraph)).split() for paragraph in paragraphs
+    ]
 
 
 def test_bytes_that_are_no_text_make_no_other_tokens_more():

@@ -1,7 +1,16 @@
+import bz2
+import gzip
+import lzma
+import os
+import subprocess
+import sys
+
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
+from bayesnas_tf.data import reader, unpacking
 from bayesnas_tf.data.vocabulary import Vocabulary
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
@@ -83,3 +92,112 @@ def test_a_word_that_the_model_cannot_read_is_named_with_its_line(tmp_path):
     with pytest.raises(UserError, match=r"cannot continue the last line of .*text: .*zebra"):
         scoring.generate(signatures, "one zebra", 3, drawing, f"the last line of {text}")
     assert loaded is not None  # the signatures do not keep the weights alive
+
+
+FORMS = {
+    "xz": lzma.compress,
+    "gz": gzip.compress,
+    "bz2": bz2.compress,
+    "crlf": lambda content: content.replace(b"\n", b"\r\n"),
+    "cr": lambda content: content.replace(b"\n", b"\r"),
+    "marked": lambda content: b"\xef\xbb\xbf" + content,
+    "utf-16": lambda content: content.decode().encode("utf-16"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_text_scores_the_same_in_every_form(form, exported, signatures, tmp_path):
+    path = exported / "valid.txt"
+    (tmp_path / "text").write_bytes(FORMS[form](path.read_bytes()))
+    assert scoring.score_file(signatures, tmp_path / "text") == scoring.score_file(signatures, path)
+
+
+@pytest.mark.parametrize("long", [5, 12, 40])
+@pytest.mark.parametrize("end", ["", "\n", "  \nfive\n\n"])
+def test_a_line_in_pieces_scores_as_the_whole(long, end, signatures, tmp_path, monkeypatch):
+    words = [(*trained.WORDS, "zebra")[k * k % 6] for k in range(70)]
+    (tmp_path / "text").write_text("two one\n" + " ".join(words[:3]) + " " * 30 + "  ".join(words) + end)
+    whole = scoring.score_file(signatures, tmp_path / "text")
+    monkeypatch.setattr(reader, "LONG", long)
+    monkeypatch.setattr(unpacking, "BLOCK", 16)
+    pieces = scoring.score_file(signatures, tmp_path / "text")
+    assert pieces[:4] == whole[:4]
+    assert pieces.nats == pytest.approx(whole.nats, rel=1e-5)
+
+
+def test_a_first_line_in_pieces_has_no_token_before_it(signatures, tmp_path, monkeypatch):
+    (tmp_path / "text").write_text(" " * 20 + "one two three four five one two")
+    whole = scoring.score_file(signatures, tmp_path / "text")
+    monkeypatch.setattr(reader, "LONG", 6)
+    monkeypatch.setattr(unpacking, "BLOCK", 4)
+    assert scoring.score_file(signatures, tmp_path / "text")[:4] == whole[:4] == (1, 7, 0, 7)
+    assert scoring.score_file(signatures, tmp_path / "text").nats == pytest.approx(whole.nats, rel=1e-5)
+    assert scoring.last_line(tmp_path / "text").split() == [*trained.WORDS, "one", "two"]
+
+
+def test_words_that_are_several_tokens_may_end_a_piece(tmp_path, monkeypatch):
+    words = Vocabulary(("the", "debt", ".", "N", "'s", "<unk>", "<eos>"))
+    model = LanguageModel(7, DerivedCell(trained.GENOTYPE, DerivedOptions(units=4)), ModelOptions())
+    model.initialise(tf.constant([1, 2]))
+    saved_model.export(model, words, RULES["sotu"], {}, tmp_path / "model")
+    signatures = (loaded := scoring.load(tmp_path / "model")).signatures
+    (tmp_path / "text").write_text("The debt's 1,234.5... \u201cdebt\u201d: 27th; x1y2z3 " * 9)
+    whole = scoring.score_file(signatures, tmp_path / "text")
+    monkeypatch.setattr(reader, "LONG", 18)
+    monkeypatch.setattr(unpacking, "BLOCK", 8)
+    pieces = scoring.score_file(signatures, tmp_path / "text")
+    assert pieces[:4] == whole[:4]
+    assert pieces.nats == pytest.approx(whole.nats, rel=1e-5)
+    assert loaded is not None
+
+
+def test_a_model_of_nan_has_no_perplexity(tmp_path):
+    words = Vocabulary((*trained.WORDS, "<unk>", "<eos>"))
+    model = LanguageModel(7, DerivedCell(trained.GENOTYPE, DerivedOptions(units=4)), ModelOptions())
+    model.initialise(tf.constant([1, 2]))
+    saved_model.export(model, words, RULES["text"], {}, tmp_path / "model")
+    loaded = scoring.load(tmp_path / "model")
+    for weight in loaded.weights:
+        weight.assign(np.full(weight.shape, np.nan))
+    (tmp_path / "text").write_text("one two\n")
+    with pytest.raises(UserError, match="nothing but NaN"):
+        scoring.score_file(loaded.signatures, tmp_path / "text")
+    with pytest.raises(UserError, match="no probabilities but NaN"):
+        scoring.generate(loaded.signatures, "one", 3, scoring.generation.Drawing(0.0, 0, 0))
+
+
+def command(exported, *arguments, shell="{}", **rest):
+    """What the command in a process of its own gives; its place in a line of the shell is `{}`."""
+    flags = " ".join([f"--model={exported}/run/saved_model", *arguments])
+    line = shell.format(f"{sys.executable} -m bayesnas_tf.score {flags}")
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", line], capture_output=True, cwd=os.getcwd(), **rest
+    )
+
+
+@pytest.mark.slow  # a process each
+def test_pipes_score_as_files_do(exported, signatures, tmp_path):
+    text = exported / "valid.txt"
+    wanted = scoring.describe(scoring.score_file(signatures, text)) + "\n"
+    (tmp_path / "text.xz").write_bytes(lzma.compress(text.read_bytes()))
+    for argument, shell in (
+        ("--text=/dev/stdin", f"cat {text} | {{}}"),
+        ("--text=/dev/stdin", f"{{}} < {text}"),
+        (f"--text=<(sleep 1; cat {tmp_path}/text.xz)", "{}"),
+    ):
+        done = command(exported, argument.replace("--text=<", "--text <"), shell=shell)
+        assert (done.stdout.decode(), done.returncode) == (wanted, 0), done.stderr
+
+
+@pytest.mark.slow
+def test_what_the_terminal_cannot_hold_is_replaced_and_a_reader_that_has_left_is_no_error(exported):
+    arguments = ("--generate=5", "--prompt='one \u6771'")
+    done = command(exported, *arguments, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(b"one <unk> ")
+    done = command(exported, *arguments, shell="{} | true")
+    assert done.returncode == 0, done.stderr
+    assert b"Error" not in done.stderr
+    done = command(exported, *arguments, shell="{} > /dev/full")
+    assert done.returncode == 1
+    assert b"no space left on device" in done.stderr.splitlines()[-1]

@@ -1,6 +1,8 @@
 """Genotype: JSON round trip, each error, depths and the parameter counts of the thesis."""
 
 import json
+import math
+import random
 
 import pytest
 
@@ -69,11 +71,78 @@ def test_name_and_provenance_may_be_missing():
         (edited(nodes=[{"source": 0, "op": "swish"}]), "unknown operation 'swish'"),
         (edited(output=[]), "must lie in"),
         (edited(output=[4]), r"must lie in 0\.\.3"),
+        (edited(nodes=[{"source": math.inf, "op": "relu"}]), "inf in 'source' must be a whole number"),
+        (edited(provenance={"lambda_w": math.inf}), "'provenance' is no JSON: Out of range"),
+        (edited(provenance={"lambda_w": [{"a": math.nan}]}), "'provenance' is no JSON"),
+        (edited(provenance={"a": {1, 2}}), "'provenance' is no JSON"),
+        (edited(nodes=[{"source": 0, "op": "relu"}] * 10**6), "1000000 nodes, and a cell has at most 64"),
+        (edited(output=list(range(10**6))), "1000000 output, and a cell has at most 64"),
+        (edited(nodes=[{"source": 0, "op": "relu"}] * 65), "has 65 nodes, and a cell at most 64"),
+        (edited(nodes=[{"source": 10**300, "op": "relu"}]), r"one of 0\.\.0"),
+        (edited(name="x" * 10**6), "its name has 1000000 characters"),
+        (edited(nodes=[{"source": 0, "op": "x" * 10**5}]), f"unknown operation '{'x' * 60}'"),
+        (edited(provenance="x" * 10**6), "'provenance' must be an object"),
     ],
 )
 def test_each_error_says_what_is_wrong(data, words):
     with pytest.raises(ValueError, match=words):
         Genotype.from_dict(data)
+
+
+DEEP = "[" * 100_000 + "]" * 100_000
+VALID = json.dumps(edited())
+ODD = {
+    "nothing": b"",
+    "nested": DEEP.encode(),
+    "nested inside": VALID.replace("0.17", DEEP).encode(),
+    "objects in objects": b'{"a":' * 100_000,
+    "infinite": VALID.replace("0.17", "1e999").encode(),
+    "said infinite": VALID.replace("0.17", "Infinity").encode(),
+    "no number": VALID.replace("0.17", "NaN").encode(),
+    "digits": VALID.replace('"source": 0', '"source": ' + "9" * 5000).encode(),
+    "no text": b"\x80\xff" + VALID.encode(),
+    "utf-16": VALID.encode("utf-16"),
+    "zero bytes": b"\0" * 100,
+    "said twice": VALID.replace('"output":', '"output": [1], "output":').encode(),
+    "too much": VALID.encode() + b" " * (5 << 20),
+    "another provenance": json.dumps(edited(provenance=[1])).encode(),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_file_of_anything_else_is_one_short_line(tmp_path, name):
+    path = tmp_path / "broken.json"
+    path.write_bytes(ODD[name])
+    with pytest.raises(ValueError, match=r"broken\.json: ") as error:
+        Genotype.load(path)
+    assert len(str(error.value)) < 1000
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_without_end_is_refused_by_its_size(tmp_path):
+    with (tmp_path / "huge.json").open("wb") as file:
+        file.truncate(1 << 33)
+    for path in (tmp_path / "huge.json", "/dev/zero"):
+        with pytest.raises(ValueError, match="too large for a genotype: more than 4,194,304 bytes"):
+            Genotype.load(path)
+
+
+def test_a_byte_order_mark_is_no_part_of_it(tmp_path):
+    (tmp_path / "marked.json").write_bytes(b"\xef\xbb\xbf" + VALID.encode())
+    assert Genotype.load(tmp_path / "marked.json") == CELL
+
+
+def test_damage_gives_a_cell_or_one_error(tmp_path):
+    path, generator = tmp_path / "cell.json", random.Random(0)
+    for _ in range(2000):
+        damaged = bytearray(VALID.encode())
+        for _ in range(generator.randrange(1, 4)):
+            damaged[generator.randrange(len(damaged))] = generator.randrange(256)
+        path.write_bytes(damaged)
+        try:
+            assert Genotype.from_dict(Genotype.load(path).to_dict())
+        except ValueError as error:
+            assert str(path) in str(error)  # either is right
 
 
 @pytest.mark.parametrize("text", ["{", "[]", json.dumps(edited(output=[9]))])
