@@ -156,6 +156,10 @@ def _flushed(code: int) -> int:
         sys.stderr.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except OSError as error:  # a full disk behind the output
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        failures.show(error, verbose=False)
+        return code or 1
     return code
 
 

@@ -16,7 +16,7 @@ import gin
 from bayesnas_tf.config import checks, cluster, files, gin_files, locks, resolve
 from bayesnas_tf.config.files import write_text
 from bayesnas_tf.config.flags import CommandLine
-from bayesnas_tf.errors import UserError
+from bayesnas_tf.errors import UserError, expanded
 
 CONFIG = "config.gin"
 _HEADER = "# bayesnas_tf run: "
@@ -75,7 +75,7 @@ def _identity(line: CommandLine) -> dict[str, Any]:
 
 def _cell(genotype: str) -> str:
     """A genotype's name, or its cell where it is a file: the same file may hold another cell tomorrow."""
-    path = Path(genotype).expanduser()
+    path = expanded(genotype)
     if not path.is_file():
         return genotype
     content = path.read_bytes()

@@ -5,12 +5,12 @@ import stat
 import tempfile
 from pathlib import Path
 
-from bayesnas_tf.errors import UserError
+from bayesnas_tf.errors import UserError, expanded
 
 
 def cache_dir() -> Path:
     """`$BAYESNAS_CACHE`, else `~/.cache/bayesnas_tf`."""
-    return Path(os.environ.get("BAYESNAS_CACHE") or "~/.cache/bayesnas_tf").expanduser()
+    return expanded(os.environ.get("BAYESNAS_CACHE") or "~/.cache/bayesnas_tf")
 
 
 def derived_root(data_dir: str | Path) -> Path:
