@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams_api
-from tensorboard.plugins.hparams import api_pb2
+from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams import summary as hparams_summary
 
 from bayesnas_tf.config import files
@@ -55,11 +55,12 @@ class TensorBoardCallback(Callbacks):
         self._config_text = config_text
         self._hparams = {name: _plain(value) for name, value in hparams.items()}
         self._writer: tf.summary.SummaryWriter | None = None
+        self._known: set[str] = set()  # tags of an earlier process
 
     def on_start(self, facts: RunFacts) -> None:
         """Open the events; log configuration and HParams where they are not known yet."""
         self._directory.mkdir(parents=True, exist_ok=True)
-        known = open_session(self._directory, facts.step, facts.epochs_done)
+        self._known = known = open_session(self._directory, facts.step, facts.epochs_done)
         self._writer = tf.summary.create_file_writer(str(self._directory), flush_millis=FLUSH_MILLISECONDS)
         if "training/parameters" in known:  # the last of the three
             return
@@ -138,9 +139,10 @@ class TensorBoardCallback(Callbacks):
     def on_end(self, summary: dict[str, Any]) -> None:
         """Close the session: the HParams tab shows it as finished."""
         writer = self._opened()
-        end = hparams_summary.session_end_pb(api_pb2.STATUS_SUCCESS)
-        with writer.as_default(step=0):
-            tf.summary.experimental.write_raw_pb(end.SerializeToString())
+        if metadata.SESSION_END_INFO_TAG not in self._known:
+            end = hparams_summary.session_end_pb(api_pb2.STATUS_SUCCESS)
+            with writer.as_default(step=0):
+                tf.summary.experimental.write_raw_pb(end.SerializeToString())
         writer.close()
 
     def _opened(self) -> "tf.summary.SummaryWriter":

@@ -15,6 +15,7 @@ import re
 import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -178,6 +179,7 @@ def _in_child(function: Callable[[], int], output: Path) -> int:
         code = 1
         try:
             os.setpgid(0, 0)
+            os.environ["TMPDIR"] = tempfile.tempdir = str(output.parent)  # what it leaves there goes with it
             file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(file, 1)
             os.dup2(file, 2)

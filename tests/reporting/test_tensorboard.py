@@ -161,11 +161,11 @@ def test_the_points_of_an_epoch_that_is_counted_stay(tmp_path):
 
 
 @pytest.mark.parametrize("first", [0, 20])
-def test_the_configuration_is_shown_once(tmp_path, first):
+def test_the_configuration_and_the_end_are_shown_once(tmp_path, first):
     for step in (0, first, first):
-        log_run(tmp_path, first=step, last=40)
+        log_run(tmp_path, first=step, last=40).on_end({})
     events = EventAccumulator(str(tmp_path)).Reload()
-    for tag in ("configuration", "training/parameters"):
+    for tag in ("configuration", "training/parameters", metadata.SESSION_END_INFO_TAG):
         assert [event.step for event in events.Tensors(tag)] == [0]
 
 
