@@ -53,11 +53,12 @@ def run_evaluate(run: config.Run) -> None:
     loop = EvaluateLoop(problem, settings, run.seed, run.directory / "checkpoints", listeners)
     if not summary:
         summary = summarise(loop.run(), problem, settings, run.seed)
-        write_summary(run, summary)
+        if run.options.dynamic:
+            write_summary(run, summary)
     if run.options.dynamic:
         summary["dynamic"] = summarise_dynamic(loop.adapt(), settings)
-        write_summary(run, summary)
-    listeners.on_end(summary)
+    listeners.on_end(summary)  # first: a kill before the summary is written loses nothing
+    write_summary(run, summary)
 
 
 def begin_files(run: config.Run, settings: EvaluateSettings, problem: EvaluateProblem) -> FanOut:

@@ -56,9 +56,9 @@ def run_search(run: config.Run) -> None:
     checkpoints = run.directory / "checkpoints"
     loop = SearchLoop(problem, settings, run.seed, checkpoints, listeners, run.config_name)
     summary = summarise(loop.run(run.options.diagnose), problem, settings, run.seed)
+    listeners.on_end(summary)  # first: a kill before the summary is written loses nothing
     if run.writes:
         config.write_json(summary_file, summary)
-    listeners.on_end(summary)
 
 
 def hyperparameters(settings: SearchSettings, seed: int) -> dict:
