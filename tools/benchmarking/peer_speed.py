@@ -59,7 +59,10 @@ class PeerForms:
 
 
 def _started(peer, name: str):
-    """The timer of a form, or None, and a line that says why, where PyTorch cannot compile it."""
+    """The timer of a form, or None, and a line that says why, where it cannot be compiled or is emulated."""
+    if FORMS[name].autocast and not machine.multiplies_bfloat16():
+        print(f"warning: {name!r} is not timed: this processor has no bfloat16 instructions", flush=True)
+        return None
     try:
         return peer.timer(FORMS[name])
     except Exception as error:  # what is raised depends on where in the compilers it fails

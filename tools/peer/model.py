@@ -75,12 +75,16 @@ class HighwayCell(nn.Module):
         """All h_t `[T, B, U]` and the last one, from inputs `[T, B, U]` and a state `[B, U]`."""
         outputs = []
         for x in inputs:
-            both = torch.cat([masked(x, masks.inputs), masked(h, masks.hidden)], dim=-1)
-            gate, candidate = torch.chunk(both @ self.input_kernel, 2, dim=-1)
-            first = h + torch.sigmoid(gate) * (torch.tanh(candidate) - h)
-            h = self.output(first, masks.hidden)
+            h = self.step(x, h, masks)
             outputs.append(h)
         return torch.stack(outputs), h
+
+    def step(self, x, h, masks: Masks):
+        """h_t `[B, U]` from x_t and h_{t-1} `[B, U]`; what `torch.compile` compiles."""
+        both = torch.cat([masked(x, masks.inputs), masked(h, masks.hidden)], dim=-1)
+        gate, candidate = torch.chunk(both @ self.input_kernel, 2, dim=-1)
+        first = h + torch.sigmoid(gate) * (torch.tanh(candidate) - h)
+        return self.output(first, masks.hidden)
 
     def output(self, first, mask):
         """(M4) h_t `[B, U]` from node 0 before any norm, and the mask of hidden values."""

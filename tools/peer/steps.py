@@ -42,6 +42,10 @@ class Peer(NamedTuple):
     def step(self, form: Form = EAGER) -> "Evaluation":
         """The step in this form on windows that follow each other, from a zero state."""
         step = self._eager_step()
+        if form.compiled:
+            # One time step, for these sizes alone: a window as one graph compiles for over seven minutes.
+            cell = step.model.cell
+            cell.step = torch.compile(cell.step, fullgraph=True, dynamic=False)
         step.compute = run_as(form, step.losses)
         return step
 
@@ -87,9 +91,6 @@ class Peer(NamedTuple):
 
 def run_as(form: Form, function: Callable) -> Callable:
     """A function of tensors as this form runs it; its gradient is left to the caller, outside of autocast."""
-    if form.compiled:
-        # One graph of a whole window, for these sizes alone.
-        function = torch.compile(function, fullgraph=True, dynamic=False)
     return torch.autocast("cpu", dtype=torch.bfloat16)(function) if form.autocast else function
 
 
