@@ -5,9 +5,9 @@ from bayesnas_tf import config
 
 def main(run: config.Run) -> None:
     """Do what the command line asked for."""
-    from bayesnas_tf.reporting import evaluate_command  # TensorFlow loads here, after the flags are checked
+    from bayesnas_tf.commands.evaluate import run_evaluate  # TensorFlow loads here, after the flags
 
-    evaluate_command.run_evaluate(run)
+    run_evaluate(run)
 
 
 if __name__ == "__main__":

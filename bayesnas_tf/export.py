@@ -5,9 +5,9 @@ from bayesnas_tf import config
 
 def main(run: config.Run) -> None:
     """Do what the command line asked for."""
-    from bayesnas_tf.reporting import saved_model  # TensorFlow loads here, after the flags are checked
+    from bayesnas_tf.commands.export import run_export  # TensorFlow loads here, after the flags
 
-    saved_model.run_export(run)
+    run_export(run)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,9 @@ from bayesnas_tf import config
 
 def main(run: config.Run) -> None:
     """Do what the command line asked for."""
-    # TensorFlow loads here, after the flags are known to be right
-    from bayesnas_tf.reporting import scoring  # TensorFlow loads here, after the flags are checked
+    from bayesnas_tf.commands.score import run_score  # TensorFlow loads here, after the flags
 
-    scoring.run_score(run)
+    run_score(run)
 
 
 if __name__ == "__main__":

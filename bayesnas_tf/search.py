@@ -5,9 +5,9 @@ from bayesnas_tf import config
 
 def main(run: config.Run) -> None:
     """Do what the command line asked for."""
-    from bayesnas_tf.reporting import search_command  # TensorFlow loads here, after the flags are checked
+    from bayesnas_tf.commands.search import run_search  # TensorFlow loads here, after the flags
 
-    search_command.run_search(run)
+    run_search(run)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@ from bayesnas_tf import config
 
 def main(run: config.Run) -> None:
     """Do what the command line asked for."""
-    from bayesnas_tf.sweeping import sweep_command  # TensorFlow loads here, after the flags are checked
+    from bayesnas_tf.commands.sweep import run_sweep  # TensorFlow loads here, after the flags
 
-    sweep_command.run_sweep(run)
+    run_sweep(run)
 
 
 if __name__ == "__main__":

@@ -229,7 +229,7 @@ def test_the_wheel_brings_its_gin_files(root, tmp_path):
         )
 
     assert "--gin_file" in installed("-m", "bayesnas_tf.search", "--help").stdout
-    imports = "from bayesnas_tf.reporting.report import page, printed"
+    imports = "from bayesnas_tf.report import page, printed"
     report = f"{imports}; page._template(); print(len(printed.tables()))"
     assert installed("-c", report).stdout == "3\n"
     code = "from bayesnas_tf.config import gin_files; print(gin_files.find('base/of_the_wheel.gin'))"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bayesnas_tf import config, evaluate, search
-from tests.training import tiny
+from tests.support import tiny
 
 
 @pytest.fixture(scope="module")

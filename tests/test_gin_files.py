@@ -8,14 +8,14 @@ import pytest
 import tensorflow as tf
 
 from bayesnas_tf import config
-from bayesnas_tf.cells import masks
 from bayesnas_tf.curvature.interface import ESTIMATORS
 from bayesnas_tf.data import corpora
+from bayesnas_tf.numerics import seeds
 from bayesnas_tf.space.genotype import Genotype, Node
 from bayesnas_tf.training import evaluate_settings, search_settings
 from bayesnas_tf.training.strategies import registry
 from tests.conftest import ROOT
-from tests.training import tiny
+from tests.support import tiny
 
 GIN = ROOT / "gin"
 # base/ holds parts that the others include; tests/sweeping reads the sweeps
@@ -65,7 +65,7 @@ def test_a_file_builds_and_trains_one_step(file, folder):
     root, settings, problem = built(file, folder)
     before = [v.numpy() for v in problem.model.trainable_variables]
     x, y = (tf.constant(problem.train_rows[:, k : k + STEPS]) for k in (0, 1))
-    problem.step(x, y, tf.constant(STEPS), tf.constant(settings.weights.lr), masks.fold(problem.seed, 1, 0))
+    problem.step(x, y, tf.constant(STEPS), tf.constant(settings.weights.lr), seeds.fold(problem.seed, 1, 0))
     for variable, old in zip(problem.model.trainable_variables, before, strict=True):
         assert np.isfinite(variable.numpy()).all(), variable.path
         assert np.any(variable.numpy() != old), variable.path

@@ -8,7 +8,7 @@ import time
 
 import tensorflow as tf
 
-from tests.reporting import trained
+from tests.support import trained
 
 EPOCHS, SWITCH = 6, 3
 TIMINGS = ("seconds", "tokens_per_second", "made_by")  # what no two runs share

@@ -8,9 +8,9 @@ import tensorflow as tf
 from tensorflow.python.framework import op_callbacks  # counts the products of a real step
 
 from bayesnas_tf import config
-from bayesnas_tf.cells import blocks
 from bayesnas_tf.cells.search_cell import CellOptions
-from bayesnas_tf.cells.wiring import Arithmetic
+from bayesnas_tf.cells.staged.wiring import Arithmetic
+from bayesnas_tf.numerics import blocks
 from bayesnas_tf.space import known
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training import threads

@@ -7,15 +7,17 @@ import tarfile
 import pytest
 
 from bayesnas_tf import config
-from bayesnas_tf.reporting import evaluate_command, saved_model, scoring, search_command
-from bayesnas_tf.reporting.report import command as report_command
+from bayesnas_tf.commands import evaluate as evaluate_command
+from bayesnas_tf.commands import export, score
+from bayesnas_tf.commands import report as report_command
+from bayesnas_tf.commands import search as search_command
 from bayesnas_tf.space.genotype import Genotype
 
 MAINS = {
     "search": search_command.run_search,
     "evaluate": evaluate_command.run_evaluate,
-    "export": saved_model.run_export,
-    "score": scoring.run_score,
+    "export": export.run_export,
+    "score": score.run_score,
     "report": report_command.run_report,
 }
 TIMINGS = ("seconds", "tokens_per_second", "made_by")  # what no two runs share

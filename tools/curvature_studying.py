@@ -11,12 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from bayesnas_tf import config
-from bayesnas_tf.bayes.health import spearman
-from bayesnas_tf.cells import masks
 from bayesnas_tf.curvature import exact
 from bayesnas_tf.curvature.interface import ESTIMATORS, CurvatureOptions
 from bayesnas_tf.data import batching, corpora
 from bayesnas_tf.models import losses
+from bayesnas_tf.numerics import seeds
+from bayesnas_tf.numerics.ranks import spearman
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training.fixed_windows import fixed_windows
 from bayesnas_tf.training.search_settings import SearchProblem, SearchSettings, build
@@ -116,7 +116,7 @@ def trained(preset: Preset, setting: Setting, data_dir: Path, seed: int) -> Poin
     lr = tf.constant(settings.weights.lr, problem.model.embedding.dtype)
 
     def train(x, y, length, number):
-        problem.step(x, y, length, lr, masks.fold(problem.seed, MASK_SEED, number))
+        problem.step(x, y, length, lr, seeds.fold(problem.seed, MASK_SEED, number))
 
     compiled = compiling.window_function(train, preset.batch, False)
     plan = batching.plan(problem.train_rows.shape[1], preset.bptt, (seed, 1))
@@ -154,7 +154,7 @@ def estimator(point: Point, row: dict[str, Any]) -> Callable[[int], np.ndarray]:
 
     def on_window(number: int) -> np.ndarray:
         window = point.windows[number % len(point.windows)]
-        return run(*window, masks.fold(point.problem.seed, 99, number)).numpy()
+        return run(*window, seeds.fold(point.problem.seed, 99, number)).numpy()
 
     return on_window
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from bayesnas_tf.cells import blocks
 from bayesnas_tf.cells.highway_cell import HighwayCell
 from bayesnas_tf.cells.search_cell import CellOptions
+from bayesnas_tf.numerics import blocks
 from bayesnas_tf.space import primitives
 
 
@@ -74,7 +74,7 @@ def _of_window(units: int, tokens: int, vocabulary: int) -> collections.Counter:
 
 
 def in_blocks(found: Pass) -> Pass:
-    """The same with large kernels in blocks (`cells.blocks`)."""
+    """The same with large kernels in blocks (`numerics.blocks`)."""
     cut = collections.Counter()
     for product, count in found.products.items():
         cut[product._replace(in_blocks=blocks.large(product.k, product.n))] += count
@@ -102,7 +102,7 @@ def plain_passes(
 
 
 def staged_passes(cell: HighwayCell, batch: int, steps: int, vocabulary: int) -> list[Pass]:
-    """A training step in staged windows (`cells.staged_window`).
+    """A training step in staged windows (`cells.staged.window`).
 
     Its backward loop multiplies by transposed copies, and the gradient of a kernel is one product behind it.
     """

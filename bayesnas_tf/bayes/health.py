@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bayesnas_tf.bayes.scores import SCORES, Context
+from bayesnas_tf.numerics.ranks import spearman
 from bayesnas_tf.space.genotype import Genotype
 
 LEAST_GAIN = 0.05
@@ -23,23 +24,6 @@ class Structure(NamedTuple):
     star_share: float
     mean_depth: float
     identity_share: float
-
-
-def ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks 1..N of the flattened values; equal values share the average of their ranks."""
-    _, inverse, counts = np.unique(np.ravel(values), return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return (last - (counts - 1) / 2.0)[inverse.ravel()]
-
-
-def spearman(a: np.ndarray, b: np.ndarray) -> float:
-    """Spearman's rank correlation of two arrays of one size; NaN where one is constant or holds a NaN."""
-    if np.isnan(a).any() or np.isnan(b).any():
-        return math.nan
-    x, y = ranks(a), ranks(b)
-    x, y = x - x.mean(), y - y.mean()
-    scale = math.sqrt(float(x @ x) * float(y @ y))
-    return float(x @ y) / scale if scale > 0.0 else math.nan
 
 
 def h_reliability(h_windows: np.ndarray) -> float:

@@ -5,37 +5,15 @@ computed at once). `[g, a]` are the two halves of a pre-activation `[..., 2U]`. 
 stacked on a new first axis: `[j, ..., B, U]`.
 """
 
-import functools
 import math
-import operator
 
 import tensorflow as tf
 
-from bayesnas_tf.cells import blocks, products
+from bayesnas_tf.numerics import blocks, products
+from bayesnas_tf.numerics.sums import fan_out, ordered_sum
 from bayesnas_tf.space.primitives import OPS, values_and_slopes
 
 SLICES = 16  # of the rows; with 32 and 64 rows the fastest number or close to it
-
-
-def ordered_sum(terms):
-    """The sum of tensors, in their order.
-
-    `tf.add_n` begins with whichever buffer comes free first, so that two runs differ in the last bits; a sum
-    of two does not depend on the order.
-    """
-    return functools.reduce(operator.add, terms)
-
-
-def fan_out(x, copies: int) -> list:
-    """x for `copies` users: their gradients are added in this order, where TensorFlow's own sum has none."""
-    if copies < 3:
-        return [x] * copies
-
-    @tf.custom_gradient
-    def spread(x):
-        return tuple(tf.identity(x) for _ in range(copies)), lambda *upstream: ordered_sum(upstream)
-
-    return list(spread(x))
 
 
 @tf.custom_gradient

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from bayesnas_tf.numerics.seeds import ALGORITHM
+
 
 class CellMasks(NamedTuple):
     """Inverted-dropout masks of a cell; None means no dropout."""
@@ -17,19 +19,6 @@ class CellMasks(NamedTuple):
 
 
 NO_MASKS = CellMasks(None, None)
-ALGORITHM = "philox"  # the default is another one under XLA, and so would be every draw
-
-
-def fold(seed, *data):
-    """A new stateless seed from `seed` (int32 [2]) and integers such as (step, slot)."""
-    for value in data:
-        seed = tf.random.experimental.stateless_fold_in(seed, value, alg=ALGORITHM)
-    return seed
-
-
-def run_seed(seed: int) -> tf.Tensor:
-    """The stateless seed (int32 [2]) of a run's integer seed."""
-    return tf.constant([seed & 0x7FFFFFFF, 0x5EED], tf.int32)
 
 
 def dropout_mask(seed, shape, rate: float, dtype=tf.float32):

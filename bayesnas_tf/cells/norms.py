@@ -4,7 +4,7 @@ from typing import Literal
 
 import tensorflow as tf
 
-from bayesnas_tf.cells import across
+from bayesnas_tf.numerics import across
 
 Norm = Literal["batch", "layer", "none", "mean"]
 EPSILON = 1e-5  # as PyTorch's, which DARTS and the thesis use

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from bayesnas_tf.cells import highway, masks, norms
 from bayesnas_tf.cells.highway_cell import HighwayCell
-from bayesnas_tf.cells.wiring import Kernels, Wiring
+from bayesnas_tf.cells.staged.wiring import Kernels, Wiring
+from bayesnas_tf.numerics import sums
 from bayesnas_tf.options import Dropout, Options, Positive, Range, Units
 from bayesnas_tf.space import primitives, topology
 from bayesnas_tf.space.genotype import MOST_NODES
@@ -99,12 +100,12 @@ class SearchCell(HighwayCell):
         w = self.edge_scalars()
         nodes = self.options.nodes
         value = self._normalised(self.input_node(projected, h), 0)
-        users = [highway.fan_out(value, nodes + 1)]  # of node i: nodes i + 1..n, then the caller
+        users = [sums.fan_out(value, nodes + 1)]  # of node i: nodes i + 1..n, then the caller
         for j in range(1, nodes + 1):
             stacked = tf.stack([copies[j - 1 - i] for i, copies in enumerate(users)])
             pre = self.edge_pre_activations(stacked, j)
             value = self._normalised(highway.mixed_sum(stacked, pre, w[topology.incoming(j)]), j)
-            users.append(highway.fan_out(value, nodes - j + 1))
+            users.append(sums.fan_out(value, nodes - j + 1))
         return [copies[-1] for copies in users]
 
     def wiring(self):

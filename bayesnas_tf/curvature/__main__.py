@@ -5,9 +5,11 @@ from bayesnas_tf import config
 
 def main(run: config.Run) -> None:
     """Do what the command line asked for."""
-    from bayesnas_tf.reporting import curvature_command  # TensorFlow loads here, after the flags are checked
+    from bayesnas_tf.commands.curvature import (
+        run_curvature,  # TensorFlow loads here, after the flags
+    )
 
-    curvature_command.run_curvature(run)
+    run_curvature(run)
 
 
 if __name__ == "__main__":

@@ -11,11 +11,11 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from bayesnas_tf.cells import highway, row_groups
 from bayesnas_tf.cells.search_cell import SearchCell
 from bayesnas_tf.curvature.lanes import Rule
 from bayesnas_tf.curvature.one_pass import Lanes, Pass, one_pass
 from bayesnas_tf.curvature.window import WindowEstimate, assemble, relative_error
+from bayesnas_tf.numerics import row_groups, sums
 
 MOST_PROBES = 64
 
@@ -33,7 +33,7 @@ def squares(lanes: Lanes, found: list) -> list:
 
 
 def in_groups(model, x, y, state, lanes: Lanes, seed, groups: int) -> Pass:
-    """`one_pass` over so many groups of rows side by side (`cells.row_groups`), with the probes of all rows.
+    """`one_pass` over groups of rows side by side (`numerics.row_groups`), with the probes of all rows.
 
     Raises:
       ValueError: the lanes do not keep sequences apart.
@@ -48,7 +48,7 @@ def in_groups(model, x, y, state, lanes: Lanes, seed, groups: int) -> Pass:
     of_lanes, gradients, states = zip(*map(of_group, range(groups)), strict=True)
     # each lane began over the root of its group's number of tokens
     joined = [tf.concat(parts, axis=1) / math.sqrt(groups) for parts in zip(*of_lanes, strict=True)]
-    gradient = [highway.ordered_sum(parts) / groups for parts in zip(*gradients, strict=True)]
+    gradient = [sums.ordered_sum(parts) / groups for parts in zip(*gradients, strict=True)]
     return Pass(joined, gradient, tf.concat(states, axis=0))
 
 

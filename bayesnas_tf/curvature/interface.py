@@ -19,9 +19,9 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from bayesnas_tf.cells import masks
 from bayesnas_tf.curvature import exact, ggn, recursive, thesis
 from bayesnas_tf.curvature.window import WindowEstimate, relative_error
+from bayesnas_tf.numerics import seeds
 from bayesnas_tf.options import NonNegative, Options, Range
 
 Estimator = Literal["ggn", "recursive", "thesis", "exact"]
@@ -103,7 +103,7 @@ def diagonal(
       options: the estimator and its settings.
       seed: stateless seed int32 [2]; window k uses `fold(seed, k)`.
       jit_compile: compile with XLA.
-      groups: of rows that `ggn` computes side by side (`cells.row_groups`); the others take all rows at once.
+      groups: of rows that `ggn` computes side by side (`numerics.row_groups`); the others take all rows.
 
     Raises:
       ValueError: there are no windows, or they differ in shape.
@@ -126,7 +126,7 @@ def diagonal(
                 f"window {k} has x of shape {x.shape} and y of {y.shape}, the first x {shape}. "
                 "All windows must have one shape: cut them to one length"
             )
-        estimate = one_window(x, y, state, masks.fold(seed, k))
+        estimate = one_window(x, y, state, seeds.fold(seed, k))
         state = estimate.state
         parts = (*estimate[:4], estimate.variance)
         rows.append([None if part is None else part.numpy().astype(np.float64) for part in parts])

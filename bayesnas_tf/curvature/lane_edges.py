@@ -5,7 +5,6 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from bayesnas_tf.cells import norms
-from bayesnas_tf.cells.highway import ordered_sum
 from bayesnas_tf.curvature.lanes import (
     STATISTICS,
     Pair,
@@ -15,6 +14,7 @@ from bayesnas_tf.curvature.lanes import (
     shadow_of,
     with_fresh,
 )
+from bayesnas_tf.numerics.sums import ordered_sum
 from bayesnas_tf.space.primitives import OPS
 
 

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from bayesnas_tf.cells import masks
-from bayesnas_tf.cells.highway_cell import scan_time
+from bayesnas_tf.cells.scan import scan_time
 from bayesnas_tf.curvature import lane_cells
 from bayesnas_tf.curvature.lanes import Pair, Rule, scaled, shadow_of
 from bayesnas_tf.curvature.window import probe, residual, scalar_variables
 from bayesnas_tf.models.language_model import NO_MASKS
+from bayesnas_tf.numerics import seeds
 
 
 class Lanes(NamedTuple):
@@ -190,7 +190,7 @@ class Softmax(NamedTuple):
 
 def drawn(p, lanes: Lanes, seed, t) -> list:
     """The probe of each linear lane at step t, `[B, V]`, from p `[B, V]`."""
-    seeds = [masks.fold(seed, number, t) for number in range(lanes.number)]
+    seeds = [seeds.fold(seed, number, t) for number in range(lanes.number)]
     return [probe(p, own, lanes.group, lanes.groups) for own in seeds]
 
 

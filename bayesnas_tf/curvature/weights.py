@@ -16,13 +16,13 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from bayesnas_tf.cells import masks
 from bayesnas_tf.curvature import ggn, recursive
 from bayesnas_tf.curvature.interface import CurvatureOptions
 from bayesnas_tf.curvature.lane_cells import inner_kernels, reads, use_shadows
 from bayesnas_tf.curvature.lanes import Rule
 from bayesnas_tf.curvature.one_pass import Lanes, mean_nats, shadows, walk
 from bayesnas_tf.curvature.tied import decoder_use, of_embedding
+from bayesnas_tf.numerics import seeds
 
 ESTIMATORS = ("ggn", "recursive")
 
@@ -159,7 +159,7 @@ def diagonal(
 
     total, count, tokens = None, 0, 0
     for k, (x, y) in enumerate(windows):
-        found = compiled(x, y, state, masks.fold(seed, k))
+        found = compiled(x, y, state, seeds.fold(seed, k))
         state, count, tokens = found.state, k + 1, int(tf.size(x))
         arrays = [part.numpy().astype(np.float64) for part in (*found.weights, *found.scalars)]
         total = arrays if total is None else [a + b for a, b in zip(total, arrays, strict=True)]

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from bayesnas_tf.cells import masks
+from bayesnas_tf.numerics import seeds
 
 
 class WindowEstimate(NamedTuple):
@@ -50,7 +50,7 @@ def probe(probabilities, seed, group: int = 0, groups: int = 1):
     v = A ξ with random signs ξ. Those of a group of rows are the same as in the whole batch.
     """
     rows, words = tf.unstack(tf.shape(probabilities))
-    signs = tf.random.stateless_uniform([groups * rows, words], seed, 0, 2, tf.int32, alg=masks.ALGORITHM)
+    signs = tf.random.stateless_uniform([groups * rows, words], seed, 0, 2, tf.int32, alg=seeds.ALGORITHM)
     signs = signs[group * rows :][:rows] if groups > 1 else signs
     signed = tf.sqrt(probabilities) * tf.cast(2 * signs - 1, probabilities.dtype)
     return signed - probabilities * tf.reduce_sum(signed, axis=1, keepdims=True)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from bayesnas_tf.cells import products
+from bayesnas_tf.numerics import products
 
 
 class Decoder(NamedTuple):

@@ -14,6 +14,7 @@ import tensorflow as tf
 from bayesnas_tf.cells import highway, masks
 from bayesnas_tf.models import losses, staged_softmax
 from bayesnas_tf.models.decoder import Decoder, tied_logits
+from bayesnas_tf.numerics import seeds
 from bayesnas_tf.options import Dropout, Options, Range
 
 FLOOR = 1e-8  # added to every probability of a mixture, as in the authors' code
@@ -103,7 +104,7 @@ class Mixture(keras.layers.Layer):
         """The mask `[B, 1, K E]` of one window, or None."""
         shape = [batch, 1, self.latent_bias.shape[0]]
         rate, dtype = self.options.latent_dropout, self.latent_bias.dtype
-        return masks.dropout_mask(masks.fold(seed, MASK_SLOT), shape, rate, dtype)
+        return masks.dropout_mask(seeds.fold(seed, MASK_SLOT), shape, rate, dtype)
 
     def parts(self, hidden, mask):
         """log π `[K, N]` and the latents `[K, N, E]`."""

@@ -9,11 +9,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from bayesnas_tf.cells import masks, products
+from bayesnas_tf.cells import masks
+from bayesnas_tf.cells.baselines.stack import Stack
 from bayesnas_tf.cells.highway_cell import HighwayCell
-from bayesnas_tf.cells.stack import Stack
 from bayesnas_tf.models.decoder import Decoder
 from bayesnas_tf.models.heads import Mixture, Softmax
+from bayesnas_tf.numerics import products, seeds
 from bayesnas_tf.options import Dropout, NonNegative, Options
 
 DecoderBias = Literal["zeros", "log_frequencies"]
@@ -108,7 +109,7 @@ class LanguageModel(keras.Model):
 
         def uniform(slot, shape, limit):
             return tf.random.stateless_uniform(
-                shape, masks.fold(seed, slot), -limit, limit, self.embedding.dtype
+                shape, seeds.fold(seed, slot), -limit, limit, self.embedding.dtype
             )
 
         for slot, (weight, limit) in enumerate([*self.cell.ranges(), *self.head.ranges()]):
@@ -125,7 +126,7 @@ class LanguageModel(keras.Model):
     def draw_masks(self, seed, batch: int) -> Masks:
         """All masks of one window from a stateless seed (int32 [2])."""
         options, cell, dtype = self.options, self.cell, self.embedding.dtype
-        draw = lambda slot, shape, rate: masks.dropout_mask(masks.fold(seed, slot), shape, rate, dtype)  # noqa: E731
+        draw = lambda slot, shape, rate: masks.dropout_mask(seeds.fold(seed, slot), shape, rate, dtype)  # noqa: E731
         return Masks(
             words=draw(0, [self.vocabulary, 1], options.word_dropout),
             embeddings=draw(1, [batch, 1, cell.input_size], options.embedding_dropout),

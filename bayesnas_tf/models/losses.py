@@ -1,5 +1,6 @@
 """The terms of the loss (M5), in nats."""
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -32,3 +33,8 @@ def activation(dropped, length):
     steps = valid_tokens(length, tf.shape(dropped)[1], dropped.dtype)
     size = tf.reduce_mean(tf.square(dropped), axis=[0, 2])
     return tf.reduce_sum(size * steps) / tf.cast(length, dropped.dtype)
+
+
+def perplexity(nats: float) -> float:
+    """exp of the mean nats per token; infinity where it overflows, NaN for NaN."""
+    return float("inf") if nats >= 700 else float(np.exp(nats))

@@ -15,8 +15,8 @@ import math
 
 import tensorflow as tf
 
-from bayesnas_tf.cells import xla
 from bayesnas_tf.models.decoder import Decoder
+from bayesnas_tf.numerics import xla
 
 VALUES = 32768  # sums over more of them XLA hands to YNNPACK
 
@@ -85,7 +85,7 @@ def _over_words(x, pair, all_of):
     """The sum or maximum of x `[R, V]` over the words: of slices first, so that none is over many values.
 
     With YNNPACK TensorFlow 2.21 crashes now and then (SIGSEGV) where one executable runs twice at the same
-    time, as groups of rows (`cells.row_groups`) may run it.
+    time, as groups of rows (`numerics.row_groups`) may run it.
     """
     rows, words = x.shape
     slices = min(math.ceil(rows * words / VALUES), words)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from bayesnas_tf.cells import xla
+from bayesnas_tf.numerics import xla
 
 NOT_YET = -1
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from bayesnas_tf.reporting.run_files import perplexity
+from bayesnas_tf.models.losses import perplexity
 from bayesnas_tf.reporting.summary_text import duration, summary_lines
 from bayesnas_tf.training.records import (
     Callbacks,

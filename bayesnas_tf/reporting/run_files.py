@@ -7,6 +7,7 @@ import numpy as np
 
 from bayesnas_tf import config
 from bayesnas_tf.config import files
+from bayesnas_tf.models.losses import perplexity
 from bayesnas_tf.reporting import cell_drawing
 from bayesnas_tf.space import primitives, topology
 from bayesnas_tf.space.genotype import Genotype
@@ -20,11 +21,6 @@ from bayesnas_tf.training.records import (
 )
 
 POSTERIOR_ARRAYS = ("w", "h", "c", "omega", "s", "gamma", "pruned")
-
-
-def perplexity(nats: float) -> float:
-    """exp of the mean nats per token; infinity where it overflows, NaN for NaN."""
-    return float("inf") if nats >= 700 else float(np.exp(nats))
 
 
 class MetricsFile(Callbacks):

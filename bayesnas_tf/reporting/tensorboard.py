@@ -14,9 +14,9 @@ from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams import summary as hparams_summary
 
 from bayesnas_tf.config import files
+from bayesnas_tf.models.losses import perplexity
 from bayesnas_tf.reporting import cell_drawing
 from bayesnas_tf.reporting.heatmap import edge_heatmap
-from bayesnas_tf.reporting.run_files import perplexity
 from bayesnas_tf.space import topology
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.space.primitives import OP_NAMES

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from bayesnas_tf.errors import UserError
-from bayesnas_tf.reporting.report.statistics import Sample, standing
+from bayesnas_tf.report.statistics import Sample, standing
 from bayesnas_tf.space import known
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.sweeping.jobs import FINAL, RANK, Job

@@ -1,14 +1,14 @@
-"""Where a loop compiles its step, and chooses what XLA compiles of it (`cells.xla.stage`).
+"""Where a loop compiles its step, and chooses what XLA compiles of it (`numerics.xla.stage`).
 
 Asked for visible devices, and not for logical ones, TensorFlow does not begin: `threads` sets theirs.
 """
 
 import tensorflow as tf
 
-from bayesnas_tf.cells.blocks import KernelBlocks
 from bayesnas_tf.cells.highway_cell import HighwayCell
 from bayesnas_tf.models.heads import Softmax
 from bayesnas_tf.models.language_model import LanguageModel
+from bayesnas_tf.numerics.blocks import KernelBlocks
 from bayesnas_tf.training.settings import Compile, WindowOptions
 from bayesnas_tf.training.train_step import TrainStep
 
@@ -38,7 +38,7 @@ def stage(step: TrainStep, mode: Compile, rows: int) -> None:
     cell, head = model.cell, model.head
     step.replicas.xla = use_xla(mode)
     if isinstance(cell, HighwayCell):
-        cell.staged = use_stages(mode, rows * cell.units)  # see `cells.staged_window`
+        cell.staged = use_stages(mode, rows * cell.units)  # see `cells.staged.window`
     if isinstance(head, Softmax):
         head.staged = use_stages(mode, rows * model.vocabulary)  # see `models.staged_softmax`
     if use_stages(mode, model.vocabulary * cell.input_size):

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import tensorflow as tf
 from absl import logging
 
-from bayesnas_tf.cells import masks
 from bayesnas_tf.data import batching
 from bayesnas_tf.errors import UserError
+from bayesnas_tf.numerics import seeds
 from bayesnas_tf.optim import trigger
 from bayesnas_tf.training import checkpoints
 from bayesnas_tf.training import compile as compiling
@@ -159,7 +159,7 @@ class EvaluateLoop(TrainLoop):
 
     def _train_window(self, x, y, length, step):
         """A step whose masks also depend on the rollbacks: what led to a NaN is not drawn again."""
-        seed = masks.fold(self.problem.seed, MASK_SEED, self.course.rollbacks, step)
+        seed = seeds.fold(self.problem.seed, MASK_SEED, self.course.rollbacks, step)
         self.step(x, y, length, self.lr / tf.cast(self.lr_divisor(), self.lr.dtype), seed)
 
     def lr_divisor(self):

@@ -7,17 +7,17 @@ import gin
 import numpy as np
 import tensorflow as tf
 
-from bayesnas_tf.cells import masks
+from bayesnas_tf.cells.baselines.lstm import LstmOptions
+from bayesnas_tf.cells.baselines.nas import NasOptions
+from bayesnas_tf.cells.baselines.rhn import RhnOptions
+from bayesnas_tf.cells.baselines.stack import Stack
 from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
 from bayesnas_tf.cells.highway_cell import HighwayCell
-from bayesnas_tf.cells.lstm import LstmOptions
-from bayesnas_tf.cells.nas_cell import NasOptions
-from bayesnas_tf.cells.rhn_cell import RhnOptions
-from bayesnas_tf.cells.stack import Stack
 from bayesnas_tf.data import batching
 from bayesnas_tf.data.corpora import Corpus, CorpusOptions
 from bayesnas_tf.models.heads import Mixture, MixtureOptions
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
+from bayesnas_tf.numerics import seeds
 from bayesnas_tf.options import Count, Options, Range, Rows, Whole
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.training import compile as compiling
@@ -126,10 +126,10 @@ def build(
     sharing = sharing or Replicas()
     with sharing.scope():
         model = build_model(settings, len(corpus.vocabulary), genotype)
-    stateless = masks.run_seed(seed)
+    stateless = seeds.run_seed(seed)
     frequencies = corpus.log_frequencies()
     spare = np.full(settings.spare_words, frequencies.min(), frequencies.dtype)
-    model.initialise(masks.fold(stateless, 0), np.concatenate([frequencies, spare]))
+    model.initialise(seeds.fold(stateless, 0), np.concatenate([frequencies, spare]))
     if isinstance(model.cell, Stack):
         model.cell.fused = use_fused(settings.compile)
     step = EvaluateStep(

@@ -15,9 +15,9 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from bayesnas_tf.cells import row_groups, xla
 from bayesnas_tf.config import cluster
 from bayesnas_tf.errors import UserError
+from bayesnas_tf.numerics import row_groups, xla
 from bayesnas_tf.training.settings import Distribute
 
 

@@ -9,19 +9,20 @@ import tensorflow as tf
 
 from bayesnas_tf.bayes.prune import PruneOptions
 from bayesnas_tf.bayes.update import BayesOptions
-from bayesnas_tf.cells import masks
 from bayesnas_tf.cells.search_cell import CellOptions
 from bayesnas_tf.config import provenance
 from bayesnas_tf.curvature.interface import CurvatureOptions
 from bayesnas_tf.data import batching
 from bayesnas_tf.data.corpora import Corpus, CorpusOptions
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
+from bayesnas_tf.numerics import seeds
 from bayesnas_tf.options import Count, Options, Range
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training import threads
 from bayesnas_tf.training.replicas import Replicas, replicas
 from bayesnas_tf.training.settings import Compile, Distribute, ScalarOptions, WeightOptions, WindowOptions
-from bayesnas_tf.training.strategies.options import BayesNasOptions, StrategyOptions
+from bayesnas_tf.training.strategies.bayesnas.options import BayesNasOptions
+from bayesnas_tf.training.strategies.options import StrategyOptions
 from bayesnas_tf.training.train_step import TrainStep
 
 
@@ -115,8 +116,8 @@ def build(
     sharing = sharing or Replicas()
     with sharing.scope():
         model = build_model(settings, len(corpus.vocabulary))
-    stateless = masks.run_seed(seed)
-    model.initialise(masks.fold(stateless, 0), corpus.log_frequencies())
+    stateless = seeds.run_seed(seed)
+    model.initialise(seeds.fold(stateless, 0), corpus.log_frequencies())
     step = settings.strategy.step(model, settings, valid, stateless)
     step.replicas = sharing
     compiling.stage(step, settings.compile, windows.batch_size)

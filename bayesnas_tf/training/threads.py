@@ -1,4 +1,4 @@
-"""Whether the threads of TensorFlow suit groups of rows (`cells.row_groups`).
+"""Whether the threads of TensorFlow suit groups of rows (`numerics.row_groups`).
 
 The operations of one group must leave the cores of the others alone, and TensorFlow only knows how many
 threads an operation has for a whole process.

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 
 import tensorflow as tf
 
-from bayesnas_tf.cells import masks
 from bayesnas_tf.data import batching
 from bayesnas_tf.errors import UserError
+from bayesnas_tf.numerics import seeds
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training.checkpoints import Checkpoints, StopRequest, all_finite
 from bayesnas_tf.training.progress import Progress
@@ -47,7 +47,7 @@ class TrainLoop:
         self.lr = tf.constant(settings.weights.lr, self.model.embedding.dtype)
 
     def _train_window(self, x, y, length, step):
-        self.step(x, y, length, self.lr, masks.fold(self.problem.seed, MASK_SEED, step))
+        self.step(x, y, length, self.lr, seeds.fold(self.problem.seed, MASK_SEED, step))
 
     def lr_divisor(self):
         """By what the learning rate is divided in the epoch under way."""

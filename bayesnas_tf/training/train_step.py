@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from bayesnas_tf.cells import xla
 from bayesnas_tf.models import losses
 from bayesnas_tf.models.language_model import LanguageModel
+from bayesnas_tf.numerics import xla
 from bayesnas_tf.training import sgd
 from bayesnas_tf.training.replicas import Replicas
 from bayesnas_tf.training.settings import WeightOptions, WindowOptions

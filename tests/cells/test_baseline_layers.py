@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesnas_tf.cells import cudnn, lstm, masks
-from bayesnas_tf.cells.lstm import LstmOptions
-from bayesnas_tf.cells.nas_cell import NasOptions
-from bayesnas_tf.cells.recurrent import LayerMasks
+from bayesnas_tf.cells.baselines import cudnn, lstm
+from bayesnas_tf.cells.baselines.lstm import LstmOptions
+from bayesnas_tf.cells.baselines.nas import NasOptions
+from bayesnas_tf.cells.baselines.recurrent import LayerMasks
+from bayesnas_tf.numerics import seeds
 from tests.references import baselines as reference
 
 B, T, K = 3, 5, 4
@@ -88,7 +89,7 @@ def test_masks_are_drawn_once_per_window_by_layer_and_rate():
         embedding=30, widths=(40, 30), between_dropout=0.25, state_dropout=0.75, weight_dropout=0.5
     )
     stack = options.cell()
-    first, second = stack.draw_masks(masks.run_seed(1), 200)
+    first, second = stack.draw_masks(seeds.run_seed(1), 200)
     assert first.inputs is None
     assert second.inputs.shape == (200, 1, 40)
     for layer, of_layer in zip(stack.layers, (first, second), strict=True):
@@ -96,7 +97,7 @@ def test_masks_are_drawn_once_per_window_by_layer_and_rate():
         assert of_layer.recurrent.shape == layer.recurrent_kernel.shape
         assert np.mean(of_layer.hidden == 0.0) == pytest.approx(0.75, abs=0.03)
         assert np.mean(of_layer.recurrent == 0.0) == pytest.approx(0.5, abs=0.04)
-    again, other = (stack.draw_masks(masks.run_seed(seed), 200)[0] for seed in (1, 2))
+    again, other = (stack.draw_masks(seeds.run_seed(seed), 200)[0] for seed in (1, 2))
     np.testing.assert_array_equal(first.recurrent, again.recurrent)
     assert np.any(first.recurrent != other.recurrent)
     assert np.any(first.hidden[:, :30] != second.hidden)

@@ -5,9 +5,10 @@ import tensorflow as tf
 
 from bayesnas_tf.cells import masks
 from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions, fed_by
-from bayesnas_tf.cells.highway_cell import ProjectedRNN
+from bayesnas_tf.cells.scan import ProjectedRNN
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
+from bayesnas_tf.numerics import seeds
 from bayesnas_tf.space import known, primitives, topology
 from bayesnas_tf.space.genotype import Genotype, Node, parameter_count
 from tests.references import derived as reference
@@ -125,7 +126,7 @@ def test_every_kernel_is_initialised_from_the_seed():
     model = LanguageModel(11, cell, ModelOptions())
     for weight in model.trainable_variables:
         weight.assign(tf.fill(weight.shape, 9.0))
-    model.initialise(masks.run_seed(3))
+    model.initialise(seeds.run_seed(3))
     for weight in model.cell.weights:
         assert 0.0 < np.abs(weight.numpy()).max() <= 0.04
     first = np.array([weight.numpy().flat[0] for weight in model.cell.weights])

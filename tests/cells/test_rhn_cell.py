@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from bayesnas_tf.cells import masks
-from bayesnas_tf.cells.rhn_cell import RhnOptions
+from bayesnas_tf.cells.baselines.rhn import RhnOptions
 from tests.references import baselines as reference
 
 U, B, T, DEPTH = 4, 3, 5, 3

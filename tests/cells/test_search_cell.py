@@ -7,13 +7,13 @@ import pytest
 import tensorflow as tf
 
 from bayesnas_tf.cells import masks
-from bayesnas_tf.cells.highway_cell import ProjectedRNN
+from bayesnas_tf.cells.scan import ProjectedRNN
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.models import losses
 from bayesnas_tf.models.language_model import Masks
 from bayesnas_tf.space import topology
-from tests.curvature.small import BATCH, NODES, STEPS, UNITS, WORDS, small_model, small_window
 from tests.references import cell as reference
+from tests.support.small import BATCH, NODES, STEPS, UNITS, WORDS, small_model, small_window
 
 NORMS = ("batch", "layer", "none", "mean")
 SHARINGS = ("node", "edge", "edge_op")

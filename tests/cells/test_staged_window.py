@@ -6,17 +6,18 @@ import tensorflow as tf
 
 from bayesnas_tf.cells import highway, masks
 from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
-from bayesnas_tf.cells.highway_cell import time_loop
+from bayesnas_tf.cells.scan import time_loop
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
-from bayesnas_tf.cells.staged_window import staged_window
-from bayesnas_tf.cells.stages import ForwardStages
-from bayesnas_tf.cells.wiring import Arithmetic
+from bayesnas_tf.cells.staged.stages import ForwardStages
+from bayesnas_tf.cells.staged.window import staged_window
+from bayesnas_tf.cells.staged.wiring import Arithmetic
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
+from bayesnas_tf.numerics import seeds
 from bayesnas_tf.space import known
 from bayesnas_tf.space.genotype import Genotype, Node
 from bayesnas_tf.training import compile as compiling
-from bayesnas_tf.training.search_step import SearchStep
 from bayesnas_tf.training.settings import ScalarOptions, WeightOptions, WindowOptions
+from bayesnas_tf.training.strategies.bayesnas.step import SearchStep
 
 B, U, NODES = 3, 4, 3
 SEARCH = [(norm, "node") for norm in ("mean", "none", "batch", "layer")] + [("mean", "edge")]
@@ -160,7 +161,7 @@ def test_one_trace_serves_all_lengths(monkeypatch):
     model = LanguageModel(7, cell, ModelOptions())
     cell.staged = True
     step = SearchStep(model, WindowOptions(B, 4), WeightOptions(), ScalarOptions())
-    seed, lr = masks.run_seed(0), tf.constant(1.0)
+    seed, lr = seeds.run_seed(0), tf.constant(1.0)
     train = compiling.window_function(lambda x, y, length: step(x, y, length, lr, seed), B, xla=False)
     for length in (4, 2, 9):
         ids = tf.ones([B, length], tf.int32)

@@ -3,9 +3,9 @@ import pytest
 
 from bayesnas_tf.curvature import exact
 from bayesnas_tf.curvature.interface import CurvatureOptions
-from tests.curvature.small import small_model, small_window
 from tests.references import cell as cell_reference
 from tests.references import curvature as reference
+from tests.support.small import small_model, small_window
 
 SLOW = pytest.mark.slow  # nested loops, once per scalar
 NORMS = ["batch", pytest.param("layer", marks=SLOW), pytest.param("none", marks=SLOW), "mean"]

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesnas_tf.cells import masks
 from bayesnas_tf.curvature import exact, ggn, window
 from bayesnas_tf.curvature.interface import CurvatureOptions
 from bayesnas_tf.curvature.lanes import Pair, Rule, shadow_of
 from bayesnas_tf.curvature.one_pass import Lanes, mean_nats, one_pass
-from tests.curvature.small import BATCH, WORDS, small_model, small_window
+from bayesnas_tf.numerics import seeds
 from tests.references import cell as cell_reference
 from tests.references import curvature as reference
+from tests.support.small import BATCH, WORDS, small_model, small_window
 
 ONE_PROBE = CurvatureOptions(estimator="ggn", probes=1)
 
@@ -22,7 +22,7 @@ def estimates(model, count):
     compiled = tf.function(lambda seed: ggn.estimate(model, x, y, state, seed, ONE_PROBE)[:3])
     rows = []
     for number in range(count):
-        h, _, h_zero = compiled(masks.fold(masks.run_seed(11), number))
+        h, _, h_zero = compiled(seeds.fold(seeds.run_seed(11), number))
         rows.append(np.concatenate([np.ravel(h), [] if h_zero is None else h_zero]))
     twin = cell_reference.copy_of(model.cell, model)
     oracle = reference.gauss_newton(twin, x.numpy(), state.numpy())
@@ -32,7 +32,7 @@ def estimates(model, count):
 def test_the_cotangents_have_the_covariance_of_the_softmax():
     random, draws = np.random.default_rng(0), 200_000
     p = random.dirichlet(np.ones(4))
-    v = window.probe(tf.constant(np.tile(p, (draws, 1))), masks.run_seed(1)).numpy()
+    v = window.probe(tf.constant(np.tile(p, (draws, 1))), seeds.run_seed(1)).numpy()
     spread = np.std(v[:, :, np.newaxis] * v[:, np.newaxis], axis=0) / np.sqrt(draws)
     assert np.all(np.abs(v.T @ v / draws - (np.diag(p) - np.outer(p, p))) < 4.5 * spread + 1e-12)
     np.testing.assert_allclose(v.sum(axis=1), 0.0, atol=1e-12)
@@ -59,7 +59,7 @@ def test_several_probes_are_independent_and_averaged():
 
     def run(probes):
         options = CurvatureOptions(estimator="ggn", probes=probes)
-        return ggn.estimate(model, x, y, state, masks.run_seed(3), options).h.numpy()
+        return ggn.estimate(model, x, y, state, seeds.run_seed(3), options).h.numpy()
 
     first, both, three = run(1), run(2), run(3)
     second, third = 2.0 * both - first, 3.0 * three - 2.0 * both
@@ -69,7 +69,7 @@ def test_several_probes_are_independent_and_averaged():
 
 def test_tokens_have_signs_of_their_own():
     p = tf.constant(np.full((64, 3), 1.0 / 3.0))
-    assert len(np.unique(window.probe(p, masks.run_seed(2)).numpy(), axis=0)) > 2
+    assert len(np.unique(window.probe(p, seeds.run_seed(2)).numpy(), axis=0)) > 2
 
 
 def begun(model, hidden, y, lanes, seed):
@@ -85,7 +85,7 @@ def test_steps_examples_and_probes_have_signs_of_their_own():
     model = small_model()
     _, y, _ = small_window()
     hidden = tf.zeros([*y.shape, model.cell.units], tf.float64)  # the same probabilities everywhere
-    lanes = begun(model, hidden, y, Lanes(Rule(False), 2), masks.run_seed(4)).numpy()
+    lanes = begun(model, hidden, y, Lanes(Rule(False), 2), seeds.run_seed(4)).numpy()
     for one, other in ((lanes[:, :, 0], lanes[:, :, 1]), (lanes[:, 0], lanes[:, 1]), (lanes[0], lanes[1])):
         assert not np.allclose(one, other)
 
@@ -94,7 +94,7 @@ def test_steps_examples_and_probes_have_signs_of_their_own():
 @pytest.mark.parametrize("norm", ["none", "batch", "layer", "mean"])
 def test_a_linear_lane_is_pulled_back_as_a_gradient_is(norm, sharing):
     model = small_model(norm=norm, weight_sharing=sharing, zero_edge_switch=norm == "mean")
-    (x, y, state), lanes, seed = small_window(), Lanes(Rule(False), 3), masks.run_seed(6)
+    (x, y, state), lanes, seed = small_window(), Lanes(Rule(False), 3), seeds.run_seed(6)
     found = one_pass(model, x, y, state, lanes, seed).lanes
     scalars = window.scalar_variables(model)
     with tf.GradientTape(persistent=True) as tape:
@@ -113,7 +113,7 @@ def test_squares_by_sequence_need_fewer_probes_than_squares_of_the_batch(norm):
     errors = {}
     for per_sequence in (False, True):
         lanes = Lanes(Rule(False, per_sequence=per_sequence), 400)
-        (lane,) = one_pass(model, x, y, state, lanes, masks.run_seed(7)).lanes
+        (lane,) = one_pass(model, x, y, state, lanes, seeds.run_seed(7)).lanes
         squares = np.square(lane)
         squares = squares.sum(axis=1) if per_sequence else squares
         assert np.abs(squares.mean(axis=0) / oracle - 1.0).max() < 0.6
@@ -125,11 +125,11 @@ def test_the_standard_error_is_the_spread_of_repeated_estimates():
     model, (x, y, state) = small_model(norm="mean"), small_window()
     options = CurvatureOptions(probes=8)
     run = tf.function(lambda seed: ggn.estimate(model, x, y, state, seed, options))
-    found = [run(masks.fold(masks.run_seed(5), number)) for number in range(300)]
+    found = [run(seeds.fold(seeds.run_seed(5), number)) for number in range(300)]
     spread = np.var([estimate.h for estimate in found], axis=0, ddof=1)
     told = np.mean([estimate.variance for estimate in found], axis=0)
     np.testing.assert_allclose(told, spread, rtol=0.4)
-    assert ggn.estimate(model, x, y, state, masks.run_seed(5), ONE_PROBE).variance is None
+    assert ggn.estimate(model, x, y, state, seeds.run_seed(5), ONE_PROBE).variance is None
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_probes_follow_from_the_error_that_is_wanted(target, windows, probes):
 def test_groups_of_rows_give_the_estimate_of_the_whole_batch(groups):
     model, options = small_model(norm="mean", zero_edge_switch=True), CurvatureOptions(probes=3)
     x, y, state = (tf.concat([part, 2 * part], axis=0) for part in small_window())
-    x, y, seed = x % WORDS, y % WORDS, masks.run_seed(4)
+    x, y, seed = x % WORDS, y % WORDS, seeds.run_seed(4)
     whole = ggn.estimate(model, x, y, state, seed, options)
     parts = tf.function(lambda: ggn.estimate(model, x, y, state, seed, options, groups))()
     for found, expected in zip(parts, whole, strict=True):
@@ -157,13 +157,13 @@ def test_groups_of_rows_give_the_estimate_of_the_whole_batch(groups):
 def test_rows_that_a_norm_couples_or_that_are_too_few_have_no_groups():
     model, (x, y, state) = small_model(norm="batch"), small_window()
     with pytest.raises(ValueError, match="batch norm couples all rows"):
-        ggn.estimate(model, x, y, state, masks.run_seed(4), CurvatureOptions(), groups=BATCH)
+        ggn.estimate(model, x, y, state, seeds.run_seed(4), CurvatureOptions(), groups=BATCH)
     with pytest.raises(ValueError, match="3 rows cannot be shared by 2 groups"):
-        ggn.estimate(small_model(norm="mean"), x, y, state, masks.run_seed(4), CurvatureOptions(), groups=2)
+        ggn.estimate(small_model(norm="mean"), x, y, state, seeds.run_seed(4), CurvatureOptions(), groups=2)
 
 
 def test_a_group_of_rows_has_its_rows_of_the_probe():
     p = tf.constant(np.random.default_rng(0).dirichlet(np.ones(5), size=6))
-    whole = window.probe(p, masks.run_seed(1))
-    parts = [window.probe(p[2 * k :][:2], masks.run_seed(1), k, 3) for k in range(3)]
+    whole = window.probe(p, seeds.run_seed(1))
+    parts = [window.probe(p[2 * k :][:2], seeds.run_seed(1), k, 3) for k in range(3)]
     np.testing.assert_array_equal(tf.concat(parts, axis=0), whole)

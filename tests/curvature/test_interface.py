@@ -5,14 +5,14 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from bayesnas_tf.cells import masks
 from bayesnas_tf.curvature import interface
 from bayesnas_tf.curvature.interface import ESTIMATORS, CurvatureOptions
-from tests.curvature.small import BATCH, small_model, small_window
+from bayesnas_tf.numerics import seeds
 from tests.references import cell as cell_reference
 from tests.references import curvature as reference
+from tests.support.small import BATCH, small_model, small_window
 
-SEED = masks.run_seed(5)
+SEED = seeds.run_seed(5)
 NAMES = sorted(ESTIMATORS)
 
 
@@ -55,7 +55,7 @@ def test_a_float32_window_is_traced_once_and_agrees_with_eager_float64(name, jit
     options = CurvatureOptions(estimator=name, d_term=True)
     rows = []
     for k in range(3):
-        row = estimator(model, x, y, state, masks.fold(SEED, k), options)
+        row = estimator(model, x, y, state, seeds.fold(SEED, k), options)
         state = row.state
         rows.append(row[:4])
 
@@ -101,7 +101,7 @@ def test_the_state_is_carried_and_each_window_has_its_own_seed():
     whole = diagonal(model, windows=3, estimator="ggn")
     _, after = model(x, state)
     for k in range(2):
-        seed = masks.fold(SEED, k)
+        seed = seeds.fold(SEED, k)
         options = CurvatureOptions(estimator="ggn")
         expected = ESTIMATORS["ggn"](model, x, y, state if k == 0 else after, seed, options)
         np.testing.assert_allclose(whole.h[k], expected.h, rtol=1e-9)

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesnas_tf.cells import masks
 from bayesnas_tf.curvature import exact, one_pass
 from bayesnas_tf.curvature.interface import ESTIMATORS, CurvatureOptions
 from bayesnas_tf.curvature.lanes import Pair
-from tests.curvature.small import small_model, small_window
+from bayesnas_tf.numerics import seeds
 from tests.references import cell as cell_reference
+from tests.support.small import small_model, small_window
 
-SEED = masks.run_seed(2)
+SEED = seeds.run_seed(2)
 FORMS = [("none", 1.0), ("mean", 4.0)]
 
 
@@ -91,7 +91,7 @@ def test_a_quadratic_loss_gives_its_coefficient(name, options, norm, terms, monk
 @pytest.mark.parametrize("name", sorted(ESTIMATORS))
 def test_a_constant_loss_gives_0_in_any_cell(name, monkeypatch):
     # the only word there is has probability 1
-    monkeypatch.setattr("tests.curvature.small.WORDS", 1)
+    monkeypatch.setattr("tests.support.small.WORDS", 1)
     model, (x, y, state) = small_model(norm="layer", nodes=1), small_window()
     h = ESTIMATORS[name](model, x, y, state, SEED, CurvatureOptions(name, d_term=True)).h
     np.testing.assert_allclose(h, 0.0, atol=1e-15)

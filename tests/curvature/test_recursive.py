@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesnas_tf.cells import masks
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.curvature import exact, one_pass, recursive
 from bayesnas_tf.curvature.interface import ESTIMATORS, CurvatureOptions
 from bayesnas_tf.curvature.lanes import Rule
 from bayesnas_tf.models import losses
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
-from tests.curvature.small import small_model, small_window
+from bayesnas_tf.numerics import seeds
 from tests.references import cell as cell_reference
 from tests.references import recursion as reference
+from tests.support.small import small_model, small_window
 
-SEED = masks.run_seed(0)
+SEED = seeds.run_seed(0)
 
 
 def estimate(model, **options):
@@ -106,7 +106,7 @@ def test_the_ordinary_gradient_of_all_weights_is_unchanged(norm, rule):
 def test_masks_of_a_training_step_are_part_of_the_pass():
     model = small_model(norm="mean", hidden_dropout=0.4, input_dropout=0.3)
     x, y, state = small_window()
-    drawn = model.draw_masks(masks.run_seed(8), x.shape[0])
+    drawn = model.draw_masks(seeds.run_seed(8), x.shape[0])
     with tf.GradientTape() as tape:
         hidden = model.hidden(x, state, drawn)
         loss = tf.reduce_mean(losses.token_nats(model.decode(hidden, drawn), y))

@@ -4,21 +4,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesnas_tf.cells import masks
 from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
 from bayesnas_tf.curvature import ggn, recursive, weights
 from bayesnas_tf.curvature.interface import CurvatureOptions
 from bayesnas_tf.curvature.one_pass import drawn
 from bayesnas_tf.models import losses
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
+from bayesnas_tf.numerics import seeds
 from bayesnas_tf.space import primitives
 from bayesnas_tf.space.genotype import Genotype, Node
-from tests.curvature.small import STEPS, UNITS, WORDS, small_model, small_window
 from tests.references import cell as cell_reference
 from tests.references import curvature as oracle
 from tests.references import recursion as reference
+from tests.support.small import STEPS, UNITS, WORDS, small_model, small_window
 
-SEED = masks.run_seed(3)
+SEED = seeds.run_seed(3)
 GENOTYPE = Genotype((Node(0, "tanh"), Node(0, "sigmoid"), Node(1, "relu")), (1, 2, 3))
 WHOLE = {"tau": 0}
 
@@ -162,7 +162,7 @@ def test_the_estimate_is_unbiased_in_every_weight_the_tied_ones_included(name):
     if name == "derived":
         wanted = [*wanted[:4], *joined(model.cell, wanted[4:])]
     run = tf.function(lambda seed: estimate(model, "ggn", seed, probes=4).weights)
-    draws = [run(masks.fold(SEED, number)) for number in range(128)]
+    draws = [run(seeds.fold(SEED, number)) for number in range(128)]
     for number, expected in enumerate(wanted):
         rows = np.array([draw[number] for draw in draws])
         assert np.all(rows >= 0.0)
@@ -212,8 +212,8 @@ def test_windows_are_averaged_and_the_state_is_carried(name):
     model, (x, y, state) = small_model("float32", norm="mean", scale=0.3), small_window("float32")
     options = CurvatureOptions(name)
     found = weights.diagonal(model, [(x, y), (y, x)], state, options, SEED)
-    first = weights.estimate(model, x, y, state, masks.fold(SEED, 0), options)
-    second = weights.estimate(model, y, x, first.state, masks.fold(SEED, 1), options)
+    first = weights.estimate(model, x, y, state, seeds.fold(SEED, 0), options)
+    second = weights.estimate(model, y, x, first.state, seeds.fold(SEED, 1), options)
     wanted = [(a + b) / 2.0 for a, b in zip(first.weights, second.weights, strict=True)]
     for h, expected in zip(found.weights, wanted, strict=True):
         assert h.dtype == np.float64

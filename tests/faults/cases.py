@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bayesnas_tf import config
-from tests.reporting import trained
-from tests.training import tiny
+from tests.support import tiny, trained
 
 MAINS = {
     "curvature": "bayesnas_tf.curvature.__main__",

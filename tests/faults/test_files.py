@@ -112,7 +112,7 @@ WRITERS = {  # besides `config.files`, and why
     "config/run_directory.py": "moves a folder aside that is removed",
     "data/builders.py": "a corpus, which can be prepared again",
     "data/storage.py": "the same; it may not import `config`",
-    "reporting/curvature_command.py": "into what `files.prepared` gave",
+    "commands/curvature.py": "into what `files.prepared` gave",
     "reporting/run_files.py": "the same",
     "reporting/tensorboard.py": "event files, which TensorFlow writes",
     "space/genotype.py": "`Genotype.save`, which no command calls",

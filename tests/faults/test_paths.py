@@ -7,7 +7,7 @@ from tensorboard.backend.event_processing.plugin_event_accumulator import EventA
 
 from bayesnas_tf import config, sweep
 from tests.faults import cases
-from tests.reporting import trained
+from tests.support import trained
 
 SMALL = ("--gin_param=evaluate.epochs=1", "--gin_param=CorpusOptions.limit_tokens=300")
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesnas_tf.cells import masks
+from bayesnas_tf.cells.baselines.lstm import LstmOptions
+from bayesnas_tf.cells.baselines.rhn import RhnOptions
 from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
-from bayesnas_tf.cells.lstm import LstmOptions
-from bayesnas_tf.cells.rhn_cell import RhnOptions
 from bayesnas_tf.models.decoder import Decoder
 from bayesnas_tf.models.heads import Mixture, MixtureOptions, target_log_probability
 from bayesnas_tf.models.language_model import NO_MASKS, LanguageModel, ModelOptions
+from bayesnas_tf.numerics import seeds
 from bayesnas_tf.space import known
 from tests.references import baselines as reference
 
@@ -62,7 +62,7 @@ def test_dropout_is_on_the_hidden_states_for_all_and_on_the_latents_for_the_expe
     model, _, targets = model_of("lstm", latent_dropout=0.5)
     random = _random()
     hidden = tf.constant(random.normal(size=(B, T, 5)))
-    drawn = model.draw_masks(masks.run_seed(3), B)
+    drawn = model.draw_masks(seeds.run_seed(3), B)
     assert drawn.head.shape == (B, 1, K * 4)
     assert set(np.unique(drawn.head)) == {0.0, 2.0}
     outputs = tf.constant(2.0 * random.integers(0, 2, size=(B, 1, 5)))
@@ -75,7 +75,7 @@ def test_dropout_is_on_the_hidden_states_for_all_and_on_the_latents_for_the_expe
 
 def test_the_gradient_equals_the_twin_in_hidden_states_and_weights():
     model, _, targets = model_of("lstm", latent_dropout=0.5)
-    hidden, mask = tf.constant(_random().normal(size=(B, T, 5))), model.draw_masks(masks.run_seed(3), B).head
+    hidden, mask = tf.constant(_random().normal(size=(B, T, 5))), model.draw_masks(seeds.run_seed(3), B).head
     weights = [weight.value for weight in weights_of(model)]
     with tf.GradientTape() as tape:
         tape.watch(hidden)
@@ -95,7 +95,7 @@ def test_at_the_start_hidden_states_get_a_smaller_gradient_than_under_one_softma
     targets = tf.constant(_random().integers(0, words, size=(B, T)), tf.int32)
     for head in (None, Mixture(MixtureOptions(experts=experts))):
         model = LanguageModel(words, RhnOptions(units=units, depth=1).cell(), ModelOptions(), head)
-        model.initialise(masks.run_seed(0))
+        model.initialise(seeds.run_seed(0))
         with tf.GradientTape() as tape:
             tape.watch(hidden)
             loss = tf.reduce_sum(model.token_nats(hidden, targets))

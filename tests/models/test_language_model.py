@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesnas_tf.cells import masks
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
+from bayesnas_tf.numerics import seeds
 
 WORDS, UNITS, BATCH = 50, 12, 4
-SEED = masks.run_seed(5)
+SEED = seeds.run_seed(5)
 IDS = tf.constant([[1, 2, 1], [3, 3, 3], [0, 7, 1], [2, 1, 0]])
 
 
@@ -23,7 +23,7 @@ def initialised(seed=SEED, frequencies=None, **options):
 
 
 def test_a_seed_gives_the_same_weights_and_another_seed_others():
-    one, same, other = initialised(), initialised(), initialised(masks.run_seed(6))
+    one, same, other = initialised(), initialised(), initialised(seeds.run_seed(6))
     for a, b, c in zip(one.weights, same.weights, other.weights, strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
         if "kernel" in a.name or a.name == "embedding":
@@ -94,7 +94,7 @@ def test_masks_are_drawn_by_seed_slot_and_rate():
         assert set(np.unique(mask)) <= {0.0, np.float32(1.0 / (1.0 - rate))}
         tolerance = 4.0 * np.sqrt(rate * (1.0 - rate) / np.prod(shape))  # four deviations of the share
         assert np.mean(mask.numpy() == 0.0) == pytest.approx(rate, abs=tolerance)
-    other = model.draw_masks(masks.run_seed(6), batch)
+    other = model.draw_masks(seeds.run_seed(6), batch)
     assert all(np.any(a.numpy() != b.numpy()) for a, b in zip(flat(drawn)[1:], flat(other)[1:], strict=True))
     assert np.any(drawn.cell.inputs.numpy() != drawn.cell.hidden.numpy())
 

@@ -1,6 +1,8 @@
-"""Runs the cases in float64 and writes what they compute: `python -m tests.numbers.record OUT.json [NAME ...]`.
+"""Run the cases in float64 and write what they compute.
 
-Before a redesign the file is recorded at the commit before; `tests/test_numbers.py` holds the code against it.
+    python -m tests.numbers.record OUT.json [NAME ...]
+
+The file is recorded at the commit before a redesign; `tests/test_numbers.py` compares with it.
 """
 
 import contextlib
@@ -18,7 +20,7 @@ import keras
 
 from bayesnas_tf import config, evaluate, search
 from tests.numbers.cases import CASES
-from tests.training import tiny
+from tests.support import tiny
 
 MAINS = {"search": search.main, "evaluate": evaluate.main}
 SECONDS = (*tiny.SECONDS, "made_by", "genotype")

@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
+from bayesnas_tf.models import losses
 from bayesnas_tf.reporting import run_files
 from bayesnas_tf.reporting.fan_out import FanOut
 from bayesnas_tf.space.genotype import Genotype, Node
@@ -38,11 +39,11 @@ def update(epoch, genotype=CELL):
     ("nats", "expected"), [(0.0, 1.0), (1.0, math.e), (700.0, math.inf), (math.inf, math.inf)]
 )
 def test_perplexity_is_the_exponential_and_overflows_to_infinity(nats, expected):
-    assert run_files.perplexity(nats) == pytest.approx(expected)
+    assert losses.perplexity(nats) == pytest.approx(expected)
 
 
 def test_the_perplexity_of_nan_is_nan():
-    assert math.isnan(run_files.perplexity(math.nan))
+    assert math.isnan(losses.perplexity(math.nan))
 
 
 def test_updates_are_appended_and_one_that_a_killed_run_left_is_replaced(tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.training import tiny
+from tests.support import tiny
 
 
 @pytest.fixture(scope="package")

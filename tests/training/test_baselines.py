@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 
 from bayesnas_tf import config
-from bayesnas_tf.cells import masks
-from bayesnas_tf.cells.lstm import LstmOptions
-from bayesnas_tf.cells.rhn_cell import RhnOptions
+from bayesnas_tf.cells.baselines.lstm import LstmOptions
+from bayesnas_tf.cells.baselines.rhn import RhnOptions
 from bayesnas_tf.models.heads import MixtureOptions
+from bayesnas_tf.numerics import seeds
 from bayesnas_tf.training.evaluate_loop import EvaluateLoop
 from bayesnas_tf.training.evaluate_settings import build, build_model, name_of, use_fused
 from bayesnas_tf.training.evaluate_step import EvaluateStep
@@ -84,7 +84,7 @@ def test_both_activation_terms_equal_the_twin():
     (x, y), *_ = windows(1)
     padded = [tf.constant(np.pad(array, [[0, 0], [0, 3]])) for array in (x, y)]
     mask = np.array([2.0, 0.0, 2.0]).reshape(1, 1, U)
-    drawn = model.draw_masks(masks.run_seed(0), B)._replace(outputs=tf.constant(mask))
+    drawn = model.draw_masks(seeds.run_seed(0), B)._replace(outputs=tf.constant(mask))
     loss, nats, _ = step.loss(*padded, tf.constant(x.shape[1]), drawn, step.state)
     hidden = model.hidden(tf.constant(x), model.zero_state(B)).numpy()
     size, change = np.mean((hidden * mask) ** 2), np.mean((hidden[:, 1:] - hidden[:, :-1]) ** 2)

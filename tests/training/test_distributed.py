@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.training import tiny
+from tests.support import tiny
 
 SECONDS = 240  # of a process that waits for one that is gone
 

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesnas_tf.cells import blocks, masks
 from bayesnas_tf.cells.derived_cell import DerivedOptions
 from bayesnas_tf.data.corpora import Corpus, CorpusOptions
 from bayesnas_tf.data.vocabulary import Vocabulary
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.models.language_model import ModelOptions
+from bayesnas_tf.numerics import blocks, seeds
 from bayesnas_tf.space.genotype import Genotype, Node
 from bayesnas_tf.training.dynamic import DynamicOptions
 from bayesnas_tf.training.evaluate_loop import EvaluateLoop
@@ -192,7 +192,7 @@ def test_a_padded_window_trains_as_an_exact_one():
     for padding in (0, 4):
         problem = build(settings(), corpus(), GENOTYPE, 3)
         pairs = [tf.constant(np.pad(array, [[0, 0], [0, padding]])) for array in (x, (x + 1) % V)]
-        problem.step(*pairs, tf.constant(5), tf.constant(2.0), masks.run_seed(1))
+        problem.step(*pairs, tf.constant(5), tf.constant(2.0), seeds.run_seed(1))
         results.append(
             [v.numpy() for v in (*problem.model.variables, problem.step.state, *problem.step.totals)]
         )
@@ -209,7 +209,7 @@ def test_the_rate_of_a_window_is_in_proportion_to_its_length():
         before = problem.model.decoder_bias.numpy()
         problem.step.bptt = bptt
         x = tf.constant(np.arange(48).reshape(8, 6) % V, tf.int32)
-        problem.step(x, x, tf.constant(6), tf.constant(2.0), masks.run_seed(1))
+        problem.step(x, x, tf.constant(6), tf.constant(2.0), seeds.run_seed(1))
         moved.append(problem.model.decoder_bias.numpy() - before)
     np.testing.assert_allclose(moved[0], 2.0 * moved[1], rtol=1e-5, atol=1e-7)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesnas_tf.cells import masks
 from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
+from bayesnas_tf.numerics import seeds
 from bayesnas_tf.space import known
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training.evaluate_step import EvaluateStep
@@ -25,7 +25,7 @@ CLIP, DECAY, LR = 0.25, 0.125, 2.0
 def model_of(genotype):
     cell = DerivedCell(genotype, DerivedOptions(units=U, init_range=0.5), dtype="float64")
     model = LanguageModel(V, cell, ModelOptions(embedding_range=0.7), dtype="float64")
-    model.initialise(masks.run_seed(3))
+    model.initialise(seeds.run_seed(3))
     return model
 
 
@@ -73,7 +73,7 @@ def test_ten_steps_of_sgd_and_ten_averaged_ones_equal_the_twin(name, twin_class,
             assert_same(model, twin.weights)
             step.optimizer.start_averaging()
             twin.start()
-        compiled(tf.constant(x), tf.constant(y), tf.constant(x.shape[1]), lr, masks.run_seed(0))
+        compiled(tf.constant(x), tf.constant(y), tf.constant(x.shape[1]), lr, seeds.run_seed(0))
         gradients = reference.gradients(twin.weights, genotype, x, y, state)
         limited = reference.clipped(gradients, CLIP)
         clipped.append(not np.array_equal(limited[0], gradients[0]))

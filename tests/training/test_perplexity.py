@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from bayesnas_tf.cells import masks
 from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
 from bayesnas_tf.data import batching
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
+from bayesnas_tf.numerics import seeds
 from bayesnas_tf.space import known
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training.validation import stream_nats, window_nats
@@ -48,7 +48,7 @@ def bigram_model():
 def random_model():
     """A model in which everything before a word matters."""
     model = model_of(11, 7, known.named("DARTS_V2"))
-    model.initialise(masks.run_seed(5))
+    model.initialise(seeds.run_seed(5))
     for weight in model.cell.weights:
         weight.assign(12.0 * weight)
     return model

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from bayesnas_tf.reporting import run_files
-from tests.training import tiny
+from tests.support import tiny
 
 
 class Killed(BaseException):

@@ -9,15 +9,16 @@ import pytest
 import tensorflow as tf
 
 from bayesnas_tf import config
-from bayesnas_tf.cells import row_groups
 from bayesnas_tf.config import provenance
 from bayesnas_tf.curvature import interface
 from bayesnas_tf.errors import UserError
+from bayesnas_tf.numerics import row_groups
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training import threads, validation
 from bayesnas_tf.training.replicas import Replicas
-from tests.curvature.small import BATCH, WORDS, small_model
-from tests.training import tiny, two_replicas
+from tests.support import tiny
+from tests.support.small import BATCH, WORDS, small_model
+from tests.training import two_replicas
 
 FRESH = """
 import tensorflow as tf

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from bayesnas_tf.bayes import update
 from bayesnas_tf.space.genotype import Genotype
-from tests.training import tiny
+from tests.support import tiny
 
 NODES, EDGES, OPS, WINDOWS = 2, 3, 4, 2
 ARRAYS = ("w", "h", "c", "omega", "s", "gamma", "pruned")

@@ -3,10 +3,10 @@ import pytest
 import tensorflow as tf
 
 from bayesnas_tf.training import sgd
-from bayesnas_tf.training.search_step import SearchStep
 from bayesnas_tf.training.settings import ScalarOptions, WeightOptions, WindowOptions
-from tests.curvature.small import BATCH, small_model
+from bayesnas_tf.training.strategies.bayesnas.step import SearchStep
 from tests.references import training as reference
+from tests.support.small import BATCH, small_model
 
 WINDOWS = WindowOptions(batch_size=BATCH, bptt=4)
 

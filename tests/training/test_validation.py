@@ -4,8 +4,8 @@ import tensorflow as tf
 from bayesnas_tf.data import batching
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training import validation
-from tests.curvature.small import BATCH, WORDS, small_model
 from tests.references import cell as reference
+from tests.support.small import BATCH, WORDS, small_model
 
 COLUMNS = 12
 

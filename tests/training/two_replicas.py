@@ -7,20 +7,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesnas_tf.cells import masks
+from bayesnas_tf.cells.baselines.lstm import LstmOptions
 from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
-from bayesnas_tf.cells.lstm import LstmOptions
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.models.heads import Mixture, MixtureOptions
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
+from bayesnas_tf.numerics import seeds
 from bayesnas_tf.space import known
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training.checkpoints import Checkpoints
 from bayesnas_tf.training.evaluate_step import EvaluateStep
 from bayesnas_tf.training.replicas import replicas
-from bayesnas_tf.training.search_step import SearchStep
 from bayesnas_tf.training.settings import OptimizerOptions, ScalarOptions, WeightOptions, WindowOptions
+from bayesnas_tf.training.strategies.bayesnas.step import SearchStep
 
 U, V, B, BPTT = 3, 7, 4, 5
 WINDOWS = WindowOptions(batch_size=B, bptt=BPTT)
@@ -72,7 +72,7 @@ def trained(sharing, cell, head, make, mode):
         cell = cell()
         head = Mixture(head, dtype=cell.dtype) if head else None
         model = LanguageModel(V, cell, MODEL, head, dtype=cell.dtype)
-    model.initialise(masks.run_seed(0))
+    model.initialise(seeds.run_seed(0))
     step = make(model)
     step.replicas = sharing
     compiling.stage(step, mode, B)
@@ -81,7 +81,7 @@ def trained(sharing, cell, head, make, mode):
         ids = np.random.default_rng(number).integers(0, V, size=(B, BPTT + 1)).astype(np.int32)
         x, y = tf.constant(ids[:, :-1]), tf.constant(ids[:, 1:])
         length, lr = tf.constant(BPTT - number), tf.constant(2.0, step.state.dtype)
-        run(x, y, length, lr, masks.fold(masks.run_seed(1), number))
+        run(x, y, length, lr, seeds.fold(seeds.run_seed(1), number))
     return step
 
 

@@ -8,13 +8,13 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from bayesnas_tf.cells import masks
 from bayesnas_tf.curvature import interface as curvature
 from bayesnas_tf.curvature import one_pass as one_pass_form
 from bayesnas_tf.curvature.lanes import Rule
 from bayesnas_tf.models import losses
+from bayesnas_tf.numerics import seeds
 from bayesnas_tf.training.fixed_windows import fixed_windows
-from bayesnas_tf.training.strategies.bayesnas import HESSIAN_SEED
+from bayesnas_tf.training.strategies.bayesnas.strategy import HESSIAN_SEED
 from tools import machine
 from tools.benchmarking.subject import Bench, Entries, Plan, Recipe, build
 from tools.machine import peak_mb, reset_peak, resident_mb
@@ -44,7 +44,7 @@ def hessian(bench: Bench, plan: Plan, entries: Entries) -> HessianSpeed:
     settings, problem = bench.settings, bench.problem
     batch, bptt, options = settings.windows.batch_size, settings.windows.bptt, settings.curvature
     windows = fixed_windows(problem.train_rows, bptt, options.windows)
-    state, seed = problem.model.zero_state(batch), masks.fold(problem.seed, HESSIAN_SEED, 0)
+    state, seed = problem.model.zero_state(batch), seeds.fold(problem.seed, HESSIAN_SEED, 0)
     ticks: list[float] = []
     reset_peak()
     timed, groups = clocked(windows, ticks), problem.step.replicas.groups

@@ -7,8 +7,8 @@ from bayesnas_tf.cells.search_cell import CellOptions
 from bayesnas_tf.config import provenance
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.models.language_model import LanguageModel
-from bayesnas_tf.training.search_step import SearchStep
 from bayesnas_tf.training.settings import WindowOptions
+from bayesnas_tf.training.strategies.bayesnas.step import SearchStep
 from tools.benchmarking.subject import Bench
 from tools.peer.model import Rates, Weights
 from tools.peer.steps import Peer

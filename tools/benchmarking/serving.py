@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from bayesnas_tf.data.vocabulary import EOS, UNK, Vocabulary
-from bayesnas_tf.reporting import generation, scoring
-from bayesnas_tf.reporting.graph_text import RULES
-from bayesnas_tf.reporting.saved_model import export
+from bayesnas_tf.serving import generation, scoring
+from bayesnas_tf.serving.saved_model import export
+from bayesnas_tf.serving.tokenisation import RULES
 from tools import machine
 from tools.benchmarking.subject import Bench, Entries, Plan, Recipe, build
 from tools.machine import peak_mb, reset_peak

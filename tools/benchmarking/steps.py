@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from bayesnas_tf.cells import masks
 from bayesnas_tf.data import batching
+from bayesnas_tf.numerics import seeds
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training.train_loop import MASK_SEED
 from bayesnas_tf.training.validation import window_nats
@@ -60,7 +60,7 @@ def train_timer(bench: Bench) -> Callable[[], float]:
     lr = tf.constant(settings.weights.lr, problem.model.embedding.dtype)
 
     def train(x, y, length, number):
-        step(x, y, length, lr, masks.fold(problem.seed, MASK_SEED, number))
+        step(x, y, length, lr, seeds.fold(problem.seed, MASK_SEED, number))
 
     compiled = compiling.window_function(train, windows.batch_size, bench.xla)
     stream = _windows(problem.train_rows, bench, compiling.bucket(windows, bench.xla))

@@ -1,15 +1,14 @@
 """What a gin file may say about the strategy of a search, and what each strategy needs built."""
 
-import dataclasses
+from typing import Annotated
 
-import gin
-
-from bayesnas_tf.bayes import update
 from bayesnas_tf.cells.highway_cell import HighwayCell
-from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
-from bayesnas_tf.options import Options
-from bayesnas_tf.training.search_step import SearchStep
+from bayesnas_tf.cells.sampled_cell import SampledCell
+from bayesnas_tf.cells.search_cell import CellOptions
+from bayesnas_tf.options import Options, Range
 from bayesnas_tf.training.train_step import TrainStep
+
+Cells = Annotated[int, Range(1, 100_000)]  # that are trained or scored
 
 
 class StrategyOptions(Options):
@@ -39,29 +38,9 @@ class StrategyOptions(Options):
         raise NotImplementedError
 
 
-@gin.register
-@dataclasses.dataclass(frozen=True)
-class BayesNasOptions(StrategyOptions):
-    """BayesNAS. ScalarOptions, CurvatureOptions, BayesOptions and PruneOptions are its settings."""
+class SampledOptions(StrategyOptions):
+    """What strategies share whose network is one discrete cell at a time."""
 
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return "bayesnas"
-
-    def check(self, settings) -> None:
-        """Refuse a scale over a lambda_w of 0, and parents that need switches where there are none."""
-        bayes = settings.bayes
-        update.kappa(bayes.scale, 1, 1, settings.scalars.lambda_w)
-        if bayes.parents == "zero_edge" and not settings.cell.zero_edge_switch:
-            raise ValueError(
-                "BayesOptions.parents='zero_edge' needs the switches. Set CellOptions.zero_edge_switch = True"
-            )
-
-    def cell(self, options: CellOptions) -> SearchCell:
-        """All edges, all operations."""
-        return SearchCell(options)
-
-    def step(self, model, settings, valid_rows, seed) -> SearchStep:
-        """SGD on W and proximal SGD on the scalars, both on training text."""
-        return SearchStep(model, settings.windows, settings.weights, settings.scalars)
+    def cell(self, options: CellOptions) -> SampledCell:
+        """One cell at a time; `ValueError` for options that it cannot have."""
+        return SampledCell(options)

@@ -5,15 +5,18 @@ from typing import Literal, get_args
 
 import gin
 
-from bayesnas_tf.training.strategies.bayesnas import BayesNas
-from bayesnas_tf.training.strategies.darts import Darts
-from bayesnas_tf.training.strategies.darts_step import DartsOptions
-from bayesnas_tf.training.strategies.enas_step import EnasOptions
+from bayesnas_tf.training.strategies.bayesnas.options import BayesNasOptions
+from bayesnas_tf.training.strategies.bayesnas.strategy import BayesNas
+from bayesnas_tf.training.strategies.darts.step import DartsOptions
+from bayesnas_tf.training.strategies.darts.strategy import Darts
+from bayesnas_tf.training.strategies.enas.step import EnasOptions
+from bayesnas_tf.training.strategies.enas.strategy import Enas
 from bayesnas_tf.training.strategies.interface import Strategy
-from bayesnas_tf.training.strategies.options import BayesNasOptions, StrategyOptions
-from bayesnas_tf.training.strategies.random_search import RandomSearch
-from bayesnas_tf.training.strategies.sampled_step import RandomOptions, RandomSharingOptions
-from bayesnas_tf.training.strategies.sharing import Enas, RandomSharing
+from bayesnas_tf.training.strategies.options import StrategyOptions
+from bayesnas_tf.training.strategies.random_search.step import RandomOptions
+from bayesnas_tf.training.strategies.random_search.strategy import RandomSearch
+from bayesnas_tf.training.strategies.random_sharing.step import RandomSharingOptions
+from bayesnas_tf.training.strategies.random_sharing.strategy import RandomSharing
 
 Name = Literal["bayesnas", "darts1", "darts2", "random", "random_ws", "enas"]
 NAMES: tuple[str, ...] = get_args(Name)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesnas_tf.training.strategies.controller import Controller, score_function_gradients
+from bayesnas_tf.training.strategies.enas.controller import Controller, score_function_gradients
 from tests.references import controller as reference
 
 NODES, UNITS, OPS = 2, 5, 4

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesnas_tf.cells import masks
 from bayesnas_tf.models import losses
+from bayesnas_tf.numerics import seeds
 from bayesnas_tf.training.settings import WeightOptions, WindowOptions
-from bayesnas_tf.training.strategies import darts, darts_step
-from bayesnas_tf.training.strategies.darts_step import DartsOptions, DartsStep, Gradients
-from tests.curvature.small import BATCH, STEPS, UNITS, WORDS, small_model
+from bayesnas_tf.training.strategies.darts.step import DartsOptions, DartsStep, Gradients
+from bayesnas_tf.training.strategies.darts.strategy import step as darts_step
+from bayesnas_tf.training.strategies.darts.strategy import strategy as darts
+from tests.support.small import BATCH, STEPS, UNITS, WORDS, small_model
 
 SEED = tf.constant([3, 4])
 EDGES, OPS = 3, 4
@@ -105,7 +106,7 @@ def train(step, rate=1.0):
 def test_the_first_order_step_is_adam_on_the_validation_loss_at_w_as_it_is():
     step, rows = make_step(1, lr=0.1, weight_decay=0.5)
     alpha, model = step.alpha.numpy(), step.model
-    valid = step.model.draw_masks(masks.fold(SEED, darts_step.VALID_SEED), BATCH)
+    valid = step.model.draw_masks(seeds.fold(SEED, darts_step.VALID_SEED), BATCH)
     with tf.GradientTape() as tape:
         hidden = model.hidden(tf.constant(rows[:, :STEPS]), tf.zeros([BATCH, UNITS], tf.float64), valid)
         nats = losses.token_nats(model.decode(hidden, valid), tf.constant(rows[:, 1 : STEPS + 1]))

@@ -8,13 +8,14 @@ import pytest
 import tensorflow as tf
 
 from bayesnas_tf import config
-from bayesnas_tf.reporting import curvature_command, run_files
+from bayesnas_tf.commands import curvature as curvature_command
+from bayesnas_tf.reporting import run_files
 from bayesnas_tf.space import choices
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.training.strategies import registry, scoring
-from bayesnas_tf.training.strategies.darts_step import DartsOptions
-from bayesnas_tf.training.strategies.random_search import RandomSearch
-from tests.training import tiny
+from bayesnas_tf.training.strategies.darts.step import DartsOptions
+from bayesnas_tf.training.strategies.random_search.strategy import RandomSearch
+from tests.support import tiny
 
 SMALL = ["WindowOptions.jitter=False", "WindowOptions.bptt=4", "search.checkpoint_every=1"]
 FLAGS = {

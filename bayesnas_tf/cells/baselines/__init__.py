@@ -1,0 +1,1 @@
+"""Layers of other systems, which results are compared with."""

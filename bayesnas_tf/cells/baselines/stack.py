@@ -1,0 +1,87 @@
+"""Recurrent layers one above the other, their states in one tensor."""
+
+import keras
+import tensorflow as tf
+
+from bayesnas_tf.cells.baselines.recurrent import LayerMasks, RecurrentLayer
+from bayesnas_tf.numerics import products, seeds, sums
+
+MASK_SLOT = 6  # of the first layer; the language model and its highway cell have those before it
+
+
+class Stack(keras.layers.Layer):
+    """Layers over embeddings `[B, T, K]`; the output is the last layer's, or the sum of all (`skip`).
+
+    The state `[B, S]` is h and c of the first layer, then of the next, side by side: whoever carries or
+    stores it need not know what it is made of.
+    """
+
+    def __init__(self, input_size: int, layers: list[RecurrentLayer], skip: bool = False, **kwargs):
+        """`layers` from the bottom; their weights are created at once."""
+        super().__init__(**kwargs)
+        self.input_size, self.skip, self.layers = input_size, skip, layers
+        self.output_size = layers[-1].units
+        self.sizes = [layer.units for layer in layers for _ in range(2)]
+        self.state_size = sum(self.sizes)
+        widths = [input_size, *(layer.units for layer in layers[:-1])]
+        for below, layer in zip(widths, layers, strict=True):
+            layer.build((None, None, below))
+            layer.built = True
+        for number, layer in enumerate(layers):
+            setattr(self, f"layer_{number}", layer)  # `tf.train.Checkpoint` sees no list of a layer
+        self.built = True
+
+    def over_time(self, dtype) -> "Stack":
+        """The layer that runs over windows: itself."""
+        return self
+
+    @property
+    def matmul_dtype(self) -> products.MatmulDtype:
+        """The precision of the layers' matrix products."""
+        return self.layers[0].matmul_dtype
+
+    @matmul_dtype.setter
+    def matmul_dtype(self, value: products.MatmulDtype):
+        for layer in self.layers:
+            layer.matmul_dtype = value
+
+    @property
+    def fused(self) -> bool:
+        """Whether windows go through cuDNN where a layer has such a form."""
+        return self.layers[0].fused
+
+    @fused.setter
+    def fused(self, value: bool):
+        for layer in self.layers:
+            layer.fused = value
+
+    @property
+    def kernel(self):
+        """The weights that embeddings meet."""
+        return self.layers[0].kernel
+
+    def ranges(self) -> list:
+        """Pairs of a weight and the half-width of the uniform distribution that it starts with."""
+        return [pair for layer in self.layers for pair in layer.ranges()]
+
+    def draw_masks(self, seed, batch: int) -> tuple[LayerMasks, ...]:
+        """The masks of one window from a stateless seed (int32 [2]), one for each layer."""
+        return tuple(
+            layer.draw_masks(seeds.fold(seed, MASK_SLOT, number), batch)
+            for number, layer in enumerate(self.layers)
+        )
+
+    def window(self, x, state, length, drawn: tuple[LayerMasks, ...] | None = None, training=False):
+        """Outputs `[B, T, U]` and the state after `length` steps, from x `[B, T, K]` and a state `[B, S]`.
+
+        `training` changes nothing: see `ProjectedRNN.window`.
+        """
+        drawn = drawn or (LayerMasks(),) * len(self.layers)
+        parts, outputs, after = tf.split(state, self.sizes, axis=1), [], []
+        for number, layer in enumerate(self.layers):
+            x, states = layer.window(x, tuple(parts[2 * number : 2 * number + 2]), length, drawn[number])
+            outputs.append(x)
+            after += states
+        if self.skip:
+            x = sums.ordered_sum(outputs)
+        return x, tf.concat(after, axis=1)

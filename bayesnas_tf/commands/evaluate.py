@@ -1,0 +1,171 @@
+"""`evaluate` as a user meets it: the cell, the loop, its listeners, and what it leaves behind."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import gin
+
+from bayesnas_tf import config
+from bayesnas_tf.data import corpora
+from bayesnas_tf.errors import UserError, expanded
+from bayesnas_tf.models.losses import perplexity
+from bayesnas_tf.reporting import cell_drawing
+from bayesnas_tf.reporting.fan_out import FanOut
+from bayesnas_tf.reporting.progress import ProgressCallback
+from bayesnas_tf.reporting.run_files import MetricsFile
+from bayesnas_tf.reporting.summary_text import summary_lines
+from bayesnas_tf.reporting.tensorboard import TensorBoardCallback
+from bayesnas_tf.space.genotype import Genotype
+from bayesnas_tf.space.lookup import find_genotype
+from bayesnas_tf.training.evaluate_loop import DynamicResult, EvaluateLoop, EvaluateResult
+from bayesnas_tf.training.evaluate_settings import EvaluateProblem, EvaluateSettings, build
+from bayesnas_tf.training.identity import GENOTYPE, SUMMARY, VOCABULARY, cell_of, pin_trained
+from bayesnas_tf.training.validation import StreamNats
+
+
+def run_evaluate(run: config.Run) -> None:
+    """Train a cell as the run says.
+
+    A run that ended already shows its result again; with `--dynamic` it also measures what is missing.
+    """
+    settings: EvaluateSettings = gin.get_configurable("evaluate")()
+    summary_file = run.directory / SUMMARY
+    summary = config.result(summary_file, "evaluate") if run.resumed else {}
+    if summary and ("dynamic" in summary or not run.options.dynamic):
+        print("\n".join(summary_lines(summary)))
+        print(f"this evaluation has ended. Its result is in {run.directory}. --overwrite repeats it")
+        return
+    genotype = chosen_genotype(settings, run)
+    for note in settings.notes():
+        print(f"note: {note}", file=sys.stderr)
+    sharing = settings.replicas()
+    problem = build(settings, corpora.load(settings.corpus, run.data_dir), genotype, run.seed, sharing)
+    if run.dry_run:
+        print(describe(problem))
+        return
+    listeners = begin_files(run, settings, problem) if run.writes else FanOut()
+    loop = EvaluateLoop(problem, settings, run.seed, run.directory / "checkpoints", listeners)
+    if not summary:
+        summary = summarise(loop.run(), problem, settings, run.seed)
+        if run.options.dynamic:
+            write_summary(run, summary)
+    if run.options.dynamic:
+        summary["dynamic"] = summarise_dynamic(loop.adapt(), settings)
+    listeners.on_end(summary)  # first: a kill before the summary is written loses nothing
+    write_summary(run, summary)
+
+
+def begin_files(run: config.Run, settings: EvaluateSettings, problem: EvaluateProblem) -> FanOut:
+    """What the run directory holds from the start, and the listeners that write the rest."""
+    config.pin(run, "corpus", problem.corpus.digest())
+    if run.options.extend:
+        config.extend(run, expanded(run.options.extend))
+    pin_trained(run, problem)
+    config.record_operative(run)
+    write_cell(run.directory, problem)
+    events = run.directory / "tb"
+    return FanOut(
+        MetricsFile(run.directory),
+        TensorBoardCallback(events, run.config_text, hyperparameters(settings, problem, run.seed)),
+        ProgressCallback(),
+    )
+
+
+def write_summary(run: config.Run, summary: dict) -> None:
+    """summary.json, by the one process that writes."""
+    if run.writes:
+        config.write_json(run.directory / SUMMARY, summary)
+
+
+def chosen_genotype(settings: EvaluateSettings, run: config.Run) -> Genotype | None:
+    """The cell to train; None where the configuration has a baseline.
+
+    Raises:
+      UserError: there are both, or `find_genotype` finds none.
+    """
+    if settings.baseline is None:
+        return find_genotype(run.options.genotype, run.seed)
+    if run.options.genotype:
+        raise UserError(
+            f"{run.config_name} trains the baseline {settings.baseline.name!r}, and --genotype="
+            f"{run.options.genotype} is another cell. Leave --genotype out, or choose another --gin_file"
+        )
+    return None
+
+
+def write_cell(directory: Path, problem: EvaluateProblem) -> None:
+    """What an export needs beside the checkpoint, and the drawings of a cell."""
+    config.write_text(directory / VOCABULARY, "\n".join(problem.corpus.vocabulary.tokens) + "\n")
+    if problem.genotype is None:
+        return
+    config.write_json(directory / GENOTYPE, problem.genotype.to_dict())
+    config.write_text(directory / "cell.svg", cell_drawing.svg(problem.genotype))
+    config.write_text(directory / "cell.dot", cell_drawing.dot(problem.genotype))
+
+
+def hyperparameters(settings: EvaluateSettings, problem: EvaluateProblem, seed: int) -> dict:
+    """What the HParams page compares."""
+    return {
+        "genotype": problem.name,
+        "units": problem.model.cell.output_size,
+        "lr": settings.weights.lr,
+        "batch_size": settings.windows.batch_size,
+        "epochs": settings.epochs,
+        "seed": seed,
+    }
+
+
+def describe(problem: EvaluateProblem) -> str:
+    """What `--dry_run` prints: corpus, cell and parameters."""
+    corpus, model, genotype = problem.corpus, problem.model, problem.genotype
+    nodes = f", {len(genotype.nodes)} nodes" if genotype else ""
+    return "\n".join(
+        [
+            f"corpus     {corpus.name}: {len(corpus.train):,} / {len(corpus.valid):,} / {len(corpus.test):,} "
+            f"tokens, vocabulary {len(corpus.vocabulary):,}",
+            f"cell       {problem.name}: {genotype}" if genotype else f"baseline   {problem.name}",
+            f"model      {model.cell.output_size} units{nodes}: {model.count_params():,} parameters",
+        ]
+    )
+
+
+def summarise(
+    result: EvaluateResult, problem: EvaluateProblem, settings: EvaluateSettings, seed: int
+) -> dict:
+    """The content of summary.json."""
+    return {
+        "kind": "evaluate",
+        **cell_of(problem.genotype, problem.name),
+        "parameters": problem.model.count_params(),
+        "units": problem.model.cell.output_size,
+        **measured("valid", result.valid),
+        **measured("test", result.test),
+        **measured("valid_stream", result.valid_stream),
+        "unigram_nats": problem.corpus.unigram_nats("valid"),
+        "corpus": problem.corpus.name,
+        "vocabulary": len(problem.corpus.vocabulary),
+        "epochs": result.epochs,
+        "asgd_epoch": result.asgd_epoch,
+        "rollbacks": result.rollbacks,
+        "seed": seed,
+        "seconds": {"train": result.train_seconds},
+        "tokens_per_second": result.tokens_per_second,
+        "made_by": config.made_by(),
+    }
+
+
+def summarise_dynamic(result: DynamicResult, settings: EvaluateSettings) -> dict:
+    """Dynamic evaluation, with its settings: no other figure of a summary has it."""
+    options = dataclasses.asdict(settings.dynamic)
+    return {**measured("valid", result.valid), **measured("test", result.test), "options": options}
+
+
+def measured(name: str, nats: StreamNats) -> dict:
+    """Perplexity, mean nats and predicted tokens of a split, and the perplexity as DARTS counts it."""
+    return {
+        f"{name}_ppl": perplexity(nats.mean),
+        f"{name}_darts_ppl": perplexity(nats.darts_mean),
+        f"{name}_nats": nats.mean,
+        f"{name}_tokens": nats.tokens,
+    }

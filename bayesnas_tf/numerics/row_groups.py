@@ -1,0 +1,43 @@
+"""Groups of a window's rows, computed side by side on the cores of one machine.
+
+TensorFlow divides each operation among all cores, and at every one of some thousand operations of a step the
+cores wait for each other. Here each core has rows of its own instead, and works through all operations of a
+step on them; what lies between two products of one group runs beside the products of another. The gradients
+are averaged over the groups, as over replicas, but there is one device and one copy of the weights. Whether
+that pays is a matter of threads: `training.threads`.
+"""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from bayesnas_tf.numerics import sums
+
+
+def side_by_side(function: Callable, groups: int) -> list:
+    """What `function(rows)` gives for each group; `rows(tensor)`: its rows of a tensor `[B, ...]`."""
+    return [function(rows_of(group, groups)) for group in range(groups)]
+
+
+def rows_of(group, groups: int) -> Callable:
+    """`rows(tensor)`: those rows of a tensor `[B, ...]` that belong to one of so many groups.
+
+    It raises a ValueError where B is no multiple of `groups`.
+    """
+
+    def rows(tensor):
+        share, rest = divmod(tensor.shape[0], groups)
+        if rest:
+            raise ValueError(f"{tensor.shape[0]} rows cannot be shared by {groups} groups")
+        return tf.ensure_shape(tensor[group * share :][:share], [share, *tensor.shape[1:]])
+
+    return rows if groups > 1 else lambda tensor: tensor
+
+
+def mean(function: Callable, groups: int):
+    """What `function(rows)` gives as a pair, two lists: means over the rows, and values of each row."""
+    means, values = zip(*side_by_side(function, groups), strict=True)
+    if groups == 1:
+        return means[0], values[0]
+    averaged = [sums.ordered_sum(parts) / groups for parts in zip(*means, strict=True)]
+    return averaged, [tf.concat(parts, axis=0) for parts in zip(*values, strict=True)]

@@ -1,0 +1,88 @@
+"""γ of a search as inline SVG: for each operation a triangle of the edges, source across, target down."""
+
+import math
+
+from markupsafe import Markup
+
+from bayesnas_tf.report import svg
+from bayesnas_tf.report.records import Posterior
+from bayesnas_tf.reporting import heatmap
+from bayesnas_tf.space.genotype import Genotype
+
+SIDE, LEFT, TOP, ROOM = 15.0, 26.0, 34.0, 14.0
+ACROSS = 2  # panels beside each other: four operations stay legible on a phone
+BAR, STEPS = 10.0, 24
+BELOW = 36.0
+
+
+def figure(posterior: Posterior, genotype: Genotype | None) -> Markup:
+    """Colours by the logarithm of the values; pruned edges are crossed out, the chosen ones framed."""
+    nodes = int(posterior.edges.max())
+    panel = nodes * SIDE
+    across, down = min(ACROSS, len(posterior.ops)), math.ceil(len(posterior.ops) / ACROSS)
+    width, bottom = across * (LEFT + panel + ROOM), down * (TOP + panel)
+    scale = heatmap.scale_of(posterior.values, log=True)
+    chosen = _chosen(genotype, nodes)
+    parts = []
+    for column, op in enumerate(posterior.ops):
+        x = LEFT + (column % ACROSS) * (LEFT + panel + ROOM)
+        y = TOP + (column // ACROSS) * (TOP + panel)
+        parts += [_text(x + panel / 2, y - 20, op), _numbers((x, y), nodes)]
+        for row, (source, target) in enumerate(posterior.edges):
+            corner = (x + source * SIDE, y + (target - 1) * SIDE)
+            value, crossed = float(posterior.values[row, column]), bool(posterior.pruned[row, column])
+            title = f"{op}, {source} to {target}: {posterior.name} {value:.3g}{', pruned' if crossed else ''}"
+            kept = (int(source), int(target), op) in chosen
+            parts.append(_square(corner, heatmap.colour(scale.place(value)), crossed, kept, title))
+    parts.append(_legend(scale, bottom + 12, width - LEFT - ROOM))
+    told = f"{posterior.name} of {posterior.values.size} edge operations, {posterior.pruned.sum()} pruned"
+    return Markup(
+        '<svg class="gamma" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}">{}</svg>'
+    ).format(width, bottom + 12 + BELOW, told, svg.join(parts))
+
+
+def _chosen(genotype: Genotype | None, nodes: int) -> set[tuple[int, int, str]]:
+    """(source, target, op) of the cell; empty where nodes were dropped, which renumbers the others."""
+    if genotype is None or len(genotype.nodes) != nodes:
+        return set()
+    return {(node.source, number, node.op) for number, node in enumerate(genotype.nodes, start=1)}
+
+
+def _text(x: float, y: float, text: str, anchor: str = "middle") -> Markup:
+    """One line of text."""
+    return Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(x, y, anchor, text)
+
+
+def _numbers(corner: svg.Point, nodes: int) -> Markup:
+    """Sources above, targets on the left."""
+    x, y = corner
+    sources = [_text(x + (k + 0.5) * SIDE, y - 5, str(k)) for k in range(nodes)]
+    targets = [_text(x - 4, y + (k + 0.75) * SIDE, str(k + 1), "end") for k in range(nodes)]
+    return Markup('<g class="small">{}</g>').format(svg.join([*sources, *targets]))
+
+
+def _square(corner: svg.Point, colour: tuple[int, int, int], crossed: bool, kept: bool, title: str) -> Markup:
+    """One edge operation."""
+    (x, y), size = corner, SIDE - 1
+    fill = "#{:02x}{:02x}{:02x}".format(*colour)
+    box = Markup('<rect x="{:.1f}" y="{:.1f}" width="{}" height="{}" fill="{}"><title>{}</title></rect>')
+    drawn = box.format(x, y, size, size, fill, title)
+    if crossed:
+        line = Markup('<path class="{}" d="M{:.1f} {:.1f}l8 8m0-8l-8 8"/>')
+        drawn += line.format("under", x + 3, y + 3) + line.format("cross", x + 3, y + 3)
+    if kept:
+        frame = Markup('<rect class="kept" x="{:.1f}" y="{:.1f}" width="{}" height="{}"/>')
+        drawn += frame.format(x - 0.5, y - 0.5, size + 1, size + 1)
+    return drawn
+
+
+def _legend(scale: heatmap.Scale, y: float, length: float) -> Markup:
+    """The colour bar with the values at its ends and its middle."""
+    parts = []
+    for step in range(STEPS):
+        fill = "#{:02x}{:02x}{:02x}".format(*heatmap.colour(step / (STEPS - 1)))
+        bar = Markup('<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{}" fill="{}"/>')
+        parts.append(bar.format(LEFT + step * length / STEPS, y, length / STEPS + 0.4, BAR, fill))
+    for place, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
+        parts.append(_text(LEFT + place * length, y + BAR + 14, f"{scale.value(place):.3g}", anchor))
+    return svg.join(parts)

@@ -1,0 +1,177 @@
+"""One reader per file of a run directory. What cannot be read is a `ValueError` that says why."""
+
+import dataclasses
+import json
+import math
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bayesnas_tf.report import settings
+from bayesnas_tf.report.records import Posterior, Row
+from bayesnas_tf.space import topology
+from bayesnas_tf.space.genotype import Genotype
+
+MOST = 10**15  # steps or epochs: more is damage
+MOST_NODES = 64
+KINDS = ("search", "evaluate")
+HEADER = "# bayesnas_tf run: "
+
+
+def text(path: Path) -> str:
+    """The text of a file."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ValueError("missing") from None
+    except UnicodeDecodeError:
+        raise ValueError("no UTF-8 text") from None
+    except OSError as error:
+        raise ValueError((error.strerror or str(error)).lower()) from None
+
+
+def json_object(path: Path) -> dict[str, Any]:
+    """A file that holds one JSON object."""
+    try:
+        data = json.loads(text(path))
+    except (json.JSONDecodeError, RecursionError) as error:
+        where = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise ValueError(f"no valid JSON{where}: truncated or damaged") from None
+    if not isinstance(data, dict):
+        raise ValueError("no JSON object")
+    return data
+
+
+def config(path: Path) -> tuple[str, int, settings.Settings]:
+    """Command, seed and settings that config.gin of a run begins with and holds."""
+    first, _, _ = (content := text(path)).partition("\n")
+    try:
+        identity = json.loads(first.removeprefix(HEADER)) if first.startswith(HEADER) else None
+    except json.JSONDecodeError:
+        identity = None
+    if not isinstance(identity, dict) or type(identity.get("seed")) is not int:
+        raise ValueError("does not begin as the configuration of a run")
+    return str(identity.get("command")), identity["seed"], settings.read(content, path.name)
+
+
+def operative(path: Path) -> settings.Settings:
+    """Every setting that was used, defaults included."""
+    found = settings.read(text(path), path.name)
+    if not found.values:
+        raise ValueError("sets nothing")
+    return found
+
+
+def summary(path: Path, kind: str) -> dict[str, Any]:
+    """The result of a run of that kind."""
+    data = json_object(path)
+    if data.get("kind") != kind:
+        raise ValueError(f"its kind is {data.get('kind')!r} where the configuration says {kind!r}")
+    wrong = [
+        name
+        for name in ("valid_ppl", "test_ppl", "parameters", "epochs", "tokens_per_second")
+        if isinstance(data.get(name), bool) or not isinstance(data.get(name), int | float | None)
+    ]
+    if wrong:
+        raise ValueError(f"{wrong[0]} is no number")
+    if kind == "evaluate" and not {"valid_ppl", "test_ppl"} <= data.keys():
+        raise ValueError("has no valid_ppl and test_ppl")
+    return data
+
+
+def genotype(data: Any) -> Genotype | None:
+    """A cell; None where there is none."""
+    if data is None:
+        return None
+    try:
+        cell = Genotype.from_dict(data)
+        return dataclasses.replace(cell, name="".join(c if c.isprintable() else "?" for c in cell.name))
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise ValueError(f"no cell: {error}") from None
+
+
+def metrics(path: Path) -> tuple[tuple[Row, ...], str]:
+    """The rows that can be read, and a sentence about the others (empty where there are none)."""
+    lines = text(path).splitlines()
+    rows = [_row(line) for line in lines]
+    broken = [number for number, row in enumerate(rows, start=1) if row is None]
+    told = (
+        f"{len(broken)} of {len(lines)} lines cannot be read, the first is line {broken[0]}" if broken else ""
+    )
+    return tuple(row for row in rows if row is not None), told if lines else "empty"
+
+
+def _row(line: str) -> Row | None:
+    """One line; None where it is no row."""
+    try:
+        data = json.loads(line)
+        step, epoch, ppl = data["step"], data["epoch"], data["ppl"]
+        row = Row(int(step), int(epoch), str(data["split"]), math.nan if ppl is None else float(ppl))
+        return row if 0 <= row.step < MOST and 0 <= row.epoch < MOST else None
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
+        return None
+
+
+class MissingArray(ValueError):
+    """A file that lacks one array."""
+
+
+def posterior(path: Path) -> Posterior:
+    """γ after the last update, of posterior.npz."""
+    found = _arrays(path, ("gamma", "pruned", "edges", "ops"))
+    if not len(found[0]) or not len(found[1]):
+        raise ValueError("has no update")
+    gamma, pruned, edges, ops = found[0][-1], found[1][-1], *found[2:]
+    return _checked("γ", gamma, pruned, edges, ops)
+
+
+def probabilities(path: Path) -> Posterior | None:
+    """The probabilities in architecture.npz; None where the strategy has none."""
+    if not path.is_file():
+        return None
+    try:
+        values, edges, ops = _arrays(path, ("probabilities", "edges", "ops"))
+    except MissingArray:
+        return None
+    return _checked("probability", values, np.zeros(np.shape(values), bool), edges, ops)
+
+
+def _arrays(path: Path, names: tuple[str, ...]) -> list[np.ndarray]:
+    """Arrays of a file; `MissingArray` where it lacks one."""
+    if not path.is_file():
+        raise ValueError("missing")
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return [np.atleast_1d(stored[name]) for name in names]
+    except KeyError as error:
+        raise MissingArray(f"has no array {error}") from None
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        TypeError,
+        AttributeError,
+        zipfile.BadZipFile,
+        NotImplementedError,
+    ):
+        raise ValueError("no readable arrays: truncated or damaged") from None
+
+
+def _checked(
+    name: str, values: np.ndarray, pruned: np.ndarray, edges: np.ndarray, ops: np.ndarray
+) -> Posterior:
+    """The arrays as what they should be."""
+    try:
+        found = Posterior(
+            name, values.astype(float), pruned.astype(bool), edges.astype(int), tuple(str(op) for op in ops)
+        )
+    except (ValueError, TypeError):
+        raise ValueError("its arrays hold no numbers") from None
+    if found.values.shape != (len(edges), len(ops)) or pruned.shape != values.shape:
+        raise ValueError(f"{name} is {values.shape} for {len(edges)} edges and {len(ops)} operations")
+    nodes = int(found.edges.max(initial=0))
+    if not values.size or nodes > MOST_NODES or not np.array_equal(found.edges, topology.edges(nodes)):
+        raise ValueError("its edges are not those of a cell")
+    return found

@@ -1,0 +1,1 @@
+"""BayesNAS: L1 on the scalars, their curvature, a Bayesian update, pruning."""

@@ -1,0 +1,159 @@
+"""From h to a cell: the Bayesian update, pruning and health of one epoch, put together from arrays."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bayesnas_tf.bayes import gauge, health, prune, scores, update
+from bayesnas_tf.curvature.interface import Estimate
+from bayesnas_tf.space.genotype import Genotype
+from bayesnas_tf.training.records import UpdateRecord
+from bayesnas_tf.training.search_settings import SearchProblem, SearchSettings
+from bayesnas_tf.training.strategies.bayesnas.priors import CellPrior
+
+
+class Situation(NamedTuple):
+    """Where the search stands when it decides."""
+
+    epoch: int
+    step: int
+    steps: int  # of this epoch
+    train_nats: float
+    valid_nats: float
+    gradient_rms: float  # of the loss without L1 in w, over this epoch's steps and all scalars
+    config_name: str  # what the run, and so the genotype, is named after
+    seed: int
+
+
+class Decision(NamedTuple):
+    """The record for listeners, the update for the next epoch, and why there is no cell if there is none."""
+
+    record: UpdateRecord
+    posterior: update.Posterior
+    collapse: str
+
+
+class Decider:
+    """The rules of one search, closed over its prior and its estimate; `h` is what they are functions of."""
+
+    def __init__(
+        self,
+        problem: SearchProblem,
+        settings: SearchSettings,
+        prior: CellPrior,
+        estimate: Estimate,
+        removals: np.ndarray | None,
+    ):
+        """`removals`: the measured loss change of each edge-op `[E, O]`, or None if not measured."""
+        cell = problem.model.cell
+        self.problem, self.settings, self.prior, self.estimate = problem, settings, prior, estimate
+        self.w = cell.scalars.numpy().astype(np.float64)
+        self.removals = removals
+        tokens = settings.windows.batch_size * settings.windows.bptt
+        self.kappa = update.kappa(
+            settings.bayes.scale, tokens, len(problem.corpus.train), settings.scalars.lambda_w
+        )
+
+    def windows(self) -> np.ndarray:
+        """What was estimated per probe window, `[K, 3, E, O]`: h, gradient, h of the switches (or 0)."""
+        h, gradient, h_zero = self.estimate[:3]
+        of_switches = np.zeros_like(h[..., 0]) if h_zero is None else h_zero
+        return np.stack([h, gradient, np.broadcast_to(of_switches[..., np.newaxis], h.shape)], axis=1)
+
+    def posterior(self, h, h_zero) -> update.Posterior:
+        """M6 to M10, from the curvature of the scalars `[E, O]` and of their switches `[E]`."""
+        zero = None
+        if self.prior.zero is not None:
+            switches = self.problem.model.cell.zero_scalars.numpy().astype(np.float64)
+            zero = update.ZeroEdge(self.prior.zero.arrays(), switches, h_zero)
+        return update.update(self.prior.scalars.arrays(), self.w, h, self.settings.bayes, self.kappa, zero)
+
+    def context(self, averages: np.ndarray) -> tuple[update.Posterior, scores.Context]:
+        """The update, and what the scores may look at, from a mean over `windows`, `[3, E, O]`."""
+        h, gradient, of_switches = averages
+        posterior = self.posterior(h, of_switches[:, 0])
+        return posterior, scores.Context.of(posterior, self.w, gradient, self.removals)
+
+    def scored(self, context: scores.Context) -> tuple[np.ndarray, np.ndarray]:
+        """Scores and the mask of what is pruned (M11), each `[E, O]`."""
+        return scores.score(self.settings.prune.score, context), prune.pruned(context, self.settings.prune)
+
+    def choices(self, averages: np.ndarray) -> np.ndarray:
+        """The chosen edge-op of each node, as the bootstrap over windows compares them."""
+        values, mask = self.scored(self.context(averages)[1])
+        return prune.choices(values, mask, self.settings.prune)
+
+    def health(
+        self, situation: Situation, context: scores.Context, genotype: Genotype | None
+    ) -> dict[str, Any]:
+        """The report of method section 8, as summary.json holds it."""
+        scalars, omega = self.settings.scalars, self.prior.scalars.arrays().omega
+        l1 = scalars.l1(self.settings.windows.bptt)
+        pull = l1 * omega
+        shape = health.structure(genotype) if genotype else health.Structure(*[float("nan")] * 3)
+        stability = health.choice_stability(
+            self.windows(), self.choices, self.settings.resamples, situation.seed
+        )
+        report = health.Health(
+            unigram_nats=self.problem.corpus.unigram_nats("valid"),
+            train_nats=situation.train_nats,
+            valid_nats=situation.valid_nats,
+            pull_ratio=float(np.median(health.pull_ratio(np.full_like(pull, situation.gradient_rms), pull))),
+            travel=float(np.median(gauge.travel(scalars.lr, l1, omega, situation.steps))),
+            h_reliability=health.h_reliability(self.estimate.h),
+            choice_stability=tuple(stability),
+            star_share=shape.star_share,
+            mean_depth=shape.mean_depth,
+            identity_share=shape.identity_share,
+            oracle_correlations={} if self.removals is None else health.oracle_correlations(context),
+        )
+        return {**report.to_dict(), "gradient_rms": situation.gradient_rms, "l1_pull": float(np.median(pull))}
+
+    def decide(self, situation: Situation) -> Decision:
+        """Update, prune, derive, and say how far to trust it."""
+        posterior, context = self.context(np.mean(self.windows(), axis=0))
+        values, mask = self.scored(context)
+        genotype, collapse = None, ""
+        try:
+            name = f"{situation.config_name}-seed{situation.seed}"
+            origin = self.provenance(situation)
+            genotype = prune.derive(values, mask, self.settings.prune, name, origin)
+        except prune.CollapsedCell as error:
+            collapse = str(error)
+        record = UpdateRecord(
+            epoch=situation.epoch,
+            step=situation.step,
+            w=self.w,
+            h=posterior.h,
+            c=posterior.c,
+            omega=posterior.omega,
+            s=posterior.s,
+            gamma=posterior.gamma,
+            pruned=mask,
+            genotype=genotype,
+            live_nodes=len(genotype.nodes) if genotype else 0,
+            train_nats=situation.train_nats,
+            valid_nats=situation.valid_nats,
+            unigram_nats=self.problem.corpus.unigram_nats("valid"),
+            health={
+                **self.health(situation, context, genotype),
+                "clipped": posterior.clipped,
+                "h_error": self.estimate.relative_error(),
+            },
+            kappa=self.kappa,
+            h_windows=self.estimate.h,
+            h_standard_error=self.estimate.standard_error(),
+            gradient=np.mean(self.estimate.gradient, axis=0),
+        )
+        return Decision(record, posterior, collapse)
+
+    def provenance(self, situation: Situation) -> dict[str, Any]:
+        """Where a genotype comes from."""
+        return {
+            "config": situation.config_name,
+            "seed": situation.seed,
+            "corpus": self.problem.corpus.name,
+            "lambda_w": self.settings.scalars.lambda_w,
+            "estimator": self.settings.curvature.estimator,
+            "kappa": self.kappa,
+        }

@@ -1,0 +1,108 @@
+"""BayesNAS as a strategy: steps 2 to 4 of Algorithm 2 at the end of each epoch."""
+
+import functools
+import math
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from bayesnas_tf.curvature import interface as curvature
+from bayesnas_tf.errors import UserError
+from bayesnas_tf.numerics import seeds
+from bayesnas_tf.space.genotype import Genotype
+from bayesnas_tf.training.fixed_windows import fixed_windows
+from bayesnas_tf.training.records import UpdateRecord
+from bayesnas_tf.training.strategies.bayesnas.decide import Decider, Situation
+from bayesnas_tf.training.strategies.bayesnas.priors import CellPrior
+from bayesnas_tf.training.strategies.bayesnas import oracle
+from bayesnas_tf.training.strategies.interface import Strategy
+
+HESSIAN_SEED = 2  # slot of the run's seed; 0 is initialisation, 1 the masks
+ORACLE_WINDOWS = 2
+
+
+class BayesNas(Strategy):
+    """Estimate h, update the prior, prune, derive; owns the prior."""
+
+    def __init__(self, loop):
+        """The prior starts at 1."""
+        super().__init__(loop)
+        self.prior = CellPrior(self.problem.model.cell)
+
+    @property
+    def trackables(self) -> dict[str, tf.Module]:
+        """The prior."""
+        return {"prior": self.prior}
+
+    @property
+    def architecture_tokens(self) -> int:
+        """Per update those of the windows of the Hessian, and of the oracle's passes where it decides."""
+        rows, settings = self.problem.train_rows, self.settings
+        windows = fixed_windows(rows, settings.windows.bptt, settings.curvature.windows)
+        read = sum(x.shape[0] * x.shape[1] for x, _ in windows)
+        if settings.prune.score == "oracle":
+            passes = 1 + self.problem.model.cell.scalars.numpy().size
+            read += passes * sum(x.shape[0] * x.shape[1] for x, _ in self.held_out())
+        return settings.epochs * read
+
+    def on_report(self) -> None:
+        """Add up the squared gradients of w."""
+        step = self.problem.step
+        self.loop.progress.squared_gradient.assign_add(step.squared_gradient)
+        step.squared_gradient.assign(0.0)
+
+    def estimate(self) -> curvature.Estimate:
+        """h on the first K windows of the training split, state carried, no dropout."""
+        settings, loop, started = self.settings, self.loop, time.perf_counter()
+        stream = fixed_windows(self.problem.train_rows, settings.windows.bptt, settings.curvature.windows)
+        seed = seeds.fold(self.problem.seed, HESSIAN_SEED, tf.cast(loop.progress.epoch, tf.int32))
+        state = self.problem.model.zero_state(settings.windows.batch_size)
+        watched = loop.staged("hessian", stream, len(stream))
+        estimate = curvature.diagonal(
+            self.problem.model,
+            watched,
+            state,
+            settings.curvature,
+            seed,
+            jit_compile=loop.xla,
+            groups=loop.replicas.groups,
+        )
+        loop.progress.hessian_seconds.assign_add(time.perf_counter() - started)
+        return estimate
+
+    def update(self, valid_nats: float, diagnose: bool) -> tuple[Genotype, UpdateRecord]:
+        """Estimate, update, prune, derive (steps 2 to 4 of Algorithm 2), then the next epoch's ω."""
+        loop, settings, progress = self.loop, self.settings, self.loop.progress
+        estimate = self.estimate()
+        changes = self.removals() if diagnose or settings.prune.score == "oracle" else None
+        situation = Situation(
+            epoch=int(progress.epoch) + 1,
+            step=int(progress.step),
+            steps=int(progress.window),
+            train_nats=loop.train_nats,
+            valid_nats=valid_nats,
+            gradient_rms=math.sqrt(float(progress.squared_gradient) / max(int(progress.window), 1)),
+            config_name=loop.config_name,
+            seed=loop.seed,
+        )
+        decision = Decider(self.problem, settings, self.prior, estimate, changes).decide(situation)
+        record, genotype = decision.record, decision.record.genotype
+        if genotype is not None:
+            genotype = self.named(genotype)
+            record = record._replace(genotype=genotype)
+        loop.callbacks.on_update(record)
+        if genotype is None:
+            raise UserError(decision.collapse)
+        self.prior.adopt(decision.posterior, self.problem.step.omega)
+        return genotype, record
+
+    def removals(self) -> np.ndarray:
+        """The one-shot oracle on held-out windows."""
+        return oracle.loss_changes(
+            self.problem.model, self.held_out(), functools.partial(self.loop.announce, "oracle")
+        )
+
+    def held_out(self) -> list:
+        """The windows of the oracle."""
+        return fixed_windows(self.problem.valid_rows, self.settings.windows.bptt, ORACLE_WINDOWS)

@@ -1,0 +1,1 @@
+"""DARTS, of first and second order (Liu et al. 2019)."""

@@ -1,0 +1,128 @@
+"""The controller of ENAS (Pham et al. 2018): an LSTM that writes a cell, node by node."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from bayesnas_tf.numerics import seeds
+from bayesnas_tf.space import primitives
+
+INIT_RANGE = 0.1
+TANH = primitives.OP_NAMES.index("tanh")  # what node 0 is
+
+
+class Draw(NamedTuple):
+    """S cells and how likely the controller was to write them."""
+
+    choices: tf.Tensor  # int32 [S, n, 2], (source, op)
+    log_prob: tf.Tensor  # [S]
+
+
+class Controller(tf.Module):
+    """Weights of the controller and its passes over a batch of S cells.
+
+    An LSTM step reads what was last decided: at first a learned vector, then the operation of node 0, which
+    is fixed. For each node j = 1..n a step makes its anchor, whose attention to the anchors of 0..j - 1 gives
+    the logits of the source; the next step reads the source's anchor and gives those of the operation.
+    Logits are divided by `temperature` and limited to ± `tanh_limit`.
+    """
+
+    def __init__(self, nodes: int, units: int, temperature: float, tanh_limit: float, dtype=tf.float32):
+        """Weights are 0 until `initialise`."""
+        super().__init__()
+        self.nodes, self.units, self.temperature, self.tanh_limit = nodes, units, temperature, tanh_limit
+        self.dtype, ops = dtype, len(primitives.OPS)
+
+        def weight(*shape):
+            return tf.Variable(tf.zeros(shape, dtype))
+
+        self.lstm = weight(2 * units, 4 * units)  # rows: input, state; columns: input, forget, output, new
+        self.start = weight(1, units)
+        self.embeddings = weight(ops, units)
+        self.op_kernel = weight(units, ops)
+        self.anchor_kernel, self.query_kernel, self.attention = (
+            weight(*shape) for shape in ((units, units), (units, units), (units, 1))
+        )
+
+    @property
+    def weights(self) -> list:
+        """All of them, in a fixed order."""
+        own = (self.lstm, self.start, self.embeddings, self.op_kernel)
+        return [*own, self.anchor_kernel, self.query_kernel, self.attention]
+
+    def initialise(self, seed) -> None:
+        """Uniform in ±0.1 from a stateless seed."""
+        for slot, weight in enumerate(self.weights):
+            drawn = tf.random.stateless_uniform(
+                weight.shape, seeds.fold(seed, slot), -INIT_RANGE, INIT_RANGE, self.dtype
+            )
+            weight.assign(drawn)
+
+    def sample(self, seed, count: int) -> Draw:
+        """`count` cells, each decision drawn from its distribution."""
+        return self._write(count, lambda slot, logits: _drawn(logits, seeds.fold(seed, slot)))
+
+    def log_prob(self, choices) -> tf.Tensor:
+        """log π of given cells, int32 `[S, n, 2]`; differentiable in the weights."""
+        flat = tf.reshape(choices, [choices.shape[0], -1])
+        return self._write(choices.shape[0], lambda slot, logits: flat[:, slot]).log_prob
+
+    def _write(self, count: int, decide: Callable) -> Draw:
+        """One pass; `decide(slot, logits [S, C])` gives int32 `[S]`; slots: source, op, node by node."""
+        zeros = tf.zeros([count, self.units], self.dtype)
+        state = self._step(tf.repeat(self.start, count, axis=0), (zeros, zeros))
+        anchors = [state[0]]
+        inputs = tf.repeat(self.embeddings[TANH : TANH + 1], count, axis=0)
+        decisions, log_probs = [], []
+        for slot in range(2 * self.nodes):
+            state = self._step(inputs, state)
+            choosing_source = slot % 2 == 0
+            logits = self._source_logits(state[0], anchors) if choosing_source else self._op_logits(state[0])
+            chosen = decide(slot, logits)
+            decisions.append(chosen)
+            log_probs.append(tf.gather(tf.nn.log_softmax(logits), chosen, batch_dims=1))
+            if choosing_source:
+                inputs = tf.gather(tf.stack(anchors, axis=1), chosen, batch_dims=1)
+                anchors.append(state[0])
+            else:
+                inputs = tf.gather(self.embeddings, chosen)
+        choices = tf.reshape(tf.stack(decisions, axis=1), [count, self.nodes, 2])
+        return Draw(choices, tf.add_n(log_probs))
+
+    def _step(self, inputs, state):
+        """(h, c) of the LSTM after inputs `[S, H]`."""
+        h, c = state
+        i, f, o, g = tf.split(tf.concat([inputs, h], axis=1) @ self.lstm, 4, axis=1)
+        c = tf.sigmoid(i) * tf.tanh(g) + tf.sigmoid(f) * c
+        return tf.sigmoid(o) * tf.tanh(c), c
+
+    def _source_logits(self, h, anchors):
+        """Attention of h to the anchors, `[S, j]`."""
+        keys = tf.stack([anchor @ self.anchor_kernel for anchor in anchors], axis=1)
+        query = (h @ self.query_kernel)[:, tf.newaxis]
+        return self._limited(tf.squeeze(tf.tensordot(tf.tanh(keys + query), self.attention, 1), axis=2))
+
+    def _op_logits(self, h):
+        return self._limited(h @ self.op_kernel)
+
+    def _limited(self, logits):
+        return self.tanh_limit * tf.tanh(logits / self.temperature)
+
+
+def _drawn(logits, seed):
+    """An index per row of logits `[S, C]`, int32 `[S]`: where a uniform number falls in the shares."""
+    bits = tf.random.stateless_uniform([logits.shape[0]], seed, None, None, tf.uint32, alg=seeds.ALGORITHM)
+    u = tf.cast(bits, tf.float64) / 2.0**32
+    below = tf.cumsum(tf.nn.softmax(tf.cast(logits, tf.float64)), axis=1)[:, :-1]
+    return tf.reduce_sum(tf.cast(u[:, tf.newaxis] >= below, tf.int32), axis=1)
+
+
+def score_function_gradients(controller: Controller, choices, advantages) -> list:
+    """Gradients of the mean of -advantage · log π: those of -E[advantage], unbiased, where π wrote the cells.
+
+    `choices` int32 `[S, n, 2]` and `advantages` `[S]` count as given (REINFORCE, Williams 1992).
+    """
+    with tf.GradientTape() as tape:
+        loss = -tf.reduce_mean(tf.stop_gradient(advantages) * controller.log_prob(choices))
+    return [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, controller.weights)]

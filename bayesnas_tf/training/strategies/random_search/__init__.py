@@ -1,0 +1,1 @@
+"""Random search: cells trained one by one."""

@@ -1,0 +1,1 @@
+"""Random search with weight sharing (Li & Talwalkar 2019)."""
