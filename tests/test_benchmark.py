@@ -11,7 +11,7 @@ import pytest
 
 from bayesnas_tf import config
 from bayesnas_tf.errors import UserError
-from bayesnas_tf.space import known
+from bayesnas_tf.space.highway import published
 from tools import benchmarking, machine
 from tools.benchmarking import steps
 from tools.benchmarking.peer_speed import PeerForms
@@ -64,7 +64,7 @@ def test_the_command_prints_and_writes_its_numbers(command, capsys, tmp_path, mo
     # memory of a step: see the test with a peer, whose step compiles fastest
     monkeypatch.setattr(machine, "alone", without(steps.step_memory))
     file, genotype = tmp_path / "speed.json", tmp_path / "genotype.json"
-    known.parse("tanh0 relu1", (), "small", "test").save(genotype)
+    published.parse("tanh0 relu1", (), "small", "test").save(genotype)
     names = ["search_step", "hessian", "one_pass", "train_step", "evaluate"]
     only = [f"--only={name}" for name in names]
     assert command([*SETTINGS, *only, "--graph", f"--genotype={genotype}", f"--json={file}"]) == 0
@@ -257,10 +257,10 @@ def test_the_configuration_of_another_command_is_refused():
 def test_another_system_than_a_cell_is_refused():
     config.parse(["ptb.gin"])
     with pytest.raises(UserError, match="trains no cell"):
-        benchmarking.prepare(1, VOCABULARY, known.named("DARTS_V2"))
+        benchmarking.prepare(1, VOCABULARY, published.named("DARTS_V2"))
     config.parse(["baselines/rhn.gin"])
     with pytest.raises(UserError, match="binds evaluate.baseline"):
-        benchmarking.prepare(1, VOCABULARY, known.named("DARTS_V2"))
+        benchmarking.prepare(1, VOCABULARY, published.named("DARTS_V2"))
 
 
 def test_published_corpora_have_their_own_vocabulary():
