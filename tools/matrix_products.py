@@ -8,7 +8,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from bayesnas_tf.cells import primitives
-from bayesnas_tf.cells.highway_cell import HighwayCell
+from bayesnas_tf.cells.program_cell import ProgramCell
 from bayesnas_tf.cells.search_cell import CellOptions
 from bayesnas_tf.numerics import blocks
 
@@ -57,12 +57,12 @@ def of_time_step(cell: CellOptions, batch: int) -> collections.Counter:
     return products
 
 
-def of_sources(cell: HighwayCell, batch: int) -> collections.Counter:
+def of_sources(cell: ProgramCell, batch: int) -> collections.Counter:
     """The same by their source: in the cell of a genotype, and in staged windows."""
     units, gated = cell.units, 2 * cell.units
     products = collections.Counter({Product(batch, units, gated): 1})
-    for nodes in cell.wiring().feeds.values():
-        products[Product(batch, units, len(nodes) * gated)] += 1
+    for op in cell.staged_program().projections()[1:]:
+        products[Product(batch, units, kernels_width(cell, op))] += 1
     return products
 
 
@@ -101,7 +101,7 @@ def plain_passes(
     return [forward, Pass(backward, steps), Pass(with_gradients(window.products))]
 
 
-def staged_passes(cell: HighwayCell, batch: int, steps: int, vocabulary: int) -> list[Pass]:
+def staged_passes(cell: ProgramCell, batch: int, steps: int, vocabulary: int) -> list[Pass]:
     """A training step in staged windows (`cells.staged.window`).
 
     Its backward loop multiplies by transposed copies, and the gradient of a kernel is one product behind it.

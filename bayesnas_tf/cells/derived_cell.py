@@ -4,14 +4,12 @@ import dataclasses
 
 import gin
 import keras
-import tensorflow as tf
 
-from bayesnas_tf.cells import highway, masks, primitives
-from bayesnas_tf.cells.highway_cell import HighwayCell
-from bayesnas_tf.cells.staged.wiring import Kernels, Wiring
-from bayesnas_tf.numerics.sums import fan_out
+from bayesnas_tf.cells.program_cell import ProgramCell
 from bayesnas_tf.options import Dropout, Options, Positive, Units
+from bayesnas_tf.space import base
 from bayesnas_tf.space.genotype import Genotype
+from bayesnas_tf.space.program import Program
 
 
 @gin.register
@@ -26,7 +24,7 @@ class DerivedOptions(Options):
 
 
 @keras.saving.register_keras_serializable(package="bayesnas_tf")
-class DerivedCell(HighwayCell):
+class DerivedCell(ProgramCell):
     """x_j = s + σ(g) (op(a) - s) with [g, a] = (s ⊙ m_h) W_j and s the value of node j's source; no norm.
 
     A Keras RNN cell for `keras.layers.RNN` in any model. Dropout masks come from `models.LanguageModel`,
@@ -46,18 +44,10 @@ class DerivedCell(HighwayCell):
     def __init__(self, genotype: Genotype, options: DerivedOptions | None = None, **kwargs):
         """`options` None means `DerivedOptions()`, 850 units; `kwargs` go to `keras.layers.Layer`."""
         options = options or DerivedOptions()
-        super().__init__(options.units, options.init_range, **kwargs)
+        program = base.named(genotype.space).discrete(genotype)
+        super().__init__(options.units, program, options.init_range, **kwargs)
         self.genotype, self.options = genotype, options
         self.input_dropout, self.hidden_dropout = options.input_dropout, options.hidden_dropout
-        self.fed_by = fed_by(genotype)
-
-    def build(self, input_shape):
-        """Create W_0 and one kernel per node that feeds others."""
-        self.build_input_node(input_shape[-1])
-        self.source_kernels = {}
-        for source, nodes in self.fed_by.items():
-            shape = (self.units, len(nodes) * 2 * self.units)
-            self.source_kernels[str(source)] = self._kernel(f"source_kernel_{source}", shape)
 
     def get_config(self):
         """Genotype and options, so that Keras can rebuild the layer."""
@@ -70,48 +60,6 @@ class DerivedCell(HighwayCell):
         rest = {name: value for name, value in config.items() if name not in ("genotype", "options")}
         return cls(Genotype.from_dict(config["genotype"]), DerivedOptions(**config["options"]), **rest)
 
-    def node_values(self, projected, h):
-        """Values of nodes 0..n, each `[..., B, U]`."""
-        values = {0: self.input_node(projected, h)}
-        for source, nodes in self.fed_by.items():
-            values[source], projecting, *carried = fan_out(values[source], len(nodes) + 2)
-            masked = masks.apply(self._masks.hidden, projecting)
-            pre = self.product(masked, self.source_kernels[str(source)])
-            for node, s, of_node in zip(nodes, carried, tf.split(pre, len(nodes), axis=-1), strict=True):
-                gate, a = tf.split(of_node, 2, axis=-1)
-                op = primitives.by_name(self.genotype.nodes[node - 1].op)
-                values[node] = highway.gated(s, gate, op.f(a))
-        return [values[node] for node in range(len(values))]
-
-    def wiring(self):
-        """As products and stages."""
-
-        def edges(nodes, x, pre, w):
-            operations = [primitives.by_name(self.genotype.nodes[node - 1].op) for node in nodes]
-            given = [highway.gated(x, pre[:, k, 0], op.f(pre[:, k, 1])) for k, op in enumerate(operations)]
-            return tf.stack(given, axis=1)
-
-        def edges_gradient(nodes, x, pre, w, upstream):
-            with tf.GradientTape() as tape:
-                tape.watch([x, pre])
-                given = edges(nodes, x, pre, w)
-            return *tape.gradient(given, [x, pre], upstream), None
-
-        return Wiring(self.fed_by, self.output_nodes(), edges, edges_gradient, lambda node, total: total)
-
-    def kernels(self) -> Kernels:
-        """All matrices: one for each source."""
-        sources = [self.value(kernel) for kernel in self.source_kernels.values()]
-        return Kernels(self.value(self.recurrent_kernel), sources, [[k] for k in range(len(sources))], [])
-
-    def output_nodes(self):
-        """The genotype's output."""
-        return self.genotype.output
-
-
-def fed_by(genotype: Genotype) -> dict[int, tuple[int, ...]]:
-    """Source -> the nodes that it feeds, both ascending: a source stands behind the source that feeds it."""
-    groups: dict[int, list[int]] = {}
-    for number, node in enumerate(genotype.nodes, start=1):
-        groups.setdefault(node.source, []).append(number)
-    return {source: tuple(groups[source]) for source in sorted(groups)}
+    def staged_program(self) -> Program:
+        """The program as it is: each source costs one product."""
+        return self.program

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from bayesnas_tf.numerics.seeds import ALGORITHM
+from bayesnas_tf.numerics import seeds
 
 
 class CellMasks(NamedTuple):
@@ -28,7 +28,7 @@ def dropout_mask(seed, shape, rate: float, dtype=tf.float32):
     """
     if rate == 0.0:
         return None
-    drawn = tf.random.stateless_uniform(shape, seed, None, None, tf.uint32, alg=ALGORITHM)
+    drawn = tf.random.stateless_uniform(shape, seed, None, None, tf.uint32, alg=seeds.ALGORITHM)
     keep = drawn >= tf.constant(int(rate * 2**32), tf.uint32)
     return tf.cast(keep, dtype) / (1.0 - rate)
 
@@ -36,3 +36,12 @@ def dropout_mask(seed, shape, rate: float, dtype=tf.float32):
 def apply(mask, x):
     """x masked; a mask `[B, U]` broadcasts over leading axes of x."""
     return x if mask is None else x * mask
+
+
+def draw_cell_masks(seed, shape, rates, dtype) -> CellMasks:
+    """The masks of a cell's inputs and hidden values, each of `shape`, from a seed and two rates."""
+    drawn = [
+        dropout_mask(seeds.fold(seed, slot), shape, rate, dtype)
+        for slot, rate in zip((3, 4), rates, strict=True)
+    ]
+    return CellMasks(*drawn)

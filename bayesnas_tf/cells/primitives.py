@@ -1,16 +1,9 @@
-"""The four operations of the search space, each with its first two derivatives.
-
-The order of `OPS`, that of `OP_NAMES`, is the order of the last axis of every `[E, O]` array in this package.
-"""
+"""Elementwise functions by name, each with its first two derivatives."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
-
-from bayesnas_tf.space.highway.operations import OP_NAMES, position
-
-__all__ = ["OPS", "OP_NAMES", "Primitive", "by_name", "values_and_slopes"]
 
 
 class Primitive(NamedTuple):
@@ -50,25 +43,36 @@ def _sigmoid_d2(x):
     return y * (1.0 - y) * (1.0 - 2.0 * y)
 
 
-OPS: tuple[Primitive, ...] = (
+FUNCTIONS: tuple[Primitive, ...] = (
     Primitive("tanh", tf.tanh, _tanh_d1, _tanh_d2),
     Primitive("relu", tf.nn.relu, _relu_d1, tf.zeros_like),
     Primitive("sigmoid", tf.sigmoid, _sigmoid_d1, _sigmoid_d2),
     Primitive("identity", tf.identity, tf.ones_like, tf.zeros_like),
 )
 
+_BY_NAME = {function.name: function for function in FUNCTIONS}
+
 
 def by_name(name: str) -> Primitive:
-    """The operation of that name; `ValueError` lists the names there are."""
-    return OPS[position(name)]
+    """The function of that name; `ValueError` lists the names there are."""
+    if name not in _BY_NAME:
+        raise ValueError(f"unknown operation {name!r}. The operations are {', '.join(_BY_NAME)}")
+    return _BY_NAME[name]
 
 
-def values_and_slopes(x):
-    """f(x) and f'(x) of every operation, in the order of `OPS`, from one tanh.
+def values_and_slopes(names: tuple[str, ...], x) -> tuple[list, list]:
+    """f(x) and f'(x) of each function, from one tanh where they are among the four of `highway`.
 
     With t = tanh(x/2): σ(x) = (1 + t) / 2 and tanh(x) = 2t / (1 + t²).
     """
     t = tf.tanh(0.5 * x)
     tanh, sigmoid = 2.0 * t / (1.0 + t * t), 0.5 + 0.5 * t
-    values = (tanh, tf.nn.relu(x), sigmoid, x)
-    return values, (1.0 - tanh * tanh, _relu_d1(x), sigmoid * (1.0 - sigmoid), tf.ones_like(x))
+    known = {
+        "tanh": (tanh, 1.0 - tanh * tanh),
+        "relu": (tf.nn.relu(x), _relu_d1(x)),
+        "sigmoid": (sigmoid, sigmoid * (1.0 - sigmoid)),
+        "identity": (x, tf.ones_like(x)),
+    }
+    pairs = [known.get(name) or (by_name(name).f(x), by_name(name).d1(x)) for name in names]
+    values, slopes = zip(*pairs, strict=True)
+    return list(values), list(slopes)

@@ -5,14 +5,12 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from bayesnas_tf.cells import highway, masks, norms, primitives
-from bayesnas_tf.cells.highway_cell import HighwayCell
+from bayesnas_tf.cells.program_cell import ProgramCell
 from bayesnas_tf.cells.search_cell import CellOptions
-from bayesnas_tf.numerics.sums import fan_out, ordered_sum
 
 
 @keras.saving.register_keras_serializable(package="bayesnas_tf")
-class SampledCell(HighwayCell):
+class SampledCell(ProgramCell):
     """x_j = Norm(s + σ(g) (op(a) - s)) with [g, a] = (s ⊙ m_h) W_j and s the value of node j's source.
 
     The kernels are those of a `SearchCell` with weight sharing `node`, and so are their initial values. A
@@ -28,7 +26,6 @@ class SampledCell(HighwayCell):
         Raises:
           ValueError: the options ask for what one term per node cannot have.
         """
-        super().__init__(options.units, options.init_range, **kwargs)
         for name, needed in (
             ("weight_sharing", "node"),
             ("norm_learnable", False),
@@ -39,20 +36,19 @@ class SampledCell(HighwayCell):
                     f"a strategy that samples cells needs CellOptions.{name} = {needed!r}, "
                     f"not {getattr(options, name)!r}"
                 )
-        self.options, self.space = options, options.searched()
+        space = options.searched()
+        super().__init__(options.units, space.sampled(options.form()), options.init_range, **kwargs)
+        self.options, self.space = options, space
+        self.couples_rows = options.norm == "batch"
         self.input_dropout, self.hidden_dropout = options.input_dropout, options.hidden_dropout
 
     def build(self, input_shape):
-        """Create W_0, one W per node, and the choice, int64 `[n, 2]`: (source, op) of each node, all 0.
+        """Create the weights, and the choice, int64 of the shape of `Space.slots`, all 0.
 
         int64, for TensorFlow places int32 variables on the CPU, where a graph of a GPU cannot reach them.
         """
-        nodes, units = self.options.nodes, self.units
-        self.build_input_node(input_shape[-1])
-        self.node_kernels = [
-            self._kernel(f"node_kernel_{j}", (units, 2 * units)) for j in range(1, nodes + 1)
-        ]
-        self.choice = tf.Variable(tf.zeros([nodes, 2], tf.int64), trainable=False)
+        super().build(input_shape)
+        self.choice = tf.Variable(tf.zeros(self.space.slots.shape, tf.int64), trainable=False)
 
     def get_config(self):
         """The options, so that Keras can rebuild the layer."""
@@ -67,30 +63,15 @@ class SampledCell(HighwayCell):
         """Set the cell, integers `[n, 2]`."""
         self.choice.assign(tf.cast(choice, tf.int64))
 
-    def node_values(self, projected, h):
-        """Values of nodes 0..n after their norms, each `[..., B, U]`."""
-        nodes, dtype = self.options.nodes, h.dtype
-        sources = tf.one_hot(self.choice[:, 0], nodes, dtype=dtype)
-        operations = tf.one_hot(self.choice[:, 1], len(primitives.OPS), dtype=dtype)
-        value = norms.normalise(self.input_node(projected, h), self.options.norm, 1)
-        users = [fan_out(value, nodes + 1)]  # of node i: nodes i + 1..n, then the caller
-        for j in range(1, nodes + 1):
-            stacked = tf.stack([copies[j - 1 - i] for i, copies in enumerate(users)])
-            s = tf.ensure_shape(tf.tensordot(sources[j - 1, :j], stacked, 1), h.shape)
-            pre = self.product(masks.apply(self._masks.hidden, s), self.node_kernels[j - 1])
-            gate, a = tf.split(pre, 2, axis=-1)
-            value = highway.gated(s, gate, _operation(operations[j - 1], a))
-            value = norms.normalise(value, self.options.norm, 1)
-            users.append(fan_out(value, nodes - j + 1))
-        return [copies[-1] for copies in users]
+    def constants(self):
+        """What is chosen, as one-hot rows: one array for each column of a choice."""
+        sizes = self.space.slots.max(axis=0)
+        return {
+            name: tf.one_hot(self.choice[:, k], int(sizes[k]), dtype=self.compute_dtype)
+            for k, name in enumerate(self.space.chosen)
+        }
 
-    def output_nodes(self):
-        """All learned nodes."""
-        return tuple(range(1, self.options.nodes + 1))
-
-
-def _operation(one_hot, a):
-    """The operation that `one_hot` `[O]` marks, at a."""
-    ops = primitives.OPS
-    copies = fan_out(a, len(ops))
-    return ordered_sum(one_hot[k] * op.f(copy) for k, (op, copy) in enumerate(zip(ops, copies, strict=True)))
+    @property
+    def node_kernels(self) -> list:
+        """The kernel of each node."""
+        return [kernel for name, kernel in self.kernels().items() if name != "recurrent_kernel"]

@@ -4,17 +4,18 @@ import keras
 import tensorflow as tf
 
 from bayesnas_tf.cells import masks
+from bayesnas_tf.cells.staged.stages import Arithmetic
+from bayesnas_tf.cells.staged.values import Given
 from bayesnas_tf.cells.staged.window import staged_window
-from bayesnas_tf.cells.staged.wiring import Arithmetic
 
 PARALLEL_STEPS = 2  # Keras' 32 keep the weight gradients of 32 steps at once: 0.5 GB at 300 units, no faster
 
 
-class ProjectedRNN(keras.layers.RNN):
+class ProgramRNN(keras.layers.RNN):
     """`keras.layers.RNN` that multiplies all inputs by the cell's input kernel before the time loop."""
 
     def __init__(self, cell, **kwargs):
-        """`cell`, a `HighwayCell`, is told that its inputs come projected."""
+        """`cell`, a `ProgramCell`, is told that its inputs come projected."""
         cell.inputs_projected = True
         super().__init__(cell, **kwargs)
 
@@ -25,37 +26,46 @@ class ProjectedRNN(keras.layers.RNN):
             self.cell.built = True
 
     def call(self, sequences, initial_state=None, mask=None, training=False):
-        """`[B, T, K]` -> outputs `[B, T, U]` (and the final state), as `keras.layers.RNN`."""
+        """`[B, T, K]` -> outputs `[B, T, U]` (and the final states), as `keras.layers.RNN`."""
         return super().call(self.cell.project_inputs(sequences), initial_state, mask, training)
 
     def window(self, x, state, length, drawn: masks.CellMasks | None = None, training=False):
-        """Outputs `[B, T, U]` and the state after `length` steps, from x `[B, T, K]` and a state `[B, U]`."""
+        """Outputs `[B, T, U]` and the state after `length` steps, from x `[B, T, K]` and a state `[B, S]`.
+
+        The states of the cell stand side by side in one tensor.
+        """
+        program = self.cell.program
+        states = tf.split(state, len(program.state), axis=1)
         with self.cell.masked(drawn):
-            outputs, _ = self(x, initial_state=[state], training=training)
-        return outputs, outputs[:, length - 1]
+            by_time = self.by_time(self.cell.project_inputs(x), states, training)
+        after = tf.concat([by_time[name][length - 1] for name in program.state], axis=1)
+        return tf.transpose(by_time[program.output], [1, 0, 2]), after
+
+    def by_time(self, projected, states, training=False) -> dict:
+        """States and output of every step by name, `[T, B, U]` each, from projected inputs `[B, T, N]`."""
+        cell, inputs = self.cell, tf.transpose(projected, [1, 0, 2])
+        program = cell.staged_program() if training and cell.staged else None
+        if program:
+            kernels, constants = cell.parts(program)
+            arithmetic = Arithmetic(cell.drawn.hidden, cell.matmul_dtype)
+            found = staged_window(program, Given(inputs, tuple(states), kernels, constants), arithmetic)
+            return dict(zip(program.ends, found, strict=True))
+        ends = cell.program.ends
+        unread = [tf.zeros_like(states[0])] * (len(ends) - len(states))  # an output that is no state
+        with cell.read_once():
+            found = scan_time(
+                lambda t, x, *before: cell.step(*x, *before[: len(states)]), (inputs,), (*states, *unread)
+            )
+        return dict(zip(ends, found, strict=True))
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
-        """Last output, outputs `[B, T, U]` and final states of projected sequences `[B, T, 2U]`."""
+        """Last output, outputs `[B, T, U]` and final states of projected sequences `[B, T, N]`."""
         if mask is not None:
             return super().inner_loop(sequences, initial_state, mask, training)
-        state = initial_state[0] if isinstance(initial_state, (list, tuple)) else initial_state
-        wiring = self.cell.wiring() if training and self.cell.staged else None
-        if wiring:
-            arithmetic = Arithmetic(self.cell.drawn.hidden, self.cell.matmul_dtype)
-            by_time = tf.transpose(sequences, [1, 0, 2])
-            by_time = staged_window(wiring, arithmetic, by_time, state, self.cell.kernels())
-            outputs = tf.transpose(by_time, [1, 0, 2])
-            return outputs[:, -1], outputs, [outputs[:, -1]]
-        with self.cell.read_once():
-            outputs = time_loop(self.cell.step, sequences, state)
-        return outputs[:, -1], outputs, [outputs[:, -1]]
-
-
-def time_loop(step, inputs, state):
-    """h_t = step(x_t, h_{t-1}) over inputs `[B, T, K]` from state `[B, U]`; all h_t, `[B, T, U]`."""
-    by_time = tf.transpose(inputs, [1, 0, 2])
-    (outputs,) = scan_time(lambda t, x, h: (step(*x, h),), (by_time,), (state,))
-    return tf.transpose(outputs, [1, 0, 2])
+        states = initial_state if isinstance(initial_state, (list, tuple)) else [initial_state]
+        by_time, program = self.by_time(sequences, list(states), training), self.cell.program
+        outputs = tf.transpose(by_time[program.output], [1, 0, 2])
+        return outputs[:, -1], outputs, [by_time[name][-1] for name in program.state]
 
 
 def scan_time(step, inputs: tuple, states: tuple) -> list:

@@ -4,17 +4,14 @@ import dataclasses
 from typing import Annotated, Literal
 
 import gin
-import numpy as np
 import tensorflow as tf
 
-from bayesnas_tf.cells import highway, masks, norms, primitives
-from bayesnas_tf.cells.highway_cell import HighwayCell
-from bayesnas_tf.cells.staged.wiring import Kernels, Wiring
-from bayesnas_tf.numerics.sums import fan_out
+from bayesnas_tf.cells import norms
+from bayesnas_tf.cells.program_cell import ProgramCell
 from bayesnas_tf.options import Dropout, Options, Positive, Range, Units
 from bayesnas_tf.space import base
 from bayesnas_tf.space.genotype import HIGHWAY, MOST_NODES
-from bayesnas_tf.space.highway import topology
+from bayesnas_tf.space.program import SCALARS, Form, Program, Weight
 
 Sharing = Literal["node", "edge", "edge_op"]
 
@@ -46,33 +43,37 @@ class CellOptions(Options):
         """The space with so many nodes."""
         return base.named(self.space)(self.nodes)
 
+    def form(self) -> Form:
+        """What the program of the supernet is made of."""
+        return Form(self.nodes, self.weight_sharing, self.norm, self.norm_learnable)
 
-class SearchCell(HighwayCell):
-    """All edges, all operations, each scaled by its architecture scalar w_ij^o (M1-M4)."""
+
+class SearchCell(ProgramCell):
+    """All sites, all options, each scaled by its architecture scalar (M1-M4); owns the scalars."""
 
     def __init__(self, options: CellOptions, **kwargs):
         """See `CellOptions`."""
-        super().__init__(options.units, options.init_range, **kwargs)
-        self.options, self.space = options, options.searched()
+        space = options.searched()
+        super().__init__(options.units, space.mixture(options.form()), options.init_range, **kwargs)
+        self.options, self.space = options, space
+        self.couples_rows = options.norm == "batch"
         self.input_dropout, self.hidden_dropout = options.input_dropout, options.hidden_dropout
 
     def build(self, input_shape):
-        """Create W_0, one W per node in the chosen sharing, the scalars w = 1 and the norm's parameters."""
-        options, units, ops = self.options, self.units, len(primitives.OPS)
-        edges = topology.edge_count(options.nodes)
-        self.build_input_node(input_shape[-1])
-        self.node_kernels = []
-        for j in range(1, options.nodes + 1):
-            lead = {"node": (), "edge": (j,), "edge_op": (ops, j)}[options.weight_sharing]
-            self.node_kernels.append(self._kernel(f"node_kernel_{j}", (*lead, units, 2 * units)))
-        self.scalars = self.add_weight(name="scalars", shape=(edges, ops), initializer="ones")
+        """Create kernels, then the scalars w = 1 and their switches, then the norm's parameters."""
+        self.create(Weight("kernel", (1, self.program.inputs)), input_shape[-1])
+        drawn = [weight for weight in self.program.weights if weight.start is None]
+        for weight in drawn:
+            self.create(weight)
+        sites = self.space.sites
+        self.scalars = self.add_weight(name="scalars", shape=sites.exists.shape, initializer="ones")
         self.zero_scalars = None
-        if options.zero_edge_switch:
-            self.zero_scalars = self.add_weight(name="zero_scalars", shape=(edges,), initializer="ones")
-        if options.norm_learnable:
-            shape = (options.nodes + 1, units)
-            self.norm_scale = self.add_weight(name="norm_scale", shape=shape, initializer="ones")
-            self.norm_offset = self.add_weight(name="norm_offset", shape=shape, initializer="zeros")
+        if self.options.zero_edge_switch:
+            shape = (len(sites.exists),)
+            self.zero_scalars = self.add_weight(name="zero_scalars", shape=shape, initializer="ones")
+        for weight in self.program.weights:
+            if weight not in drawn:
+                self.create(weight)
 
     def get_config(self):
         """The options, so that Keras can rebuild the layer."""
@@ -83,66 +84,22 @@ class SearchCell(HighwayCell):
         """Rebuild the layer from `get_config`."""
         return cls(CellOptions(**config.pop("options")), **config)
 
-    def _normalised(self, x, node):
-        x = norms.normalise(x, self.options.norm, max(1, len(primitives.OPS) * node))
-        if self.options.norm_learnable:
-            x = x * self.value(self.norm_scale)[node] + self.value(self.norm_offset)[node]
-        return x
+    @property
+    def node_kernels(self) -> list:
+        """The kernels of the edges into each node."""
+        return [kernel for name, kernel in self.kernels().items() if name != "recurrent_kernel"]
 
     def edge_scalars(self):
         """w_ij^o `[E, O]`, times the switch of its edge where there is one."""
-        w = self.value(self.scalars)
-        return w if self.zero_scalars is None else w * self.value(self.zero_scalars)[:, tf.newaxis]
+        w = tf.convert_to_tensor(self.scalars)
+        if self.zero_scalars is None:
+            return w
+        return w * tf.convert_to_tensor(self.zero_scalars)[:, tf.newaxis]
 
-    def edge_pre_activations(self, stacked, node):
-        """[g, a] of every edge into `node` from its stacked predecessors `[j, ..., B, U]` (M2)."""
-        kernel = self.node_kernels[node - 1]
-        masked = masks.apply(self._masks.hidden, stacked)
-        return highway.edge_pre_activations(
-            masked, self.value(kernel), len(primitives.OPS), self.rounded(kernel)
-        )
+    def constants(self):
+        """The scalars."""
+        return {SCALARS: self.edge_scalars()}
 
-    def node_values(self, projected, h):
-        """Values of nodes 0..n after their norms (M1-M3), each `[..., B, U]`."""
-        w = self.edge_scalars()
-        nodes = self.options.nodes
-        value = self._normalised(self.input_node(projected, h), 0)
-        users = [fan_out(value, nodes + 1)]  # of node i: nodes i + 1..n, then the caller
-        for j in range(1, nodes + 1):
-            stacked = tf.stack([copies[j - 1 - i] for i, copies in enumerate(users)])
-            pre = self.edge_pre_activations(stacked, j)
-            value = self._normalised(highway.mixed_sum(stacked, pre, w[topology.incoming(j)]), j)
-            users.append(fan_out(value, nodes - j + 1))
-        return [copies[-1] for copies in users]
-
-    def wiring(self):
-        """As products and stages, for one [g, a] per edge and a norm without parameters."""
-        if self.options.norm_learnable or self.options.weight_sharing == "edge_op":
-            return None
-        nodes = range(1, self.options.nodes + 1)
-        return Wiring(
-            feeds={source: tuple(nodes[source:]) for source in range(self.options.nodes)},
-            outputs=self.output_nodes(),
-            edges=lambda _, *of_edges: highway.mixed_edges(*of_edges),
-            edges_gradient=lambda _, *of_edges: highway.mixed_edges_gradient(*of_edges),
-            normalised=lambda node, total: self._normalised(total, node),
-        )
-
-    def kernels(self) -> Kernels:
-        """All matrices, and the scalars by source."""
-        nodes = self.options.nodes
-        weights = [self.value(kernel) for kernel in self.node_kernels]
-        order = [topology.outgoing(source, nodes) for source in range(nodes)]
-        if self.options.weight_sharing == "node":
-            layout = [list(range(source, nodes)) for source in range(nodes)]
-        else:
-            weights = [part for kernel in weights for part in tf.unstack(kernel)]
-            layout = [row.tolist() for row in order]
-        # along the last axis: a gather along the first has slices as its gradient
-        by_source = tf.transpose(tf.gather(tf.transpose(self.edge_scalars()), np.concatenate(order), axis=1))
-        scalars = tf.split(by_source, list(map(len, order)))
-        return Kernels(self.value(self.recurrent_kernel), weights, layout, scalars)
-
-    def output_nodes(self):
-        """All learned nodes."""
-        return tuple(range(1, self.options.nodes + 1))
+    def staged_program(self) -> Program | None:
+        """The same cell, all edges that leave a node at once, where it has such a form."""
+        return self.space.mixture_by_source(self.options.form())

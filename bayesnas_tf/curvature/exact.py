@@ -34,9 +34,9 @@ def estimate(model, x, y, state, seed, options) -> WindowEstimate:
 
     def gradient_and_state():
         with tf.GradientTape() as tape:
-            hidden = model.hidden(x, state)
+            hidden, after = model.window(x, state, tf.shape(x)[1])
             loss = tf.reduce_mean(losses.token_nats(model.decode(hidden), y))
-        return tape.gradient(loss, scalars), hidden[:, -1]
+        return tape.gradient(loss, scalars), after
 
     def hessian_column(direction):
         with tf.GradientTape() as tape:

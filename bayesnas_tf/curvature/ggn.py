@@ -11,7 +11,6 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from bayesnas_tf.cells.search_cell import SearchCell
 from bayesnas_tf.curvature.lanes import Rule
 from bayesnas_tf.curvature.one_pass import Lanes, Pass, one_pass
 from bayesnas_tf.curvature.window import WindowEstimate, assemble, relative_error
@@ -23,8 +22,7 @@ MOST_PROBES = 64
 
 def lanes_of(model, options) -> Lanes:
     """A lane per probe; sequences apart where the norm does not couple them."""
-    coupled = isinstance(model.cell, SearchCell) and model.cell.options.norm == "batch"
-    return Lanes(Rule(diagonal=False, per_sequence=not coupled), options.probes)
+    return Lanes(Rule(diagonal=False, per_sequence=not model.cell.couples_rows), options.probes)
 
 
 def squares(lanes: Lanes, found: list) -> list:

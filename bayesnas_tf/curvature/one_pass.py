@@ -10,7 +10,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from bayesnas_tf.cells.scan import scan_time
-from bayesnas_tf.curvature import lane_cells
+from bayesnas_tf.curvature import lane_programs
 from bayesnas_tf.curvature.lanes import Pair, Rule, scaled, shadow_of
 from bayesnas_tf.curvature.window import probe, residual, scalar_variables
 from bayesnas_tf.models.language_model import NO_MASKS
@@ -32,7 +32,8 @@ class Walk(NamedTuple):
     """A window, step by step."""
 
     hidden: Pair  # [B, T, U]
-    read: tf.Tensor | None  # [T, N, B, U], what `lane_cells.Stepped` calls so; None without `uses`
+    state: tf.Tensor  # [B, S], after the window
+    read: list  # what each kernel of the program read, [T, ..., B, U]; empty without `uses`
 
 
 class Pass(NamedTuple):
@@ -54,9 +55,9 @@ def one_pass(model, x, y, state, lanes: Lanes, seed) -> Pass:
     scalars, beside = scalar_variables(model), shadows(lanes, model, x.shape[0])
     with tf.GradientTape(watch_accessed_variables=False) as tape, model.cell.fixed_kernels():
         tape.watch([*beside, *(w.value for w in scalars)])
-        loss, hidden = forward(model, x, y, state, lanes, beside, seed)
+        loss, walked = forward(model, x, y, state, lanes, beside, seed)
     found = tape.gradient(loss, [*beside, *scalars])
-    return Pass(found[: len(beside)], found[len(beside) :], hidden[:, -1])
+    return Pass(found[: len(beside)], found[len(beside) :], walked.state)
 
 
 def forward(model, x, y, state, lanes: Lanes, scalar_shadows, seed, model_masks=NO_MASKS):
@@ -73,29 +74,37 @@ def forward(model, x, y, state, lanes: Lanes, scalar_shadows, seed, model_masks=
       model_masks: dropout of a training step.
 
     Returns:
-      Mean nats per token, and hidden states `[B, T, U]`.
+      Mean nats per token, and the time steps.
     """
-    hidden = walk(model, x, state, lanes, scalar_shadows, model_masks=model_masks).hidden
-    return mean_nats(model, hidden, y, lanes, seed, model_masks), hidden.value
+    walked = walk(model, x, state, lanes, scalar_shadows, model_masks=model_masks)
+    return mean_nats(model, walked.hidden, y, lanes, seed, model_masks), walked
 
 
 def walk(model, x, state, lanes: Lanes, scalar_shadows, uses=(), model_masks=NO_MASKS) -> Walk:
-    """The time steps of a window; arguments as `forward`, and `uses` from `lane_cells.use_shadows`."""
-    cell = model.cell
+    """The time steps of a window; arguments as `forward`, and `uses` from `lane_programs.use_shadows`."""
+    cell, program = model.cell, model.cell.program
     with cell.masked(model_masks.cell), cell.read_once():
-        w = lane_cells.edge_scalars(cell, lanes.rule, scalar_shadows)
+        known = lane_programs.fixed(cell, lane_programs.edge_scalars(cell, lanes.rule, scalar_shadows))
         by_time = tf.transpose(cell.project_inputs(model.embed(x, model_masks)), [1, 0, 2])
+        names, count = lane_programs.names_of(program), len(program.ends)
 
-        def step(t, inputs, h, shadow, *_):
-            before = Pair(h, across_time(shadow, t, lanes))
-            after = lane_cells.step(cell, lanes.rule, w, inputs[0], before, inputs[1:])
-            return (*after.h, *([tf.stack(after.read)] if uses else []))
+        def step(t, inputs, *carried):
+            values, shadows = carried[:count], carried[count : 2 * count]
+            pairs = [Pair(value, across_time(s, t, lanes)) for value, s in zip(values, shadows, strict=True)]
+            beside_x = inputs[1] if uses else shadow_of(inputs[0], lanes.number)
+            given = dict(zip(names, [Pair(inputs[0], beside_x), *pairs], strict=False))
+            after, read = lane_programs.step(cell, lanes.rule, known, given, inputs[2:])
+            return *(p.value for p in after), *(p.shadow for p in after), *(read if uses else [])
 
-        read = [tf.zeros([lane_cells.sources(cell), *state.shape], state.dtype)] if uses else []
-        start = (state, shadow_of(state, lanes.number), *read)
-        values, beside, *read = scan_time(step, (by_time, *uses), start)
-    hidden = Pair(tf.transpose(values, [1, 0, 2]), tf.transpose(beside, [1, 2, 0, 3]))
-    return Walk(hidden, read[0] if read else None)
+        states = tf.split(state, len(program.state), axis=1)
+        start = [*states, *[tf.zeros_like(states[0])] * (count - len(states))]
+        read = [tf.zeros(shape, state.dtype) for shape in lane_programs.read_shapes(cell, state.shape[0])]
+        beside = [shadow_of(value, lanes.number) for value in start]
+        found = scan_time(step, (by_time, *uses), (*start, *beside, *(read if uses else [])))
+    place = program.ends.index(program.output)
+    hidden = Pair(tf.transpose(found[place], [1, 0, 2]), tf.transpose(found[count + place], [1, 2, 0, 3]))
+    after = tf.concat([found[k][-1] for k in range(len(program.state))], axis=1)
+    return Walk(hidden, after, found[2 * count :])
 
 
 def across_time(shadow, t, lanes: Lanes):

@@ -29,9 +29,12 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from bayesnas_tf.cells import highway
+from bayesnas_tf.cells import primitives
+from bayesnas_tf.cells.rules.gate import gated
 from bayesnas_tf.curvature.window import WindowEstimate, assemble, residual, scalar_variables
-from bayesnas_tf.space.highway import topology
+from bayesnas_tf.numerics import products
+from bayesnas_tf.space.highway import programs, topology
+from bayesnas_tf.space.highway.operations import OP_NAMES
 
 
 class Steps(NamedTuple):
@@ -46,7 +49,7 @@ def estimate(model, x, y, state, seed, options) -> WindowEstimate:
     del seed
     cell, scalars = model.cell, scalar_variables(model)
     with tf.GradientTape() as tape:
-        hidden = model.hidden(x, state)
+        hidden, after = model.window(x, state, tf.shape(x)[1])
     embedding = tf.convert_to_tensor(model.embedding)
     p = tf.nn.softmax(tf.reshape(model.decode(hidden), [-1, model.vocabulary]))
     of_token = tf.reshape(tf.matmul(residual(p, tf.reshape(y, [-1])), embedding), tf.shape(hidden))
@@ -59,7 +62,7 @@ def estimate(model, x, y, state, seed, options) -> WindowEstimate:
     horizon = min(options.tau, x.shape[1] or options.tau)
     for_d = _swap(of_token) if options.d_term else None
     at_hidden = through_time(cell, steps, _swap(curved), for_d, factors[0], horizon)
-    return assemble(of_edges(cell, steps, at_hidden / options.tau, factors), gradient, hidden[:, -1])
+    return assemble(of_edges(cell, steps, at_hidden / options.tau, factors), gradient, after)
 
 
 def _swap(x):
@@ -100,12 +103,12 @@ def through_time(cell, steps: Steps, curved, of_token, factor, horizon: int):
     `factor` is c_0 and `horizon` the number of distances d; without `of_token` (None) there is no D term.
     """
     recurrent = tf.convert_to_tensor(cell.recurrent_kernel)[:, cell.units :]
-    candidate = tf.tanh(steps.projected[..., cell.units :] + highway.project(steps.before, recurrent))
+    candidate = tf.tanh(steps.projected[..., cell.units :] + products.project(steps.before, recurrent))
     slope = tf.square(1.0 - tf.square(candidate)) * factor
     back = tf.transpose(tf.square(recurrent))
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(steps)
-        after = None if of_token is None else cell.step(*steps)
+        after = None if of_token is None else cell.step(*steps)[0]
     total = curved
     for _ in range(horizon - 1):
         pre = slope * curved
@@ -113,7 +116,7 @@ def through_time(cell, steps: Steps, curved, of_token, factor, horizon: int):
             of_pre, of_token = tape.gradient(after, steps, output_gradients=of_token)
             pre += candidate_curvature(candidate, of_pre[..., cell.units :])
             of_token = earlier(of_token)
-        curved = earlier(highway.project(pre, back))
+        curved = earlier(products.project(pre, back))
         total += curved
     return total
 
@@ -124,13 +127,14 @@ def of_edges(cell, steps: Steps, at_hidden, factors) -> list:
     Edge by edge: all u_ij^o of a window at once would fill gigabytes.
     """
     w = tf.convert_to_tensor(cell.scalars)
-    values = cell.node_values(*steps)
+    nodes = cell.options.nodes
+    values = cell.run(steps.projected, [steps.before], [programs.node(k) for k in range(nodes + 1)])
     of_scalars, of_switches = [], []
-    for target in range(1, cell.options.nodes + 1):
-        pre = cell.edge_pre_activations(tf.stack(values[:target]), target)
+    for target in range(1, nodes + 1):
+        pre = cell.project(tf.stack(values[:target]), programs.kernel(target))
         for source in range(target):
             of_edge = pre[..., source : source + 1, :, :, :]
-            u = highway.edge_outputs(values[source][tf.newaxis], of_edge)[:, 0]
+            u = edge_outputs(values[source][tf.newaxis], of_edge)[:, 0]
             of_scalars.append(_expected(u, at_hidden) * factors[target])
             if cell.zero_scalars is not None:
                 mixed = tf.tensordot(w[topology.edge_index(source, target)], u, axes=1)
@@ -139,6 +143,15 @@ def of_edges(cell, steps: Steps, at_hidden, factors) -> list:
         return [tf.stack(of_scalars)]
     switched = tf.square(tf.convert_to_tensor(cell.zero_scalars))[:, tf.newaxis]
     return [tf.stack(of_scalars) * switched, tf.stack(of_switches)]
+
+
+def edge_outputs(stacked, pre):
+    """(M2) every u_ij^o before scaling, `[O, j, ..., B, U]`, from `[j, ..., B, U]` and [g, a]."""
+    per_operation, outputs = pre.shape.rank == stacked.shape.rank + 1, []
+    for o, name in enumerate(OP_NAMES):
+        gate, candidate = tf.split(pre[o] if per_operation else pre, 2, axis=-1)
+        outputs.append(gated(stacked, gate, primitives.by_name(name).f(candidate)))
+    return tf.stack(outputs)
 
 
 def _expected(u, curved):

@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from bayesnas_tf.curvature import ggn, recursive
 from bayesnas_tf.curvature.interface import CurvatureOptions
-from bayesnas_tf.curvature.lane_cells import inner_kernels, reads, use_shadows
+from bayesnas_tf.curvature.lane_programs import use_shadows
 from bayesnas_tf.curvature.lanes import Rule
 from bayesnas_tf.curvature.one_pass import Lanes, mean_nats, shadows, walk
 from bayesnas_tf.curvature.tied import decoder_use, of_embedding
@@ -45,15 +45,11 @@ class WeightCurvature(NamedTuple):
 
 
 def weight_variables(model) -> list:
-    """Embedding, decoder bias, input and recurrent rows of W_0, then the kernels behind node 0."""
+    """Embedding, decoder bias, the input kernel, then the kernels of the program in its order."""
     cell = model.cell
-    return [
-        model.embedding,
-        model.decoder_bias,
-        cell.kernel,
-        cell.recurrent_kernel,
-        *inner_kernels(cell),
-    ]
+    kernels = cell.kernels()
+    names = [op.args[1] for op in cell.program.projections()]
+    return [model.embedding, model.decoder_bias, cell.kernel, *(kernels[name] for name in names)]
 
 
 def lanes_of(model, options) -> Lanes:
@@ -85,17 +81,15 @@ def estimate(model, x, y, state, seed, options) -> WeightEstimate:
     of_scalars, (of_input, *of_inner) = found[: len(beside)], found[len(beside) :]
 
     hidden, ids, rule = tf.transpose(walked.hidden.value, [1, 0, 2]), tf.transpose(x), lanes.rule
-    before = tf.concat([state[tf.newaxis], hidden[:-1]], axis=0)
     decoder = decoder_use(model, hidden, ids, lanes, seed)
     weights = [
         of_embedding(rule, decoder, hidden, ids, through(rule, of_input, cell.kernel)),
         decoder.bias,
         of_kernel(rule, cell.kernel, model.embed(ids), of_input),
-        of_kernel(rule, cell.recurrent_kernel, before, of_input),
     ]
-    inner = zip(inner_kernels(cell), reads(cell, walked.read), of_inner, strict=True)
+    inner = zip(weight_variables(model)[3:], walked.read, of_inner, strict=True)
     weights += [of_kernel(rule, *of_use) for of_use in inner]
-    return WeightEstimate(weights, of_scalars and _of_scalars(lanes, of_scalars), hidden[-1])
+    return WeightEstimate(weights, of_scalars and _of_scalars(lanes, of_scalars), walked.state)
 
 
 def through(rule: Rule, upstream, kernel):

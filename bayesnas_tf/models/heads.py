@@ -11,10 +11,10 @@ import gin
 import keras
 import tensorflow as tf
 
-from bayesnas_tf.cells import highway, masks
+from bayesnas_tf.cells import masks
 from bayesnas_tf.models import losses, staged_softmax
 from bayesnas_tf.models.decoder import Decoder, tied_logits
-from bayesnas_tf.numerics import seeds
+from bayesnas_tf.numerics import products, seeds
 from bayesnas_tf.options import Dropout, Options, Range
 
 FLOOR = 1e-8  # added to every probability of a mixture, as in the authors' code
@@ -108,8 +108,8 @@ class Mixture(keras.layers.Layer):
 
     def parts(self, hidden, mask):
         """log π `[K, N]` and the latents `[K, N, E]`."""
-        prior = tf.nn.log_softmax(highway.project(hidden, self.prior_kernel))
-        latents = tf.tanh(highway.project(hidden, self.latent_kernel) + self.latent_bias)
+        prior = tf.nn.log_softmax(products.project(hidden, self.prior_kernel))
+        latents = tf.tanh(products.project(hidden, self.latent_kernel) + self.latent_bias)
         experts = self.options.experts
         latents = tf.reshape(masks.apply(mask, latents), [-1, experts, latents.shape[-1] // experts])
         return tf.transpose(tf.reshape(prior, [-1, experts])), tf.transpose(latents, [1, 0, 2])

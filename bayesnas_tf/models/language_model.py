@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from bayesnas_tf.cells import masks
 from bayesnas_tf.cells.baselines.stack import Stack
-from bayesnas_tf.cells.highway_cell import HighwayCell
+from bayesnas_tf.cells.program_cell import ProgramCell
 from bayesnas_tf.models.decoder import Decoder
 from bayesnas_tf.models.heads import Mixture, Softmax
 from bayesnas_tf.numerics import products, seeds
@@ -70,13 +70,13 @@ class LanguageModel(keras.Model):
     """Token ids `[B, T]` and a carried state `[B, S]` to logits `[B, T, V]`.
 
     The embedding, of the cell's `input_size` E, is the decoder's matrix too (tied). S is the cell's
-    `state_size`, U its `output_size`; all three are one number for a highway cell.
+    `state_width`, U its `output_size`; all three are one number for a highway cell.
     """
 
     def __init__(
         self,
         vocabulary: int,
-        cell: HighwayCell | Stack,
+        cell: ProgramCell | Stack,
         options: ModelOptions,
         head: Mixture | Softmax | None = None,
         **kwargs,
@@ -184,7 +184,7 @@ class LanguageModel(keras.Model):
 
     def zero_state(self, batch):
         """The state `[B, S]` at the start of a corpus."""
-        return tf.zeros([batch, self.cell.state_size], self.embedding.dtype)
+        return tf.zeros([batch, self.cell.state_width], self.embedding.dtype)
 
 
 def input_range(std: float, embedding_range: float, units: int) -> float:

@@ -6,8 +6,6 @@ of it. From blocks of columns, each in one piece, that is quicker (docs/performa
 
 import tensorflow as tf
 
-from bayesnas_tf.numerics.products import MatmulDtype
-
 COLUMNS = 64  # of a block
 ROWS = 16  # of a product, up to which blocks are faster in both precisions
 VALUES = 500_000  # of a kernel, from which on they are faster
@@ -16,10 +14,11 @@ VALUES = 500_000  # of a kernel, from which on they are faster
 class KernelBlocks(tf.Module):
     """Blocks of those of the kernels `[K, N]` that are large, as the kernels were at the last `refresh`."""
 
-    def __init__(self, kernels: list, matmul_dtype: MatmulDtype):
-        """Blocks of zeros, in the precision of the products."""
+    def __init__(self, kernels: dict, matmul_dtype: str):
+        """Blocks of zeros, in the precision of the products; `kernels` `[K, N]` by name."""
         super().__init__()
-        self.kernels = [kernel for kernel in kernels if large(*kernel.shape)]
+        found = {name: kernel for name, kernel in kernels.items() if large(*kernel.shape)}
+        self.names, self.kernels = list(found), list(found.values())
         self.least_rows = 1 if matmul_dtype == "bfloat16" else 2  # a single row reads a kernel as it stands
         dtypes = [tf.bfloat16 if matmul_dtype == "bfloat16" else kernel.dtype for kernel in self.kernels]
         self.blocks = [
@@ -36,10 +35,9 @@ class KernelBlocks(tf.Module):
         for kernel, blocks in zip(self.kernels, self.blocks, strict=True):
             blocks.assign(cut(tf.cast(kernel, blocks.dtype)))
 
-    def read(self) -> dict[int, tf.Tensor]:
-        """id of a kernel -> its blocks."""
-        pairs = zip(self.kernels, self.blocks, strict=True)
-        return {id(kernel): tf.convert_to_tensor(blocks) for kernel, blocks in pairs}
+    def read(self) -> dict[str, tf.Tensor]:
+        """Blocks by the name of their kernel."""
+        return {name: tf.convert_to_tensor(b) for name, b in zip(self.names, self.blocks, strict=True)}
 
 
 def large(units: int, columns: int) -> bool:

@@ -4,6 +4,8 @@ from typing import Literal
 
 import tensorflow as tf
 
+from bayesnas_tf.numerics import blocks
+
 MatmulDtype = Literal["float32", "bfloat16"]
 
 
@@ -36,3 +38,39 @@ def matmul(x, kernel, rounded_kernel=None, transpose_b: bool = False):
         return tf.cast(tf.matmul(rounded_x, rounded_kernel, transpose_b=transpose_b), x.dtype), gradient
 
     return product(x, kernel, rounded_kernel)
+
+
+def project(x, kernel, rounded_kernel=None, blocked=None):
+    """x times a kernel: `[..., K]` x `[K, N]` as one flat matrix product, `[..., N]`.
+
+    A kernel `[j, K, N]` has one matrix for each of the stacked `x [j, ..., K]`, and `[O, j, K, N]` one for
+    each of these and each of O operations: `[O, j, ..., N]`. See `matmul` for the kernel's rounded copy, and
+    `blocks.matmul` for its blocks, which need none.
+    """
+    kernel = tf.convert_to_tensor(kernel)
+    if kernel.shape.rank > 2:
+        return _project_each(x, kernel, rounded_kernel)
+    flat = tf.reshape(x, [-1, kernel.shape[0]])
+    if blocked is None:
+        product = matmul(flat, kernel, rounded_kernel)
+    else:
+        product = blocks.matmul(flat, blocked, kernel.shape[1])
+    known = x.shape[:-1] + kernel.shape[-1:]
+    unknown = [size is None for size in known]
+    if sum(unknown) <= 1:  # served graphs are converted to formats without tf.ensure_shape
+        return tf.reshape(
+            product, [-1 if is_unknown else size for size, is_unknown in zip(known, unknown, strict=True)]
+        )
+    return tf.ensure_shape(
+        tf.reshape(product, tf.concat([tf.shape(x)[:-1], tf.shape(kernel)[-1:]], axis=0)), known
+    )
+
+
+def _project_each(x, kernel, rounded_kernel):
+    """A matrix per predecessor, and per operation where the kernel has four axes."""
+    *lead, units, columns = kernel.shape
+    flat = tf.reshape(x, [lead[-1], -1, units])
+    if len(lead) == 2:
+        flat = tf.repeat(flat[tf.newaxis], lead[0], axis=0)
+    product = matmul(flat, kernel, rounded_kernel)
+    return tf.reshape(product, tf.concat([lead[:-1], tf.shape(x)[:-1], [columns]], axis=0))

@@ -7,7 +7,7 @@ the nats of all lines of a validation file add up to what `evaluate` finds with 
 
 import tensorflow as tf
 
-from bayesnas_tf.cells.highway_cell import HighwayCell
+from bayesnas_tf.cells.program_cell import ProgramCell
 from bayesnas_tf.data.vocabulary import EOS, UNK, Vocabulary
 from bayesnas_tf.models.language_model import LanguageModel
 
@@ -64,7 +64,7 @@ class ServedModel(tf.Module):
             "encode": _signature(functions.encode, lines),
             "decode": _signature(functions.decode, ids),
         }
-        if isinstance(functions.model.cell, HighwayCell):  # a stack has no cell that stands alone
+        if isinstance(functions.model.cell, ProgramCell):  # a stack has no cell that stands alone
             found["cell"] = _signature(functions.cell, state(None, "x"), state(None, "h"))
         return found
 
@@ -78,7 +78,7 @@ class _Functions:
 
     def __init__(self, model, served, tokenise):
         self.model, self.served, self.tokenise = model, served, tokenise
-        self.state_size, self.dtype = model.cell.state_size, model.embedding.dtype
+        self.state_size, self.dtype = model.cell.state_width, model.embedding.dtype
 
     def ids(self, lines):
         """Ids of all lines, int32 [N, tokens] with `<eos>` at each end.
@@ -158,7 +158,7 @@ class _Functions:
     def cell(self, x, h):
         """The learned cell alone: h_t [B, U] from x_t and h_{t-1}, both [B, U]."""
         cell = self.model.cell
-        return {"h": cell.step(cell.project_inputs(x), h)}
+        return {"h": cell.step(cell.project_inputs(x), h)[0]}
 
     def encode(self, lines):
         """Ids of all lines one after the other, each with `<eos>` at its end, and how many each line has."""

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
+from bayesnas_tf.space.program import Form, Program
+
 if TYPE_CHECKING:
     from bayesnas_tf.space.genotype import Genotype
 
@@ -48,6 +50,7 @@ class Space(abc.ABC):
     """A set of cells with a common over-parameterised cell."""
 
     name: ClassVar[str]  # in genotype.json
+    chosen: ClassVar[tuple[str, ...]] = ()  # constants of `sampled`: one-hot rows of each column of a choice
     nodes: int
 
     @abc.abstractmethod
@@ -93,6 +96,24 @@ class Space(abc.ABC):
     @abc.abstractmethod
     def shares(self, choices: np.ndarray) -> np.ndarray:
         """How many of the choices `[K, ...]` take each entry, as a share; float64 `[E, O]`."""
+
+    @abc.abstractmethod
+    def mixture(self, form: Form) -> Program:
+        """All options at once, each times its scalar (the constant `program.SCALARS`)."""
+
+    def mixture_by_source(self, form: Form) -> Program | None:
+        """The same cell in an order that takes one product per source; None: there is no such form."""
+        del form
+        return None
+
+    @abc.abstractmethod
+    def sampled(self, form: Form) -> Program:
+        """One option at a time, which the constants `chosen` mark."""
+
+    @classmethod
+    @abc.abstractmethod
+    def discrete(cls, genotype: "Genotype") -> Program:
+        """The cell of one genotype."""
 
     @classmethod
     @abc.abstractmethod

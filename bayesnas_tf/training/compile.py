@@ -5,7 +5,7 @@ Asked for visible devices, and not for logical ones, TensorFlow does not begin: 
 
 import tensorflow as tf
 
-from bayesnas_tf.cells.highway_cell import HighwayCell
+from bayesnas_tf.cells.program_cell import ProgramCell
 from bayesnas_tf.models.heads import Softmax
 from bayesnas_tf.models.language_model import LanguageModel
 from bayesnas_tf.numerics.blocks import KernelBlocks
@@ -37,7 +37,7 @@ def stage(step: TrainStep, mode: Compile, rows: int) -> None:
     model, rows = step.model, rows // step.replicas.count
     cell, head = model.cell, model.head
     step.replicas.xla = use_xla(mode)
-    if isinstance(cell, HighwayCell):
+    if isinstance(cell, ProgramCell):
         cell.staged = use_stages(mode, rows * cell.units)  # see `cells.staged.window`
     if isinstance(head, Softmax):
         head.staged = use_stages(mode, rows * model.vocabulary)  # see `models.staged_softmax`
@@ -48,9 +48,10 @@ def stage(step: TrainStep, mode: Compile, rows: int) -> None:
 def blocks_for(model: LanguageModel, mode: Compile) -> KernelBlocks:
     """For evaluation on a CPU, blocks of a highway cell's kernels; of none in a graph that is to be plain."""
     cell = model.cell
-    if mode == "graph" or tf.config.get_visible_devices("GPU") or not isinstance(cell, HighwayCell):
-        return KernelBlocks([], model.options.matmul_dtype)
-    return KernelBlocks(cell.matrices(), model.options.matmul_dtype)
+    if mode == "graph" or tf.config.get_visible_devices("GPU") or not isinstance(cell, ProgramCell):
+        return KernelBlocks({}, model.options.matmul_dtype)
+    matrices = {name: kernel for name, kernel in cell.kernels().items() if kernel.shape.rank == 2}
+    return KernelBlocks(matrices, model.options.matmul_dtype)
 
 
 def bucket(options: WindowOptions, xla: bool) -> int:

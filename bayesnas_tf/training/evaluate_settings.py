@@ -12,7 +12,7 @@ from bayesnas_tf.cells.baselines.nas import NasOptions
 from bayesnas_tf.cells.baselines.rhn import RhnOptions
 from bayesnas_tf.cells.baselines.stack import Stack
 from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
-from bayesnas_tf.cells.highway_cell import HighwayCell
+from bayesnas_tf.cells.program_cell import ProgramCell
 from bayesnas_tf.data import batching
 from bayesnas_tf.data.corpora import Corpus, CorpusOptions
 from bayesnas_tf.models.heads import Mixture, MixtureOptions
@@ -149,7 +149,7 @@ def build_model(settings: EvaluateSettings, vocabulary: int, genotype: Genotype 
     Raises:
       ValueError: there is neither.
     """
-    cell: HighwayCell | Stack
+    cell: ProgramCell | Stack
     if settings.baseline is not None:
         cell = settings.baseline.cell()
     elif genotype is not None:

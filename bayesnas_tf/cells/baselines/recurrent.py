@@ -5,7 +5,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from bayesnas_tf.cells import highway, masks
+from bayesnas_tf.cells import masks
 from bayesnas_tf.cells.scan import scan_time
 from bayesnas_tf.numerics import products, seeds
 
@@ -68,7 +68,7 @@ class RecurrentLayer(keras.layers.Layer):
     def project(self, x):
         """x W for masked inputs `[B, T, K]`: what a step takes of them, `[B, T, N]`."""
         kernel = tf.convert_to_tensor(self.kernel)
-        return highway.project(x, kernel, products.rounded(kernel, self.matmul_dtype))
+        return products.project(x, kernel, products.rounded(kernel, self.matmul_dtype))
 
     def step(self, x, m, c):
         """h_t and c_t `[B, U]` from x_t W and h_{t-1} R, `[B, N]` each, and c_{t-1} `[B, U]`."""

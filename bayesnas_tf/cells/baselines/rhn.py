@@ -4,12 +4,10 @@ import dataclasses
 from typing import Annotated
 
 import gin
-import keras
-import tensorflow as tf
 
-from bayesnas_tf.cells import highway, masks
-from bayesnas_tf.cells.highway_cell import HighwayCell
+from bayesnas_tf.cells.program_cell import ProgramCell
 from bayesnas_tf.options import Dropout, Options, Positive, Range, Units
+from bayesnas_tf.space.program import PROJECT, Op, Program, Weight, before
 
 
 @gin.register
@@ -30,43 +28,34 @@ class RhnOptions(Options):
         return RhnCell(self, **kwargs)
 
 
-class RhnCell(HighwayCell):
+def program(depth: int, transform_bias: float) -> Program:
     """s <- s + σ(t) (tanh(h) - s) `depth` times, [t, h] = (s ⊙ m) R_l + b_l, and x_t W in the first alone."""
+    layers, ops, s = range(depth), [], before("h")
+    for k in layers:
+        ops += [
+            Op(PROJECT, f"p{k}", (s, f"kernel_{k}")),
+            Op("bias", f"b{k}", (f"p{k}", f"gate_bias_{k}", f"bias_{k}")),
+            *([Op("plus", "pre", ("b0", "x"))] if k == 0 else []),
+            Op("gate", "h" if k == depth - 1 else f"s{k}", (s, f"b{k}" if k else "pre"), ("tanh",)),
+        ]
+        s = f"s{k}"
+    weights = [Weight(f"kernel_{k}", (1, 2)) for k in layers]
+    weights += [Weight(f"gate_bias_{k}", (1,), start=transform_bias) for k in layers]
+    biases = [Weight(f"bias_{k}", (1,), start=0.0) for k in layers]
+    return Program(2, (*weights, *biases), tuple(ops))
+
+
+class RhnCell(ProgramCell):
+    """The cell of `program`."""
 
     def __init__(self, options: RhnOptions, **kwargs):
         """`kwargs` go to `keras.layers.Layer`."""
-        super().__init__(options.units, options.init_range, **kwargs)
+        depths = program(options.depth, options.transform_bias)
+        super().__init__(options.units, depths, options.init_range, **kwargs)
         self.options = options
         self.input_dropout, self.hidden_dropout = options.input_dropout, options.hidden_dropout
 
-    def build(self, input_shape):
-        """Create W, and R_l and b_l of each micro-layer."""
-        units, depth = self.units, self.options.depth
-        self.kernel = self._kernel("kernel", (input_shape[-1], 2 * units))
-        self.depth_kernels = [self._kernel(f"kernel_{k}", (units, 2 * units)) for k in range(depth)]
-        start = keras.initializers.Constant(self.options.transform_bias)
-        self.gate_biases = [self._bias(f"gate_bias_{k}", start) for k in range(depth)]
-        self.biases = [self._bias(f"bias_{k}", "zeros") for k in range(depth)]
-
-    def _bias(self, name, initializer):
-        bias = self.add_weight(name=name, shape=(self.units,), initializer=initializer)
-        setattr(self, name, bias)
-        return bias
-
     def ranges(self) -> list:
         """The biases of the candidates start as the kernels do."""
-        return [*super().ranges(), *((bias, self.init_range) for bias in self.biases)]
-
-    def node_values(self, projected, h) -> list:
-        """The state after each micro-layer, each `[..., B, U]`."""
-        values, s = [], h
-        for number, kernel in enumerate(self.depth_kernels):
-            pre = self.product(masks.apply(self._masks.hidden, s), kernel)
-            pre += tf.concat([self.value(self.gate_biases[number]), self.value(self.biases[number])], axis=0)
-            s = highway.input_node(s, pre + projected if number == 0 else pre)
-            values.append(s)
-        return values
-
-    def output_nodes(self) -> tuple[int, ...]:
-        """The last micro-layer."""
-        return (self.options.depth - 1,)
+        biases = [getattr(self, f"bias_{k}") for k in range(self.options.depth)]
+        return [*super().ranges(), *((bias, self.init_range) for bias in biases)]

@@ -23,7 +23,7 @@ class Stack(keras.layers.Layer):
         self.input_size, self.skip, self.layers = input_size, skip, layers
         self.output_size = layers[-1].units
         self.sizes = [layer.units for layer in layers for _ in range(2)]
-        self.state_size = sum(self.sizes)
+        self.state_size = self.state_width = sum(self.sizes)
         widths = [input_size, *(layer.units for layer in layers[:-1])]
         for below, layer in zip(widths, layers, strict=True):
             layer.build((None, None, below))
@@ -75,7 +75,7 @@ class Stack(keras.layers.Layer):
     def window(self, x, state, length, drawn: tuple[LayerMasks, ...] | None = None, training=False):
         """Outputs `[B, T, U]` and the state after `length` steps, from x `[B, T, K]` and a state `[B, S]`.
 
-        `training` changes nothing: see `ProjectedRNN.window`.
+        `training` changes nothing: see `ProgramRNN.window`.
         """
         drawn = drawn or (LayerMasks(),) * len(self.layers)
         parts, outputs, after = tf.split(state, self.sizes, axis=1), [], []

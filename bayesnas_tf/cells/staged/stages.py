@@ -1,114 +1,136 @@
-"""The elementwise work of a wired cell's time step, forward and backward: functions of tensors.
+"""The elementwise work between two products, forward and backward: functions that XLA compiles.
 
-See `wiring` for the shapes.
+Stages have the same shapes at every time step and in windows of every length: they are compiled once.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from bayesnas_tf.cells import highway
-from bayesnas_tf.cells.staged.wiring import Arithmetic, Wiring
+from bayesnas_tf.cells import masks
+from bayesnas_tf.cells.rules import rule_of
+from bayesnas_tf.cells.staged.plan import Plan
+from bayesnas_tf.numerics import products, xla
 from bayesnas_tf.numerics.sums import ordered_sum
 
 
-class ForwardStages(NamedTuple):
-    """What stands before, between and behind the products of a time step."""
+class Arithmetic(NamedTuple):
+    """How a window is computed."""
 
-    wiring: Wiring
-    arithmetic: Arithmetic
+    mask: Any = None  # [B, U], on every value that meets a kernel; None: no dropout
+    matmul_dtype: products.MatmulDtype = "float32"
+    compiled: bool = True  # whether XLA compiles the stages
 
-    def operands(self, nodes, sums) -> list:
-        """Of nodes, from the sums of their edges."""
-        return [self.arithmetic.operand(value) for value in map(self.wiring.normalised, nodes, sums)]
+    def stage(self, function):
+        """A stage of elementwise work. It has one shape, whatever the length of a window."""
+        return xla.stage(function, self.compiled)
 
-    def enter(self, projected, h, product):
-        """[g, a] of node 0, its value before the norm, and its operand."""
-        pre = projected + tf.cast(product, projected.dtype)
-        total = highway.input_node(h, pre)
-        return pre, total, self.operands((0,), (total,))[0]
+    def precision(self, dtype):
+        """The type of factors and products of values of this type."""
+        return tf.bfloat16 if self.matmul_dtype == "bfloat16" else dtype
 
-    def advance(self, source: int):
-        """The stage behind the product of `source`.
+    def factor(self, x):
+        """x as a factor of a matrix product."""
+        return tf.cast(x, self.precision(x.dtype))
 
-        It adds what the source gives to the sums under way, `[B, k, U]` of the k nodes that it feeds. It
-        gives them whole (None where all are complete), and sums and operands of the nodes that it completes:
-        XLA makes one pass over memory of that, and several where parts of an array are what it gives.
-        """
-        wiring, fed, complete = self.wiring, self.wiring.feeds[source], self.wiring.completes(source)
-        if (waiting := wiring.waiting(source)) not in ((), fed):
-            raise ValueError(f"source {source} feeds nodes {fed}, and {waiting} wait for more: no such form")
+    def operand(self, x):
+        """What meets a kernel, of a value x."""
+        return self.factor(masks.apply(self.mask, x))
 
-        def stage(total, pre, w, under_way):
-            x = wiring.normalised(source, total)
-            sums = wiring.edges(fed, x, wiring.blocks(source, pre, total.dtype), w)
-            if waiting:
-                sums += under_way[:, -len(fed) :]
-            found = [sums[:, fed.index(node)] for node in complete]
-            return None if fed == complete else sums, found, self.operands(complete, found)
-
-        return stage
-
-    def leave(self, sums):
-        """h_t from the sums of the output nodes, and its operand."""
-        values = map(self.wiring.normalised, self.wiring.outputs, sums)
-        h = ordered_sum(values) / len(self.wiring.outputs)
-        return h, self.arithmetic.operand(h)
+    def of_operand(self, gradient, dtype):
+        """The gradient of x from that of its operand."""
+        return masks.apply(self.mask, tf.cast(gradient, dtype))
 
 
-class BackwardStages(NamedTuple):
-    """The gradients of the same; sources come in descending order.
+class ForwardStage:
+    """Stage k: the values that it makes, and the operands of those that meet kernels.
 
-    `pending` is what the source treated last has left: the gradient of its value through the bypasses of its
-    edges, and that of its operand.
+    Products come in the precision in which they are taken.
     """
 
-    wiring: Wiring
-    arithmetic: Arithmetic
+    def __init__(self, plan: Plan, k: int, arithmetic: Arithmetic, shapes: dict):
+        """`shapes`: a `tf.TensorSpec` for every value of a step."""
+        self.plan, self.k, self.arithmetic, self.dtype = plan, k, arithmetic, shapes["x"].dtype
+        self.reads, self.constants = plan.reads(k), plan.constants(k)
+        self.gives, self.projected = plan.hands_on(k), plan.projected(k)
+        self.compiled = arithmetic.stage(self._run)
 
-    def of_value(self, node, d_out, pending):
-        """The gradient of a node's value: as an output, and as a source where it is one."""
-        terms = [d_out] if node in self.wiring.outputs else []
-        if pending is not None:
-            carried, of_operand = pending
-            terms += [carried, self.arithmetic.of_operand(of_operand, carried.dtype)]
-        return ordered_sum(terms) if terms else tf.zeros_like(d_out)
+    def _run(self, values, constants):
+        known = {name: tf.cast(x, self.dtype) for name, x in zip(self.reads, values, strict=True)}
+        known |= dict(zip(self.constants, constants, strict=True))
+        for op in self.plan.segments[self.k].ops:
+            known[op.out] = rule_of(op).value(*(known[name] for name in op.args))
+        operands = [self.arithmetic.operand(known[name]) for name in self.projected]
+        return [known[name] for name in self.gives], operands
 
-    def of_sum(self, node, total, d_value):
-        """The gradient of the sum of a node's edges from that of its value."""
-        with tf.GradientTape() as tape:
-            tape.watch(total)
-            value = self.wiring.normalised(node, total)
-        return tape.gradient(value, total, d_value)
+    def __call__(self, known: dict, fixed: dict, operands: dict) -> None:
+        """Add what the stage makes to `known` and `operands`, from values and constants by name."""
+        if not self.plan.segments[self.k].ops:
+            return
+        given, met = self.compiled(
+            [known[name] for name in self.reads], [fixed[name] for name in self.constants]
+        )
+        known |= dict(zip(self.gives, given, strict=True))
+        operands |= dict(zip(self.projected, met, strict=True))
 
-    def retreat(self, source: int):
-        """The stage before the product of `source`.
 
-        It gives the gradients of the sums that it settles, of the product, of the value through the bypasses,
-        and of w by units (None without w).
-        """
-        wiring, fed, above = self.wiring, self.wiring.feeds[source], self.wiring.above(source)
-        known = [node for s in reversed(above) for node in wiring.settles(s)]
+class BackwardStage:
+    """The gradient of stage k."""
 
-        def stage(sums, pre, w, d_out, d_sums, pending):
-            sums = dict(zip(wiring.nodes, sums, strict=True))
-            d_sums = dict(zip(known, d_sums, strict=True))
-            for node in wiring.settles(source):
-                d_value = self.of_value(node, d_out, pending if node in above else None)
-                d_sums[node] = self.of_sum(node, sums[node], d_value)
-            x, split = wiring.normalised(source, sums[source]), wiring.blocks(source, pre, d_out.dtype)
-            upstream = tf.stack([d_sums[node] for node in fed], axis=1)
-            carried, d_split, d_w = wiring.edges_gradient(fed, x, split, w, upstream)
-            d_product = self.arithmetic.factor(tf.reshape(d_split, pre.shape))
-            return [d_sums[node] for node in wiring.settles(source)], d_product, carried, d_w
+    def __init__(self, plan: Plan, k: int, arithmetic: Arithmetic, shapes: dict):
+        """As `ForwardStage`."""
+        self.plan, self.k, self.arithmetic, self.shapes = plan, k, arithmetic, shapes
+        self.dtype = shapes["x"].dtype
+        self.needs, self.constants, self.made = plan.needs(k), plan.constants(k), plan.made(k)
+        self.product = plan.segments[k].product
+        self.places: dict[str, int] = {}  # of the gradients of earlier values among those that a call returns
+        self.compiled = arithmetic.stage(self._run)
 
-        return stage
+    def _run(self, values, constants, upstream, of_operands):
+        """Gradients: of earlier values, each once; of the product, as a factor; of the constants."""
+        known = {name: tf.cast(x, self.dtype) for name, x in zip(self.needs, values, strict=True)}
+        known |= dict(zip(self.constants, constants, strict=True))
+        found: dict[str, list] = {name: list(parts) for name, parts in upstream.items()}
+        for name, parts in of_operands.items():
+            found.setdefault(name, []).extend(self.arithmetic.of_operand(p, self.dtype) for p in parts)
+        of_constants: dict[str, list] = {name: [] for name in self.constants}
+        for op in reversed(self.plan.segments[self.k].ops):
+            if op.out in found:
+                self._pull(op, ordered_sum(found.pop(op.out)), known, found, of_constants)
+        product = None
+        if self.product is not None:
+            product = self.arithmetic.factor(ordered_sum(found.pop(self.product.out)))
+        distinct: list = []
+        for name, parts in found.items():
+            total = ordered_sum(parts)
+            place = next((k for k, other in enumerate(distinct) if other is total), len(distinct))
+            distinct += [total] if place == len(distinct) else []
+            self.places[name] = place
+        return distinct, product, [ordered_sum(parts) for parts in of_constants.values()]
 
-    def close(self, total, h, pre, d_out, pending):
-        """Gradients of [g, a] of node 0, the same as a factor, and of h_{t-1} through the bypass."""
-        d_total = self.of_sum(0, total, self.of_value(0, d_out, pending))
-        with tf.GradientTape() as tape:
-            tape.watch([h, pre])
-            value = highway.input_node(h, pre)
-        d_h, d_pre = tape.gradient(value, [h, pre], d_total)
-        return d_pre, self.arithmetic.factor(d_pre), d_h
+    def _pull(self, op, upstream, known: dict, found: dict, of_constants: dict) -> None:
+        """Through one instruction."""
+        rule = rule_of(op)
+        args = [self._value(name, known, rule.linear) for name in op.args]
+        for name, part in zip(op.args, rule.pull(upstream, *args), strict=True):
+            if part is None:
+                continue
+            if name in of_constants:
+                of_constants[name].append(part if rule.by_units else tf.reduce_sum(part, axis=0))
+            else:
+                found.setdefault(name, []).append(part)
+
+    def _value(self, name: str, known: dict, shape_only: bool):
+        """A value that the gradient reads, made again where it is cheap."""
+        if name in known:
+            return known[name]
+        if shape_only:
+            return self.shapes[name]
+        op = self.plan.maker[name]
+        known[name] = rule_of(op).value(*(self._value(arg, known, False) for arg in op.args))
+        return known[name]
+
+    def __call__(self, values: list, constants: list, upstream: dict, of_operands: dict):
+        """Gradients of earlier values by name, of the product, and of the constants in their order."""
+        distinct, product, of_constants = self.compiled(values, constants, upstream, of_operands)
+        return {name: distinct[place] for name, place in self.places.items()}, product, of_constants

@@ -7,8 +7,9 @@ import numpy as np
 
 from bayesnas_tf.space import base
 from bayesnas_tf.space.genotype import Genotype, Node
-from bayesnas_tf.space.highway import topology
+from bayesnas_tf.space.highway import programs, topology
 from bayesnas_tf.space.highway.operations import OP_NAMES, position
+from bayesnas_tf.space.program import Form, Program
 
 
 @base.register
@@ -18,6 +19,7 @@ class Highway(base.Space):
 
     nodes: int = 8
     name = "highway"
+    chosen = programs.CHOSEN
 
     @functools.cached_property
     def sites(self) -> base.Sites:
@@ -88,6 +90,23 @@ class Highway(base.Space):
             into = result[topology.incoming(node)]
             np.add.at(into, (choices[:, node - 1, 0], choices[:, node - 1, 1]), 1.0 / len(choices))
         return result
+
+    def mixture(self, form: Form) -> Program:
+        """See `programs.mixture`."""
+        return programs.mixture(form)
+
+    def mixture_by_source(self, form: Form) -> Program | None:
+        """See `programs.mixture_by_source`."""
+        return programs.mixture_by_source(form)
+
+    def sampled(self, form: Form) -> Program:
+        """See `programs.sampled`."""
+        return programs.sampled(form)
+
+    @classmethod
+    def discrete(cls, genotype: Genotype) -> Program:
+        """See `programs.discrete`."""
+        return programs.discrete(genotype)
 
     @classmethod
     def check(cls, genotype: Genotype) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from bayesnas_tf.cells.highway_cell import HighwayCell
+from bayesnas_tf.cells.program_cell import ProgramCell
 from bayesnas_tf.cells.sampled_cell import SampledCell
 from bayesnas_tf.cells.search_cell import CellOptions
 from bayesnas_tf.options import Options, Range
@@ -22,7 +22,7 @@ class StrategyOptions(Options):
     def check(self, settings) -> None:
         """`ValueError` where the search's other settings do not fit."""
 
-    def cell(self, options: CellOptions) -> HighwayCell:
+    def cell(self, options: CellOptions) -> ProgramCell:
         """The cell of the network whose weights the search trains."""
         raise NotImplementedError
 

@@ -22,9 +22,9 @@ def loss_changes(model, windows, on_done=lambda done, total: None) -> np.ndarray
     def mean_nats():
         state, total = model.zero_state(windows[0][0].shape[0]), tf.zeros([], tf.float64)
         for x, y in windows:
-            hidden = model.hidden(x, state)
+            hidden, state = model.window(x, state, tf.shape(x)[1])
             nats = losses.token_nats(model.decode(hidden), y)
-            total, state = total + tf.cast(tf.reduce_mean(nats), tf.float64), hidden[:, -1]
+            total += tf.cast(tf.reduce_mean(nats), tf.float64)
         return total / len(windows)
 
     try:

@@ -8,7 +8,6 @@ import gin
 import keras
 import tensorflow as tf
 
-from bayesnas_tf.cells import primitives
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.models import losses
 from bayesnas_tf.numerics import seeds
@@ -116,7 +115,7 @@ class DartsStep(TrainStep):
         self.darts, self.turns = options, Turns(valid_rows, windows.bptt, self.state)
         scalars = model.cell.scalars
         self.weights = [v for v in model.trainable_variables if v is not scalars]
-        self.scale = float(len(primitives.OPS)) if model.cell.options.norm == "mean" else 1.0
+        self.scale = float(len(model.cell.space.sites.options)) if model.cell.options.norm == "mean" else 1.0
         edges, ops = scalars.shape
         self.alpha = tf.Variable(tf.zeros([edges, ops + 1], scalars.dtype), trainable=False)
         self.optimizer = keras.optimizers.Adam(options.lr, epsilon=EPSILON)
@@ -172,9 +171,8 @@ class DartsStep(TrainStep):
     def nats(self, window, state, drawn):
         """Mean nats of a window (x, y, length) from a state, under masks, and the state after it."""
         x, y, length = window
-        hidden = self.model.hidden(x, state, drawn)
-        nats = losses.mean_nats(self.model.token_nats(hidden, y, drawn), length)
-        return nats, hidden[:, length - 1]
+        hidden, after = self.model.window(x, state, length, drawn)
+        return losses.mean_nats(self.model.token_nats(hidden, y, drawn), length), after
 
     def of_both(self, loss, weights):
         """∂L/∂W and ∂L/∂w at these weights, which stay set."""

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from bayesnas_tf.cells import primitives
 from bayesnas_tf.numerics import seeds
 from bayesnas_tf.space.highway import operations
 
@@ -33,7 +32,7 @@ class Controller(tf.Module):
         """Weights are 0 until `initialise`."""
         super().__init__()
         self.nodes, self.units, self.temperature, self.tanh_limit = nodes, units, temperature, tanh_limit
-        self.dtype, ops = dtype, len(primitives.OPS)
+        self.dtype, ops = dtype, len(operations.OP_NAMES)
 
         def weight(*shape):
             return tf.Variable(tf.zeros(shape, dtype))

@@ -86,10 +86,9 @@ class EnasStep(CellStep):
         A cell that diverges there gets the least reward, and the next turn begins with a zero state.
         """
         x, y, state = self.turns.window()
-        hidden = self.model.hidden(x, state)
+        hidden, state = self.model.window(x, state, tf.shape(x)[1])
         nats = losses.mean_nats(self.model.token_nats(hidden, y), self.turns.steps)
         finite = tf.math.is_finite(nats)
-        state = hidden[:, -1]
         self.turns.carry(
             tf.where(finite & tf.reduce_all(tf.math.is_finite(state)), state, tf.zeros_like(state))
         )

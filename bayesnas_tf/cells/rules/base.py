@@ -1,0 +1,35 @@
+"""What an instruction of a program is: its value, and how gradients and curvature pass through it.
+
+Index conventions: values are `[..., B, U]`. Cotangents may have axes in front (`[L, ..., B, U]` for L lanes),
+so a rule counts its axes from the end. A weight has no rows: its cotangents keep the axis of the rows,
+`[..., B, *shape]`, and the interpreter adds them up.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class Rule(NamedTuple):
+    """y = value(*x), differentiable by TensorFlow, and the three maps that curvature needs."""
+
+    value: Callable  # (*x) -> y
+    pull: Callable  # (g, *x) -> (∂y/∂x)ᵀ g of each argument, or None
+    diagonal: Callable  # (h, *x) -> ((∂y/∂x)²)ᵀ h of each argument, or None
+    second: Callable | None = None  # (g, *x) -> (∂²y/∂x²) g of each argument, or None; None: all are 0
+    linear: bool = False  # `pull` reads no more of its arguments than their shapes
+    by_units: bool = False  # gradients of weights come summed over rows and not over units: [*shape, U]
+    statistics: bool = False  # `diagonal` and `second` know `constant`: statistics of a norm as constants
+    cheap: bool = False  # one pass over its argument: computed again backward where its value is needed
+
+
+def elementwise(value: Callable, slopes: Callable, seconds: Callable | None = None) -> Rule:
+    """A rule of an elementwise function, from its derivatives in each argument."""
+    times = lambda factors, g: tuple(None if f is None else f * g for f in factors)  # noqa: E731
+    return Rule(
+        value,
+        lambda g, *x: times(slopes(*x), g),
+        lambda h, *x: times([None if f is None else tf.square(f) for f in slopes(*x)], h),
+        None if seconds is None else lambda g, *x: times(seconds(*x), g),
+    )

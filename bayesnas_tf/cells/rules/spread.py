@@ -1,0 +1,94 @@
+"""The mixed edges that leave one node, as the staged form takes them: all at once, before any norm.
+
+`spread` is what a source gives to each of k nodes behind it, `[B, k, U]`; `accumulate` adds that to the sums
+that earlier sources have begun, and `first` takes the sum that is complete. XLA makes one pass over memory of
+a stage of these three, and several where the sums are arrays of their own (docs/performance.md).
+"""
+
+import math
+
+import tensorflow as tf
+
+from bayesnas_tf.cells import primitives
+from bayesnas_tf.cells.rules.base import Rule
+from bayesnas_tf.numerics.sums import ordered_sum
+
+SLICES = 16  # of the rows; with 32 and 64 rows the fastest number or close to it
+
+
+def spread(options: tuple[str, ...]) -> Rule:
+    """(M2) Σ_o w^o (x + σ(g) (o(a) - x)) of k edges, `[B, k, U]`.
+
+    From x `[B, U]`, [g, a] of the edges side by side `[B, k 2U]`, and their scalars `[k, O]`. The gradient of
+    the scalars comes by units, `[k, O, U]`.
+    """
+
+    def value(x, pre, w):
+        gate, a = _halves(pre, w)
+        values, _ = primitives.values_and_slopes(options, a)
+        carried = _per_edge(tf.reduce_sum(w, axis=1)) * x[:, tf.newaxis]
+        return carried + _opened(gate) * (_mixture(w, values) - carried)
+
+    def pull(g, x, pre, w):
+        gate, a = _halves(pre, w)
+        values, slopes = primitives.values_and_slopes(options, a)
+        total, x, gate = _per_edge(tf.reduce_sum(w, axis=1)), x[:, tf.newaxis], _opened(gate)
+        opened = gate * g
+        carried = g - opened
+        d_gate = (_mixture(w, values) - total * x) * (1.0 - gate) * opened
+        d_pre = tf.stack([d_gate, _mixture(w, slopes) * opened], axis=2)
+        d_w = tf.stack([_sum_of_rows(carried * x + opened * value) for value in values], axis=1)
+        return tf.reduce_sum(total * carried, axis=1), tf.reshape(d_pre, pre.shape), d_w
+
+    return Rule(value, pull, _no_diagonal, by_units=True)
+
+
+def accumulate() -> Rule:
+    """What a source gives, `[B, k, U]`, plus all but the first of the sums under way, `[B, k + 1, U]`."""
+
+    def pull(g, given, under_way):
+        del given, under_way
+        return g, tf.pad(g, [[0, 0], [1, 0], [0, 0]])
+
+    return Rule(lambda given, under_way: given + under_way[:, 1:], pull, _no_diagonal, linear=True)
+
+
+def first() -> Rule:
+    """The first of k sums: `[B, k, U]` -> `[B, U]`."""
+    return Rule(
+        lambda sums: sums[:, 0],
+        lambda g, sums: (tf.pad(g[:, tf.newaxis], [[0, 0], [0, sums.shape[1] - 1], [0, 0]]),),
+        _no_diagonal,
+        linear=True,
+    )
+
+
+def _no_diagonal(*_):
+    raise NotImplementedError("a staged form has no curvature: it is the same cell as one of mixes")
+
+
+def _halves(pre, w):
+    """g and a, `[B, k, U]` each."""
+    k = w.shape[0]
+    by_edge = tf.reshape(pre, [pre.shape[0], k, 2, pre.shape[1] // (2 * k)])
+    return by_edge[:, :, 0], by_edge[:, :, 1]
+
+
+def _sum_of_rows(x):
+    """The sum over the first axis. As a sum of slices XLA fuses it with what x is made of."""
+    return tf.reduce_sum(ordered_sum(tf.split(x, math.gcd(x.shape[0], SLICES))), axis=0)
+
+
+def _per_edge(values):
+    """`[k]` shaped to multiply `[B, k, U]`."""
+    return values[:, tf.newaxis]
+
+
+def _mixture(w, parts):
+    """Σ_o w^o part_o of k edges."""
+    return ordered_sum(_per_edge(w[:, o]) * part for o, part in enumerate(parts))
+
+
+def _opened(gate):
+    """σ(g) as a tanh."""
+    return 0.5 + 0.5 * tf.tanh(0.5 * gate)

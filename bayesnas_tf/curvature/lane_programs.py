@@ -1,0 +1,188 @@
+"""One time step of a program on pairs: the rules of `cells.rules`, with lanes beside the values.
+
+`uses` are shadows of what kernels make: what comes back in their place is what flows into each use of a
+kernel, from which `weights` has the curvature of the kernel itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from bayesnas_tf.cells.interpreter import Values, prelude
+from bayesnas_tf.cells.rules import rule_of
+from bayesnas_tf.cells.rules.base import Rule as Instruction
+from bayesnas_tf.curvature.lanes import Pair, Rule, project, scaled, shadow_of, with_fresh
+from bayesnas_tf.numerics.sums import fan_out, ordered_sum
+from bayesnas_tf.space.program import PROJECT, SCALARS, Op, Program, before
+
+
+class PairValues(Values):
+    """`cells.interpreter.Values` of pairs: what comes back is added in the order of the users."""
+
+    def put(self, name: str, value: Pair) -> None:
+        """A pair is known."""
+        count = self.uses.get(name, 0)
+        self.copies[name] = map(Pair, *(fan_out(part, count) for part in value))
+
+
+def fixed(cell, w: Pair | None) -> dict[str, Any]:
+    """Weights and constants by name; the scalars of the architecture as the pair that they are."""
+    found = cell.fixed_values()
+    if w is None:
+        return found
+    made = {op.out for op in cell.program.prelude()}
+    found = {name: value for name, value in found.items() if name not in made}
+    return prelude(cell.program, found) | {SCALARS: w}
+
+
+def step(cell, rule: Rule, known: Mapping[str, Any], given: Mapping[str, Pair], uses: Sequence = ()) -> tuple:
+    """Pairs of `Program.ends`, and what each kernel read (no gradient passes), of one time step.
+
+    Args:
+      cell: a `ProgramCell`.
+      rule: of the backward pass.
+      known: from `fixed`.
+      given: pairs of `x` and of the states of the step before, by name.
+      uses: shadows of the products with kernels, in their order; empty: none are wanted.
+    """
+    program = cell.program
+    read: list = []
+    ops = program.steps()
+    values = PairValues(ops, program.ends, known)
+    for name in program.given:
+        values.put(name, given[name])
+    for op in ops:
+        if op.rule == PROJECT:
+            x = values.take(op.args[0])
+            use = uses[len(read) : len(read) + 1]
+            read.append(tf.stop_gradient(x.value))
+            values.put(op.out, _projected(cell, rule, x, known[op.args[1]], use))
+        else:
+            values.put(op.out, _through(rule, op, [values.take(name) for name in op.args]))
+    return [values.take(name) for name in program.ends], read
+
+
+def _projected(cell, rule: Rule, x: Pair, kernel, use) -> Pair:
+    """x, masked, times a kernel; `use` has the shadow of the result, or nothing."""
+    mask = cell.drawn.hidden
+    pre = project(rule, x if mask is None else scaled(rule, x, mask), kernel)
+    return Pair(pre.value, ordered_sum([pre.shadow, *use]))
+
+
+def _through(rule: Rule, op: Op, args: list) -> Pair:
+    """One instruction; arguments are pairs, or tensors without lanes."""
+    instruction, lanes = (
+        rule_of(op),
+        next(a.shadow.shape[0] for a in args if isinstance(a, Pair)),
+    )
+    paired = [isinstance(a, Pair) for a in args]
+    without_rows = [not is_pair or name == SCALARS for is_pair, name in zip(paired, op.args, strict=True)]
+
+    @tf.custom_gradient
+    def run(*flat):
+        x = list(flat[: len(args)])
+        y = instruction.value(*x)
+
+        def gradient(g, s):
+            of_values, of_lanes = _pulled(rule, instruction, g, s, x)
+            own = [
+                _over_rows(part, 0) if alone else part
+                for part, alone in zip(of_values, without_rows, strict=True)
+            ]
+            beside = [
+                _of_scalars(rule, part) if alone else part
+                for part, alone, is_pair in zip(of_lanes, without_rows, paired, strict=True)
+                if is_pair
+            ]
+            return (*own, *beside)
+
+        return (y, shadow_of(y, lanes)), gradient
+
+    values = [a.value if is_pair else a for a, is_pair in zip(args, paired, strict=True)]
+    shadows = [a.shadow for a, is_pair in zip(args, paired, strict=True) if is_pair]
+    return Pair(*run(*values, *shadows))
+
+
+def _pulled(rule: Rule, instruction: Instruction, g, s, x: list) -> tuple[list, list]:
+    """Gradients of the arguments x, and what flows into their lanes."""
+    if not rule.diagonal:
+        both = instruction.pull(tf.concat([g[tf.newaxis], s], axis=0), *x)
+        split = [(None, None) if part is None else (part[0], part[1:]) for part in both]
+        return [own for own, _ in split], [beside for _, beside in split]
+    constant = {"constant": rule.d_terms} if instruction.statistics else {}
+    of_values, of_lanes = list(instruction.pull(g, *x)), list(instruction.diagonal(s, *x, **constant))
+    if rule.d_terms and instruction.second is not None:
+        fresh = instruction.second(g, *x)
+        of_lanes = [
+            lane if new is None else with_fresh(lane, new) for lane, new in zip(of_lanes, fresh, strict=True)
+        ]
+    return of_values, of_lanes
+
+
+def _over_rows(part, axis: int):
+    """The gradient of a weight: what came with rows, summed over them."""
+    return None if part is None else tf.reduce_sum(part, axis=axis)
+
+
+def _of_scalars(rule: Rule, part):
+    """`[L, B, E, O]`, or summed over the rows where they are not kept apart."""
+    return part if rule.per_sequence else tf.reduce_sum(part, axis=1)
+
+
+def _stacked(program: Program) -> dict[str, int]:
+    """How many values are stacked in each value that is a stack."""
+    return {op.out: len(op.args) for op in program.ops if op.rule == "stack"}
+
+
+def read_shapes(cell, batch: int) -> list:
+    """Of what each product with a kernel reads."""
+    stacks = _stacked(cell.program)
+    reads = (op.args[0] for op in cell.program.projections())
+    return [[*([stacks[name]] if name in stacks else []), batch, cell.units] for name in reads]
+
+
+def use_shadows(cell, rule: Rule, lanes: int, shape) -> list:
+    """Zeros `[T, L, ..., B, N]` for `x` and for each product with a kernel, over windows of `shape` [B, T].
+
+    Diagonal lanes are added up: L is 1.
+    """
+    batch, steps = shape
+    lead = [steps, 1 if rule.diagonal else lanes]
+    dtype = cell.kernel.dtype
+    found = [tf.zeros([*lead, batch, cell.kernel.shape[1]], dtype)]
+    kernels, stacks = cell.kernels(), _stacked(cell.program)
+    for op in cell.program.projections():
+        kernel = kernels[op.args[1]]
+        edges = [stacks[op.args[0]]] if op.args[0] in stacks else []
+        per_edge = kernel.shape[:-2] if kernel.shape.rank > 2 else edges
+        found.append(tf.zeros([*lead, *per_edge, batch, kernel.shape[-1]], dtype))
+    return found
+
+
+def edge_scalars(cell, rule: Rule, scalar_shadows) -> Pair | None:
+    """w_ij^o `[E, O]`, times the switch of its edge where there is one; None for a cell without scalars."""
+    if not scalar_shadows:
+        return None
+    w = Pair(tf.convert_to_tensor(cell.scalars), scalar_shadows[0])
+    if cell.zero_scalars is None:
+        return w
+    switch = Pair(tf.convert_to_tensor(cell.zero_scalars), scalar_shadows[1])
+
+    @tf.custom_gradient
+    def product(w, w_shadow, z, z_shadow):
+        del z_shadow
+
+        def gradient(g, s):
+            of_w = s * rule.coefficient(z)[:, tf.newaxis]
+            of_z = tf.reduce_sum(s * rule.coefficient(w), axis=-1)
+            return g * z[:, tf.newaxis], of_w, tf.reduce_sum(g * w, axis=-1), of_z
+
+        return (w * z[:, tf.newaxis], tf.zeros_like(w_shadow)), gradient
+
+    return Pair(*product(*w, *switch))
+
+
+def names_of(program: Program) -> list[str]:
+    """`Program.given`, as `step` wants its pairs."""
+    return ["x", *map(before, program.state)]
