@@ -60,6 +60,12 @@ class DerivedCell(ProgramCell):
         rest = {name: value for name, value in config.items() if name not in ("genotype", "options")}
         return cls(Genotype.from_dict(config["genotype"]), DerivedOptions(**config["options"]), **rest)
 
+    @property
+    def source_kernels(self) -> dict:
+        """The kernel of each source in the space `highway`, by its number as a text."""
+        mark = "source_kernel_"
+        return {n.removeprefix(mark): kernel for n, kernel in self.kernels().items() if n.startswith(mark)}
+
     def staged_program(self) -> Program:
         """The program as it is: each source costs one product."""
         return self.program

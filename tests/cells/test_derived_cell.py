@@ -11,6 +11,7 @@ from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.numerics import seeds
 from bayesnas_tf.space.genotype import Genotype, Node, parameter_count
 from bayesnas_tf.space.highway import operations, published, topology
+from bayesnas_tf.space.highway.programs import fed_by
 from tests.references import derived as reference
 
 U, B, T = 5, 3, 4
@@ -41,7 +42,7 @@ def built(genotype, random, **options):
 def node_kernels(cell):
     """One [U, 2U] array per node from the kernels that the nodes of one source share."""
     kernels = {}
-    for source, nodes in cell.fed_by.items():
+    for source, nodes in fed_by(cell.genotype).items():
         parts = np.split(cell.source_kernels[str(source)].numpy(), len(nodes), axis=1)
         kernels |= dict(zip(nodes, parts, strict=True))
     return [kernels[node] for node in sorted(kernels)]

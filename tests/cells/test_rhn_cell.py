@@ -9,6 +9,10 @@ from tests.references import baselines as reference
 U, B, T, DEPTH = 4, 3, 5, 3
 
 
+def layers(cell, name):
+    return [getattr(cell, f"{name}_{k}") for k in range(cell.options.depth)]
+
+
 def built():
     """A float64 cell under its layer over time, with large random weights, and the twin's weights."""
     cell, random = RhnOptions(units=U, depth=DEPTH).cell(dtype="float64"), np.random.default_rng(1)
@@ -17,7 +21,7 @@ def built():
     rnn.built = True
     for weight in cell.weights:
         weight.assign(random.normal(size=weight.shape))
-    parts = zip(cell.depth_kernels, cell.gate_biases, cell.biases, strict=True)
+    parts = zip(*(layers(cell, name) for name in ("kernel", "gate_bias", "bias")), strict=True)
     return rnn, random, cell.kernel.numpy(), [tuple(part.numpy() for part in layer) for layer in parts]
 
 
@@ -37,7 +41,7 @@ def test_a_window_equals_the_twin_with_one_mask_for_all_steps_and_depths(masked)
 def test_gates_begin_nearly_closed():
     cell = RhnOptions(units=U, depth=DEPTH, transform_bias=-4.0).cell()
     cell.build((None, U))
-    for gate_bias, bias in zip(cell.gate_biases, cell.biases, strict=True):
+    for gate_bias, bias in zip(*(layers(cell, name) for name in ("gate_bias", "bias")), strict=True):
         np.testing.assert_array_equal(gate_bias, np.full(U, -4.0))
         assert (bias, 0.04) in [(weight, limit) for weight, limit in cell.ranges() if weight is bias]
 

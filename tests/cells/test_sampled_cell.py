@@ -7,7 +7,8 @@ from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
 from bayesnas_tf.cells.sampled_cell import SampledCell
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
-from bayesnas_tf.space.highway import published
+from bayesnas_tf.space.highway import programs, published
+from bayesnas_tf.space.highway.programs import fed_by
 from bayesnas_tf.space.highway.space import Highway
 
 UNITS, NODES, BATCH, STEPS, WORDS = 3, 4, 2, 3, 7
@@ -31,7 +32,7 @@ def derived(genotype, like):
     made = model(DerivedCell(genotype, DerivedOptions(units=UNITS), dtype="float64"))
     for name in ("kernel", "recurrent_kernel"):
         getattr(made.cell, name).assign(getattr(like.cell, name))
-    for source, nodes in made.cell.fed_by.items():
+    for source, nodes in fed_by(made.cell.genotype).items():
         kernels = [like.cell.node_kernels[node - 1].numpy() for node in nodes]
         made.cell.source_kernels[str(source)].assign(np.concatenate(kernels, axis=1))
     made.embedding.assign(like.embedding)
@@ -79,7 +80,8 @@ def test_every_shared_kernel_learns_from_every_cell():
 def test_batch_norm_leaves_every_node_standardised():
     cell = sampled("batch").cell
     random = np.random.default_rng(6)
-    for value in cell.node_values(*(tf.constant(random.normal(size=(5, 64, k * UNITS))) for k in (2, 1))):
+    x, h = (tf.constant(random.normal(size=(5, 64, k * UNITS))) for k in (2, 1))
+    for value in cell.run(x, [h], [programs.node(k) for k in range(NODES + 1)]):
         np.testing.assert_allclose(value.numpy().mean(axis=1), 0.0, atol=1e-12)
 
 

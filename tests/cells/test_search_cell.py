@@ -11,7 +11,7 @@ from bayesnas_tf.cells.scan import ProjectedRNN
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.models import losses
 from bayesnas_tf.models.language_model import Masks
-from bayesnas_tf.space.highway import topology
+from bayesnas_tf.space.highway import programs, topology
 from tests.references import cell as reference
 from tests.support.small import BATCH, NODES, STEPS, UNITS, WORDS, small_model, small_window
 
@@ -45,12 +45,17 @@ def test_over_time_the_cell_equals_the_twin_in_both_layers(form):
         np.testing.assert_array_equal(state, actual[:, -1])
 
 
+def nodes_of(cell):
+    return [programs.node(k) for k in range(cell.options.nodes + 1)]
+
+
 @pytest.mark.parametrize("form", FORMS, ids=str)
 def test_node_values_of_all_steps_at_once_equal_those_of_each_step(form):
     random = np.random.default_rng(3)
     cell = small_model(**form).cell
     x, h = random.normal(size=(2, STEPS, BATCH, UNITS))
-    at_once = cell.node_values(tf.constant(x @ cell.kernel.numpy()), tf.constant(h))
+    projected = tf.constant(x @ cell.kernel.numpy())
+    at_once = cell.run(projected, [tf.constant(h)], nodes_of(cell))
     for t in range(STEPS):
         _, expected, _ = reference.step(reference.copy_of(cell), x[t], h[t])
         for actual, value in zip(at_once, expected, strict=True):
@@ -162,7 +167,8 @@ def test_only_batch_norm_lets_examples_feel_each_other(norm):
 def test_batch_norm_takes_the_statistics_of_each_time_step_over_the_batch():
     random = np.random.default_rng(10)
     cell = small_model(norm="batch").cell
-    values = cell.node_values(*(tf.constant(random.normal(size=(STEPS, 64, k * UNITS))) for k in (2, 1)))
+    x, h = (tf.constant(random.normal(size=(STEPS, 64, k * UNITS))) for k in (2, 1))
+    values = cell.run(x, [h], nodes_of(cell))
     for value in values:
         np.testing.assert_allclose(value.numpy().mean(axis=1), 0.0, atol=1e-12)
         np.testing.assert_allclose(value.numpy().var(axis=1), 1.0, rtol=1e-2)

@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesnas_tf.cells import highway, masks
+from bayesnas_tf.cells import masks
 from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
-from bayesnas_tf.cells.scan import time_loop
+from bayesnas_tf.cells.rules import spread
+from bayesnas_tf.cells.scan import scan_time
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
-from bayesnas_tf.cells.staged.stages import ForwardStages
+from bayesnas_tf.cells.staged.plan import Plan
+from bayesnas_tf.cells.staged.stages import Arithmetic
+from bayesnas_tf.cells.staged.values import Given
 from bayesnas_tf.cells.staged.window import staged_window
-from bayesnas_tf.cells.staged.wiring import Arithmetic
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.numerics import seeds
 from bayesnas_tf.space.genotype import Genotype, Node
@@ -52,14 +54,16 @@ def inputs(steps, dtype="float64"):
 def plain(cell, projected, state, mask):
     """All h_t by the loop that TensorFlow differentiates."""
     with cell.masked(masks.CellMasks(None, mask)), cell.read_once():
-        return time_loop(cell.step, projected, state)
+        by_time = tf.transpose(projected, [1, 0, 2])
+        (hidden,) = scan_time(lambda t, x, h: cell.step(*x, h), (by_time,), (state,))
+        return tf.transpose(hidden, [1, 0, 2])
 
 
 def staged(cell, projected, state, mask, compiled=False):
     """All h_t by products and stages."""
-    arithmetic = Arithmetic(mask, cell.matmul_dtype, compiled)
-    by_time = tf.transpose(projected, [1, 0, 2])
-    hidden = staged_window(cell.wiring(), arithmetic, by_time, state, cell.kernels())
+    arithmetic, program = Arithmetic(mask, cell.matmul_dtype, compiled), cell.staged_program()
+    given = Given(tf.transpose(projected, [1, 0, 2]), (state,), *cell.parts(program))
+    (hidden,) = staged_window(program, given, arithmetic)
     return tf.transpose(hidden, [1, 0, 2])
 
 
@@ -124,16 +128,26 @@ def test_in_bfloat16_stays_near_float32():
 
 
 def test_cells_without_this_form_say_so():
-    assert search_cell("batch", norm_learnable=True).wiring() is None
-    assert search_cell(sharing="edge_op").wiring() is None
+    assert search_cell("batch", norm_learnable=True).staged_program() is None
+    assert search_cell(sharing="edge_op").staged_program() is None
 
 
-def test_sources_feed_all_nodes_that_wait():
-    wiring = search_cell().wiring()
-    assert [wiring.waiting(source) for source in wiring.feeds] == [(), (2, 3), (3,)]
-    other = wiring._replace(feeds={0: (1, 2, 3), 1: (2,), 2: (3,)})
-    with pytest.raises(ValueError, match="no such form"):
-        ForwardStages(other, Arithmetic()).advance(1)
+def test_a_plan_keeps_what_gradients_read_and_no_more():
+    plan = Plan(search_cell("layer").staged_program())
+    assert [segment.product.out for segment in plan.segments[1:]] == ["recurrent", "p0", "p1", "p2"]
+    # [g, a] of node 0, the sums before the norms, and the products; values are made again from their sums
+    assert set(plan.kept) == {"pre0", "s0", "s1", "s2", "s3", "p0", "p1", "p2"}
+    assert plan.needs(0) == ()
+    assert plan.projected(1) == ("n0",)
+    assert plan.projected(4) == ("h",)  # for the next step
+
+
+def test_a_node_that_nobody_reads_gives_nothing_back():
+    dead = Genotype((Node(0, "tanh"), Node(0, "relu"), Node(2, "relu")), (1,), "dead end")
+    cell = built(DerivedCell(dead, DerivedOptions(U), dtype="float64"))
+    found = outcome(staged, cell, 3)
+    assert not found[-1].any()
+    assert_same(found[:-1], outcome(plain, cell, 3)[:-1])
 
 
 def test_a_layer_takes_it_for_training_alone(monkeypatch):
@@ -143,8 +157,8 @@ def test_a_layer_takes_it_for_training_alone(monkeypatch):
     drawn = masks.CellMasks(None, mask)
     expected, _ = rnn.window(x[..., :U], state, 3, drawn, training=True)
     asked = []
-    wiring = cell.wiring
-    monkeypatch.setattr(cell, "wiring", lambda: asked.append(1) or wiring())
+    program = cell.staged_program
+    monkeypatch.setattr(type(cell), "staged_program", lambda self: asked.append(1) or program())
     cell.staged = True
     rnn.window(x[..., :U], state, 3, drawn)
     assert not asked
@@ -155,8 +169,8 @@ def test_a_layer_takes_it_for_training_alone(monkeypatch):
 
 def test_one_trace_serves_all_lengths(monkeypatch):
     traced = []
-    mixed_edges = highway.mixed_edges
-    monkeypatch.setattr(highway, "mixed_edges", lambda *given: traced.append(1) or mixed_edges(*given))
+    mixture = spread._mixture
+    monkeypatch.setattr(spread, "_mixture", lambda *given: traced.append(1) or mixture(*given))
     cell = SearchCell(CellOptions(U, 2, norm="mean"))
     model = LanguageModel(7, cell, ModelOptions())
     cell.staged = True

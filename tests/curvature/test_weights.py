@@ -13,6 +13,7 @@ from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.numerics import seeds
 from bayesnas_tf.space.genotype import Genotype, Node
 from bayesnas_tf.space.highway import operations
+from bayesnas_tf.space.highway.programs import fed_by
 from tests.references import cell as cell_reference
 from tests.references import curvature as oracle
 from tests.references import recursion as reference
@@ -32,7 +33,7 @@ def derived_model(dtype="float64"):
         weight.assign(0.5 * random.normal(size=weight.shape))
     of_node = {
         node: kernel
-        for source, nodes in cell.fed_by.items()
+        for source, nodes in fed_by(cell.genotype).items()
         for node, kernel in zip(nodes, split(cell.source_kernels[str(source)], nodes), strict=True)
     }
     nodes = len(GENOTYPE.nodes)
@@ -63,7 +64,7 @@ def split(kernel, nodes):
 def joined(cell, node_kernels):
     """Arrays of the twin in the form of the derived cell's weights, the rest being 0."""
     own = []
-    for source, nodes in cell.fed_by.items():
+    for source, nodes in fed_by(cell.genotype).items():
         places = [(operations.OP_NAMES.index(GENOTYPE.nodes[node - 1].op), source) for node in nodes]
         parts = [node_kernels[node - 1][place] for node, place in zip(nodes, places, strict=True)]
         own.append(np.concatenate(parts, axis=1))

@@ -70,7 +70,7 @@ def test_in_bfloat16_both_factors_are_rounded_and_so_is_the_product():
 def test_nats_and_state_of_a_window_are_the_same(cell, compiled, small_kernels):
     model = model_of(cell)
     kernel_blocks = compiling.blocks_for(model, "auto")
-    assert len(kernel_blocks.kernels) == len(model.cell.matrices()) == RECURRENT[cell]
+    assert len(kernel_blocks.kernels) == len(model.cell.kernels()) == RECURRENT[cell]
     kernel_blocks.refresh()
     for found, expected in zip(nats(model, kernel_blocks, compiled), nats(model), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
@@ -106,7 +106,7 @@ def test_only_large_kernels_have_them_and_only_few_rows_take_them(monkeypatch):
     kernel_blocks = compiling.blocks_for(model, "auto")
     assert [kernel.shape[1] for kernel in kernel_blocks.kernels] == [6 * U]
     assert [kernel_blocks.serve(rows) for rows in (1, 2, blocks.ROWS, blocks.ROWS + 1)] == [0, 1, 1, 0]
-    assert blocks.KernelBlocks(kernel_blocks.kernels, "bfloat16").serve(1)
+    assert blocks.KernelBlocks({"k": kernel_blocks.kernels[0]}, "bfloat16").serve(1)
 
 
 def test_there_are_none_in_a_plain_graph_on_a_gpu_or_for_other_layers(monkeypatch, small_kernels):

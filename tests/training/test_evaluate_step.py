@@ -8,6 +8,7 @@ from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.numerics import seeds
 from bayesnas_tf.space.highway import published
+from bayesnas_tf.space.highway.programs import fed_by
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training.evaluate_step import EvaluateStep
 from bayesnas_tf.training.settings import WeightOptions, WindowOptions
@@ -32,7 +33,7 @@ def model_of(genotype):
 def twin_weights(model):
     """The embedding, the decoder's bias, W_0 and one kernel per node, as float64 copies."""
     cell, kernels = model.cell, {}
-    for source, nodes in cell.fed_by.items():
+    for source, nodes in fed_by(cell.genotype).items():
         parts = np.split(cell.source_kernels[str(source)].numpy(), len(nodes), axis=1)
         kernels |= dict(zip(nodes, parts, strict=True))
     w_0 = np.concatenate([cell.kernel.numpy(), cell.recurrent_kernel.numpy()])

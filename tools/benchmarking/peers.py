@@ -7,6 +7,7 @@ from bayesnas_tf.cells.search_cell import CellOptions
 from bayesnas_tf.config import provenance
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.models.language_model import LanguageModel
+from bayesnas_tf.space.highway.programs import fed_by
 from bayesnas_tf.training.settings import WindowOptions
 from bayesnas_tf.training.strategies.bayesnas.step import SearchStep
 from tools.benchmarking.subject import Bench
@@ -21,7 +22,7 @@ def weights_of(model: LanguageModel) -> Weights:
         kernels, scalars = [kernel.numpy() for kernel in cell.node_kernels], cell.scalars.numpy()
     else:
         of_node, scalars = {}, None
-        for source, nodes in cell.fed_by.items():
+        for source, nodes in fed_by(cell.genotype).items():
             parts = np.split(cell.source_kernels[str(source)].numpy(), len(nodes), axis=1)
             of_node |= dict(zip(nodes, parts, strict=True))
         kernels = [of_node[node] for node in sorted(of_node)]
