@@ -1,4 +1,4 @@
-"""What maintainers measure and break with, for use from a checkout: python -m tools.benchmark, for instance."""
+"""What measures this package and breaks it on purpose; run from the checkout: `python -m tools.benchmark`."""
 
 import os
 

@@ -1,1 +1,1 @@
-"""Speed and memory of this package: of its parts, against the sizes of a search, and of workers side by side."""
+"""Speed and memory: of each part, as a search grows, and of two workers side by side."""

@@ -35,6 +35,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bayesnas_tf import config
+from bayesnas_tf.config.failures import one_line
+from bayesnas_tf.errors import UserError
+from bayesnas_tf.space.lookup import find_genotype
+from tools import machine
+
 QUIET = 0.5  # load average up to which a ratio to PyTorch is worth something
 ENTRIES = ("search_step", "hessian", "one_pass", "train_step", "evaluate", "score", "generate")
 COMPILED_CODE = "TORCHINDUCTOR_CACHE_DIR"  # where PyTorch looks for what it has compiled before
@@ -75,7 +81,7 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    repeatable = {"action": "append", "default": []}
+    repeatable: dict[str, Any] = {"action": "append", "default": []}
     parser.add_argument("--gin_file", **repeatable, help="a search; default ptb.gin; repeatable")
     parser.add_argument("--gin_param", **repeatable, help="NAME=VALUE of the search; repeatable")
     parser.add_argument(
@@ -121,8 +127,6 @@ def recipes(options: argparse.Namespace) -> list:
 
     Both configurations are read before the first is measured: a mistake in either costs nothing.
     """
-    from bayesnas_tf import config
-    from bayesnas_tf.space.lookup import find_genotype
     from tools.benchmark import entries, subject
 
     mode = "xla" if options.xla else "graph" if options.graph else ""
@@ -156,8 +160,6 @@ def compiled_anew() -> Iterator[None]:
 
 def run(options: argparse.Namespace) -> None:
     """Configure, measure, print, write."""
-    from bayesnas_tf.errors import UserError
-    from tools import machine
     from tools.benchmark import entries, subject
 
     if options.peer and importlib.util.find_spec("torch") is None:
@@ -180,9 +182,6 @@ def run(options: argparse.Namespace) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 1 with one line where the configuration is wrong."""
     options = parsed(arguments)
-    from bayesnas_tf.config.failures import one_line
-    from bayesnas_tf.errors import UserError
-
     try:
         with compiled_anew():
             run(options)

@@ -61,7 +61,10 @@ def of_sources(cell: HighwayCell, batch: int) -> collections.Counter:
     """The same by their source: in the cell of a genotype, and in staged windows."""
     units, gated = cell.units, 2 * cell.units
     products = collections.Counter({Product(batch, units, gated): 1})
-    for nodes in cell.wiring().feeds.values():
+    wiring = cell.wiring()
+    if wiring is None:
+        raise ValueError("this cell has no wiring: count its products by their target")
+    for nodes in wiring.feeds.values():
         products[Product(batch, units, len(nodes) * gated)] += 1
     return products
 
@@ -75,7 +78,7 @@ def _of_window(units: int, tokens: int, vocabulary: int) -> collections.Counter:
 
 def in_blocks(found: Pass) -> Pass:
     """The same with large kernels in blocks (`numerics.blocks`)."""
-    cut = collections.Counter()
+    cut: collections.Counter = collections.Counter()
     for product, count in found.products.items():
         cut[product._replace(in_blocks=blocks.large(product.k, product.n))] += count
     return found._replace(products=cut)
@@ -106,7 +109,8 @@ def staged_passes(cell: HighwayCell, batch: int, steps: int, vocabulary: int) ->
 
     Its backward loop multiplies by transposed copies, and the gradient of a kernel is one product behind it.
     """
-    forward, backward = of_sources(cell, batch), collections.Counter()
+    forward = of_sources(cell, batch)
+    backward: collections.Counter = collections.Counter()
     window = with_gradients(_of_window(cell.units, batch * steps, vocabulary))
     for product, count in forward.items():
         m, k, n = product[:3]
@@ -171,7 +175,7 @@ def pass_timer(of_pass: Pass, dtype: str = "float32", groups: int = 1) -> Callab
 
 def _operands(products: collections.Counter, dtype: str) -> list:
     """Each product with random operands, as often as it is computed."""
-    found = []
+    found: list = []
     for product in products.elements():
         m, k, n, transpose_a, transpose_b, blocked = product
         a = tf.random.stateless_normal([k, m] if transpose_a else [m, k], [0, len(found)])

@@ -41,19 +41,19 @@ class PeerForms:
 
     def speed(self, seconds: float, precision: str) -> PeerSpeed:
         """What their steps took, beside our `seconds` in `precision`; memory in a process of its own."""
-        peers = {name: statistics.median(found) if found else None for name, found in self.seconds.items()}
-        ratio_to = fastest(peers, precision)
+        medians = {name: statistics.median(found) for name, found in self.seconds.items() if found}
+        ratio_to = fastest(medians, precision)
         gc.unfreeze()
         return PeerSpeed(
-            peer_seconds=peers["eager"],
-            peers=peers,
+            peer_seconds=medians["eager"],
+            peers={name: medians.get(name) for name in FORMS},
             peer_compile_seconds={
-                name: max(self.timers[name].first_seconds - peers[name], 0.0) if self.timers[name] else None
-                for name, form in FORMS.items()
-                if form.compiled
+                name: max(timer.first_seconds - medians[name], 0.0) if timer else None
+                for name, timer in self.timers.items()
+                if FORMS[name].compiled
             },
             ratio_to=ratio_to,
-            ratio=seconds / peers[ratio_to] if ratio_to else None,
+            ratio=seconds / medians[ratio_to] if ratio_to else None,
             peer_peak_mb=machine.alone(self.peer.peak_mb),
         )
 

@@ -20,7 +20,8 @@ def weights_of(model: LanguageModel) -> Weights:
     if isinstance(cell.options, CellOptions):
         kernels, scalars = [kernel.numpy() for kernel in cell.node_kernels], cell.scalars.numpy()
     else:
-        of_node, scalars = {}, None
+        of_node: dict[int, np.ndarray] = {}
+        scalars = None
         for source, nodes in cell.fed_by.items():
             parts = np.split(cell.source_kernels[str(source)].numpy(), len(nodes), axis=1)
             of_node |= dict(zip(nodes, parts, strict=True))

@@ -76,5 +76,7 @@ def divided(operations: list[Event], seconds: float) -> TimeSplit:
         busy += max(end - max(start, until), 0)
         until = max(until, end)
     total, running = max(taken.total(), 1), min(busy / 1e12 / seconds, 1.0)
-    shares = [running * taken[kind] / total for kind in ("matmul", "elementwise", "embedding_softmax")]
-    return TimeSplit(*shares, 1.0 - running)
+    matmul, elementwise, others = (
+        running * taken[kind] / total for kind in ("matmul", "elementwise", "embedding_softmax")
+    )
+    return TimeSplit(matmul, elementwise, others, 1.0 - running)

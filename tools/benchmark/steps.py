@@ -107,9 +107,9 @@ def passes_of(name: str, bench: Bench) -> list[Pass]:
     batch, steps, cell = rows_of(name, bench) // groups_of(name, bench), settings.windows.bptt, model.cell
     sizes = (batch, steps, model.vocabulary)
     if name == "evaluate":
-        of_step, of_window = forward_passes(of_sources(cell, batch), cell.units, *sizes)
+        recurrent, of_window = forward_passes(of_sources(cell, batch), cell.units, *sizes)
         few = compiling.blocks_for(model, settings.compile).serve(batch)
-        return [in_blocks(of_step) if few else of_step, of_window]
+        return [in_blocks(recurrent) if few else recurrent, of_window]
     if cell.staged and cell.wiring():
         passes = staged_passes(cell, *sizes)
     else:
@@ -157,7 +157,7 @@ def step_speed(name: str, bench: Bench, plan: Plan) -> StepSpeed:
         compile_seconds=max(first - seconds, 0.0),
         peak_mb=machine.alone(step_memory, name, bench.recipe),
         split=None if _hidden(name, bench) else time_split(step),
-        peer=peer and peer.speed(seconds, precision),
+        peer=peer.speed(seconds, precision) if peer else None,
     )
 
 

@@ -11,14 +11,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+from bayesnas_tf.sweeping import child, jobs, local
+from bayesnas_tf.sweeping.drive import Driver
+from bayesnas_tf.sweeping.ledger import Ledger
+from bayesnas_tf.sweeping.settings import SearchesOptions
+
 
 def speeds(folder: Path, cores: list[int], options: argparse.Namespace) -> list[float]:
     """Tokens per second of one search per core, all at the same time."""
-    from bayesnas_tf.sweeping import child, jobs, local
-    from bayesnas_tf.sweeping.drive import Driver
-    from bayesnas_tf.sweeping.ledger import Ledger
-    from bayesnas_tf.sweeping.settings import SearchesOptions
-
     params = {"CorpusOptions.limit_tokens": options.tokens, "CellOptions.units": options.units}
     seeds = tuple(range(len(cores)))
     searches = jobs.searches(SearchesOptions(gin_files=("quickstart.gin",), params=params, seeds=seeds), 0)
@@ -31,10 +31,13 @@ def speeds(folder: Path, cores: list[int], options: argparse.Namespace) -> list[
 
     engine = local.LocalEngine([local.Share((core,)) for core in cores], launch)
     Driver(engine, ledger, lambda *_: None).run(searches)
-    summaries = [ledger.summary(job) for job in searches]
-    if None in summaries:
-        raise SystemExit(f"error: {ledger.failure(searches[summaries.index(None)]).error}")
-    return [summary["tokens_per_second"] for summary in summaries]
+    found = []
+    for job in searches:
+        summary = ledger.summary(job)
+        if summary is None:
+            raise SystemExit(f"error: {ledger.failure(job).error}")
+        found.append(summary["tokens_per_second"])
+    return found
 
 
 def main() -> int:
@@ -48,8 +51,6 @@ def main() -> int:
     parser.add_argument("--units", type=int, default=64, help="(default: 64)")
     parser.add_argument("--data_dir", type=Path, default=Path.home() / ".cache" / "bayesnas_tf")
     options = parser.parse_args()
-    from bayesnas_tf.sweeping import local
-
     cores = local.cores()[:2]
     if len(cores) < 2:
         print("error: this machine has one core. Two are needed", file=sys.stderr)

@@ -26,10 +26,8 @@ MODES = ("kill", "power", "full")
 
 def parsed() -> argparse.Namespace:
     """The command line."""
-    form = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
-        "python -m tools.faults.injection", description=__doc__, formatter_class=form
-    )
+    name, form = "python -m tools.faults.injection", argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(name, description=__doc__, formatter_class=form)
     parser.add_argument("--command", action="append", choices=[*COMMANDS, *MORE], help="repeatable (all)")
     parser.add_argument("--mode", action="append", choices=MODES, help="repeatable (all)")
     parser.add_argument("--every", type=int, default=1, help="break at one in so many operations (1)")

@@ -1,6 +1,7 @@
 """A sweep of real searches, killed again and again, beside an unbroken one: their results must be equal.
 
-Example: python -m tools.faults.sweep_kill --folder=runs/sweep_kill; with --lose_node on two Ray nodes, one of which is killed.
+Example: python -m tools.faults.sweep_kill --folder=runs/sweep_kill
+With --lose_node it runs on two Ray nodes, one of which is killed.
 SIGKILL goes to the sweep and to its runs, at moments that a seed draws. An unbroken sweep there is reused.
 """
 

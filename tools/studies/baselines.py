@@ -1,6 +1,6 @@
 """Every baseline, and cells beside them, trained on one text one after the other, and a table of results.
 
-Example: python -m tools.studies.baselines --gin_file=base/small_baseline.gin --out=runs/baselines DARTS_V2 random-1
+Example: python -m tools.studies.baselines --gin_file=base/small_baseline.gin DARTS_V2 random-1
 Without --gin_file each system has its published configuration. Run again, it resumes or shows what ended.
 """
 

@@ -9,14 +9,16 @@ training, so that each row beyond the first of a run is the same posterior updat
 import argparse
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
 from bayesnas_tf.bayes import prune, scores, update
 from bayesnas_tf.space.genotype import parameter_count
 
-SCALES = ("sum_over_lambda", "mean", "mean_over_lambda", "sum", "corpus")
+SCALES: tuple[update.Scale, ...] = get_args(update.Scale)
 UNITS = 850
 BPTT = 35
 HEAD = ("run", "norm", "gauge", "λ_w", "travel", "valid nats", "scale", "κ", "h 10/50/90 %", "ω 10/50/90 %")
@@ -35,7 +37,7 @@ def quantiles(values: np.ndarray) -> str:
     return " / ".join(f"{q:.2g}" for q in np.quantile(values, [0.1, 0.5, 0.9]))
 
 
-def rows(run: Path, tokens_per_window: int, corpus_tokens: int, vocabulary: int):
+def rows(run: Path, tokens_per_window: int, corpus_tokens: int, vocabulary: int) -> Iterator[tuple[str, ...]]:
     """One row per scale of h."""
     config, metrics = (run / "config.gin").read_text(), (run / "metrics.jsonl").read_text().splitlines()
     valid = next(row for row in map(json.loads, metrics) if row["split"] == "valid")

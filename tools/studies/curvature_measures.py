@@ -1,4 +1,4 @@
-"""What `tools.studies.curvature` measures: estimators against both oracles on windows of a trained supernet."""
+"""What `studies.curvature` measures: estimators against both oracles on windows of a trained supernet."""
 
 import statistics
 import time
@@ -62,7 +62,7 @@ PRESETS = {
     "full": Preset(32, 8, 35, 16, 2_000, 200_000, (BATCH, LAYER, MEAN, IN_STEP), 6, 5),
 }
 
-ROWS = (
+ROWS: tuple[dict[str, Any], ...] = (
     *({"estimator": "ggn", "probes": probes} for probes in (1, 4, 16, 64)),
     {"estimator": "recursive", "tau": 0},
     {"estimator": "recursive", "tau": 0, "d_term": True},
@@ -124,7 +124,7 @@ def trained(preset: Preset, setting: Setting, data_dir: Path, seed: int) -> Poin
         compiled(window.x, window.y, window.length, tf.constant(number))
     model = problem.model
     ggn = tf.function(lambda *window: exact.ggn_diagonal(model, *window)[0])
-    hessian = tf.function(lambda *window: exact.estimate(model, *window, None, None)[:1])
+    hessian = tf.function(lambda x, y, state: exact.estimate(model, x, y, state, None, None)[:1])
     windows = carried(model, fixed_windows(problem.train_rows, preset.bptt, preset.windows))
     return Point(
         setting,

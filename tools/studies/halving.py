@@ -11,6 +11,10 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from bayesnas_tf.space.genotype import Genotype
+from bayesnas_tf.sweeping.selection import Candidate, Selection
+from bayesnas_tf.sweeping.settings import RankOptions
+
 
 class Training(NamedTuple):
     """The training of a cell: the cell as JSON, and the validation perplexity after each epoch."""
@@ -51,9 +55,6 @@ def trainings(sweep: Path) -> Trainings:
 
 def select(found: Trainings, rungs: list[int], keep: float, best: int) -> Outcome:
     """The selection of a sweep with such rungs, its trainings read from the curves."""
-    from bayesnas_tf.space.genotype import Genotype
-    from bayesnas_tf.sweeping.selection import Candidate, Selection
-    from bayesnas_tf.sweeping.settings import RankOptions
 
     def summary(job):
         """What a training of so many epochs reports: its best state so far."""

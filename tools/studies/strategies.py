@@ -16,6 +16,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from bayesnas_tf.numerics.ranks import spearman
 from bayesnas_tf.report.statistics import Sample, sample
 from bayesnas_tf.space import known
@@ -141,14 +143,14 @@ def stability(directory: Path, sweep: dict) -> list[tuple[int, float]]:
         lines = (directory / run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
         curves.append([row["nats"] for row in map(json.loads, lines) if row["split"] == "valid"])
     epochs = min(map(len, curves), default=0)
-    last = [curve[epochs - 1] for curve in curves]
-    return [(e + 1, spearman([curve[e] for curve in curves], last)) for e in range(epochs)]
+    at = [np.array([curve[epoch] for curve in curves]) for epoch in range(epochs)]
+    return [(epoch + 1, spearman(nats, at[-1])) for epoch, nats in enumerate(at)]
 
 
 def table(found: list[Row]) -> str:
     """The rows as Markdown."""
-    heads = ("strategy", "searches", "distinct cells", "valid ppl", "sd")
-    heads += ("minus its controls", "p", "minus random", "standard error")
+    heads = ["strategy", "searches", "distinct cells", "valid ppl", "sd"]
+    heads += ["minus its controls", "p", "minus random", "standard error"]
     lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     for row in found:
         numbers = (row.own.mean, row.own.sd, row.to_controls.mean, row.p, *row.to_random)

@@ -21,8 +21,8 @@ def lose(photo: Path, prefix: Path, operations: Sequence[Sequence[str]]) -> None
             below = [name for name in flushed if name == path or name.startswith(f"{path}/")]
             for name in below:
                 flushed[other + name.removeprefix(path)] = flushed.pop(name)
-    for name, size in flushed.items():
+    for name, kept in flushed.items():
         file = photo / Path(name).relative_to(prefix)
-        if file.is_file() and not file.is_symlink() and file.stat().st_size > size:
+        if file.is_file() and not file.is_symlink() and file.stat().st_size > kept:
             with file.open("r+b") as opened:
-                opened.truncate(size)
+                opened.truncate(kept)
