@@ -1,4 +1,4 @@
-"""tools/machine: memory and processes of a measurement."""
+"""`tools.machine`: memory and processes of a measurement."""
 
 import os
 

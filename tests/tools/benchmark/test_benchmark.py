@@ -1,10 +1,9 @@
-"""tools/benchmark: what it prints and writes has the promised form."""
+"""`python -m tools.benchmark`: what it prints and writes has the promised form."""
 
 import functools
 import importlib.util
 import json
 import os
-import runpy
 from typing import NamedTuple
 
 import pytest
@@ -12,8 +11,9 @@ import pytest
 from bayesnas_tf import config
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.space import known
-from tools import benchmarking, machine
-from tools.benchmark import steps
+from tools import machine
+from tools.benchmark import __main__ as command
+from tools.benchmark import entries, steps, subject
 from tools.benchmark.peer_speed import PeerForms
 from tools.benchmark.serving import serving_memory
 from tools.benchmark.split import Event, divided, kind_of
@@ -43,6 +43,12 @@ SETTINGS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def _bfloat16(monkeypatch):
+    """Every form is timed, whatever this processor has."""
+    monkeypatch.setattr(machine, "multiplies_bfloat16", lambda: True)
+
+
 @pytest.fixture
 def here(monkeypatch):
     """What is to run in a process of its own runs in this one."""
@@ -54,20 +60,14 @@ def without(left_out):
     return lambda function, *arguments: 1.0 if function is left_out else function(*arguments)
 
 
-@pytest.fixture
-def command(root):
-    """`main` of tools/benchmark."""
-    return runpy.run_path(str(root / "tools" / "benchmark"), run_name="benchmark")["main"]
-
-
-def test_the_command_prints_and_writes_its_numbers(command, capsys, tmp_path, monkeypatch):
+def test_the_command_prints_and_writes_its_numbers(capsys, tmp_path, monkeypatch):
     # memory of a step: see the test with a peer, whose step compiles fastest
     monkeypatch.setattr(machine, "alone", without(steps.step_memory))
     file, genotype = tmp_path / "speed.json", tmp_path / "genotype.json"
     known.parse("tanh0 relu1", (), "small", "test").save(genotype)
     names = ["search_step", "hessian", "one_pass", "train_step", "evaluate"]
     only = [f"--only={name}" for name in names]
-    assert command([*SETTINGS, *only, "--graph", f"--genotype={genotype}", f"--json={file}"]) == 0
+    assert command.main([*SETTINGS, *only, "--graph", f"--genotype={genotype}", f"--json={file}"]) == 0
     printed, written = capsys.readouterr().out, json.loads(file.read_text())
     assert set(written) == {*names, "machine"}
     for text in ("load average", "graph without XLA", "tokens/s", "share of that rate", "peak memory, MB"):
@@ -91,10 +91,10 @@ def test_the_command_prints_and_writes_its_numbers(command, capsys, tmp_path, mo
     )
 
 
-def test_a_saved_model_is_timed(command, tmp_path, monkeypatch):
+def test_a_saved_model_is_timed(tmp_path, monkeypatch):
     monkeypatch.setattr(machine, "alone", without(serving_memory))
     file = tmp_path / "speed.json"
-    assert command([*SETTINGS, "--only=score", "--only=generate", f"--json={file}"]) == 0
+    assert command.main([*SETTINGS, "--only=score", "--only=generate", f"--json={file}"]) == 0
     written = json.loads(file.read_text())
     score, generate = written["score"], written["generate"]
     assert score["tokens_per_second"] == pytest.approx((40 * 25 - 1) / score["seconds"])
@@ -102,9 +102,8 @@ def test_a_saved_model_is_timed(command, tmp_path, monkeypatch):
     assert set(score) == {"seconds", "tokens_per_second", "compile_seconds", "peak_mb"}
 
 
-def test_the_command_offers_all_entries(root):
-    offered = runpy.run_path(str(root / "tools" / "benchmark"), run_name="benchmark")["ENTRIES"]
-    assert offered == tuple(benchmarking.MEASURES)
+def test_the_command_offers_all_entries():
+    assert tuple(entries.MEASURES) == command.ENTRIES
 
 
 def test_time_is_divided_among_what_runs():
@@ -184,15 +183,22 @@ def test_a_form_that_cannot_be_compiled_is_one_line(capsys):
         PeerForms(FakePeer(SECONDS | {"eager": None}, []))
 
 
+def test_a_form_that_the_processor_would_emulate_is_not_timed(capsys, monkeypatch):
+    monkeypatch.setattr(machine, "multiplies_bfloat16", lambda: False)
+    timers = PeerForms(FakePeer(SECONDS, [])).timers
+    assert [name for name, timer in timers.items() if timer] == ["eager", "compiled"]
+    assert capsys.readouterr().out.count("this processor has no bfloat16 instructions\n") == 2
+
+
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_forms_are_timed_in_turns_and_written(command, capsys, tmp_path, monkeypatch, precision):
+def test_forms_are_timed_in_turns_and_written(capsys, tmp_path, monkeypatch, precision):
     find, file, fake = importlib.util.find_spec, tmp_path / "speed.json", FakePeer(NOT_COMPILED, [])
     ratio_to = {"float32": "eager", "bfloat16": "autocast"}[precision]
     monkeypatch.setattr("importlib.util.find_spec", lambda name, *of: name == "torch" or find(name, *of))
     monkeypatch.setattr(steps, "_peer", lambda name, bench: fake)
     dtype = f"--eval_gin_param=ModelOptions.matmul_dtype = {precision!r}"
-    assert command([*SETTINGS, dtype, "--only=evaluate", "--peer", f"--json={file}"]) == 0
+    assert command.main([*SETTINGS, dtype, "--only=evaluate", "--peer", f"--json={file}"]) == 0
     assert fake.turns == 2 * ["eager", "autocast"]  # as many as --steps
     numbers = json.loads(file.read_text())["evaluate"]
     assert numbers["peers"] == NOT_COMPILED
@@ -206,25 +212,24 @@ def test_forms_are_timed_in_turns_and_written(command, capsys, tmp_path, monkeyp
     assert f"ratio to PyTorch, {ratio_to} {numbers['ratio']:.2f}" in printed
 
 
-def test_pytorch_compiles_anew_unless_told_where_its_code_is(root, monkeypatch):
-    tool = runpy.run_path(str(root / "tools" / "benchmark"), run_name="benchmark")
-    name = tool["COMPILED_CODE"]
+def test_pytorch_compiles_anew_unless_told_where_its_code_is(monkeypatch):
+    name = command.COMPILED_CODE
     monkeypatch.delenv(name, raising=False)
-    with tool["compiled_anew"]():
+    with command.compiled_anew():
         assert os.listdir(os.environ[name]) == []
     assert name not in os.environ
     monkeypatch.setenv(name, "kept")
-    with tool["compiled_anew"]():
+    with command.compiled_anew():
         assert os.environ[name] == "kept"
     assert os.environ[name] == "kept"
 
 
-def test_a_peer_is_timed_beside_the_step(command, capsys, tmp_path, here, monkeypatch):
+def test_a_peer_is_timed_beside_the_step(capsys, tmp_path, here, monkeypatch):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: it is needed by --peer alone")
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))  # fast
     monkeypatch.setattr(os, "getloadavg", lambda: (5.0, 5.0, 5.0))
     file = tmp_path / "speed.json"
-    assert command([*SETTINGS, "--only=evaluate", "--peer", f"--json={file}"]) == 0
+    assert command.main([*SETTINGS, "--only=evaluate", "--peer", f"--json={file}"]) == 0
     written = json.loads(file.read_text())
     assert set(written) == {"machine", "evaluate"}
     numbers = written["evaluate"]
@@ -240,9 +245,9 @@ def test_a_peer_is_timed_beside_the_step(command, capsys, tmp_path, here, monkey
     assert "warning: other work runs here" in printed
 
 
-def test_a_peer_needs_pytorch(command, capsys, monkeypatch):
+def test_a_peer_needs_pytorch(capsys, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "torch" else object())
-    assert command(["--peer"]) == 1
+    assert command.main(["--peer"]) == 1
     assert capsys.readouterr().err == (
         "error: --peer needs PyTorch. It is not installed. Use pip install 'bayesnas_tf[bench]'\n"
     )
@@ -251,37 +256,37 @@ def test_a_peer_needs_pytorch(command, capsys, monkeypatch):
 def test_the_configuration_of_another_command_is_refused():
     config.parse(["ptb_eval.gin"])
     with pytest.raises(UserError, match="has no search"):
-        benchmarking.prepare(1)
+        subject.prepare(1)
 
 
 def test_another_system_than_a_cell_is_refused():
     config.parse(["ptb.gin"])
     with pytest.raises(UserError, match="trains no cell"):
-        benchmarking.prepare(1, VOCABULARY, known.named("DARTS_V2"))
+        subject.prepare(1, VOCABULARY, known.named("DARTS_V2"))
     config.parse(["baselines/rhn.gin"])
     with pytest.raises(UserError, match="binds evaluate.baseline"):
-        benchmarking.prepare(1, VOCABULARY, known.named("DARTS_V2"))
+        subject.prepare(1, VOCABULARY, known.named("DARTS_V2"))
 
 
 def test_published_corpora_have_their_own_vocabulary():
     config.parse(["wikitext2.gin"], TINY)
-    assert benchmarking.prepare(1).problem.model.vocabulary == 33_278
+    assert subject.prepare(1).problem.model.vocabulary == 33_278
 
 
-def test_a_wrong_setting_is_one_line(command, capsys):
-    assert command(["--gin_param=CellOptions.unit=3"]) == 1
+def test_a_wrong_setting_is_one_line(capsys):
+    assert command.main(["--gin_param=CellOptions.unit=3"]) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: CellOptions has no parameter 'unit'")
     assert error.count("\n") == 1
 
 
-def test_a_file_that_is_not_there_is_named_with_its_flag(command, capsys):
+def test_a_file_that_is_not_there_is_named_with_its_flag(capsys):
     for flag in ("--gin_file", "--eval_gin_file"):
-        assert command([f"{flag}=nowhere.gin"]) == 1
+        assert command.main([f"{flag}=nowhere.gin"]) == 1
         assert f"no file 'nowhere.gin'. Named in {flag}," in capsys.readouterr().err
 
 
-def test_usage_errors_name_the_flag(command, capsys):
+def test_usage_errors_name_the_flag(capsys):
     with pytest.raises(SystemExit, match="2"):
-        command(["--steps=0"])
+        command.main(["--steps=0"])
     assert "--steps must be at least 1" in capsys.readouterr().err

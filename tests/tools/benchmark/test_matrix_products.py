@@ -1,4 +1,4 @@
-"""tools/matrix_products: the products that it counts are those that a real step computes."""
+"""`tools.benchmark.matrix_products`: the products that it counts are those that a real step computes."""
 
 import collections
 
@@ -15,9 +15,8 @@ from bayesnas_tf.space import known
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training import threads
 from bayesnas_tf.training.validation import window_nats
-from tests.test_benchmark import TINY, TINY_TRAINING, VOCABULARY
-from tools import benchmarking
-from tools.benchmark import steps
+from tests.tools.benchmark.test_benchmark import TINY, TINY_TRAINING, VOCABULARY
+from tools.benchmark import steps, subject
 from tools.benchmark.matrix_products import (
     Pass,
     Product,
@@ -87,21 +86,21 @@ class counted_products:  # noqa: N801  a context manager
 
 def test_a_real_step_computes_these_products():
     config.parse(["ptb.gin"], TINY)
-    bench = benchmarking.prepare(1, VOCABULARY)
+    bench = subject.prepare(1, VOCABULARY)
     assert products_of_one(bench) == steps.products_of("search_step", bench)
 
 
 def test_a_step_in_groups_of_rows_computes_these_products(monkeypatch):
     monkeypatch.setenv(threads.VARIABLE, "2")  # the threads of this process stay as they are
     config.parse(["ptb.gin"], (*TINY, "WindowOptions.batch_size = 6", "search.row_groups = 2"))
-    bench = benchmarking.prepare(1, VOCABULARY)
+    bench = subject.prepare(1, VOCABULARY)
     assert products_of_one(bench) == steps.products_of("search_step", bench)
-    assert "norm mean, weight sharing node, 2 x 3 rows" in benchmarking.describe(bench)
+    assert "norm mean, weight sharing node, 2 x 3 rows" in subject.describe(bench)
 
 
 def test_a_real_training_step_computes_these_products():
     config.parse(["ptb_eval.gin"], TINY_TRAINING)
-    bench = benchmarking.prepare(1, VOCABULARY, known.named("DARTS_V2"))
+    bench = subject.prepare(1, VOCABULARY, known.named("DARTS_V2"))
     assert products_of_one(bench) == steps.products_of("train_step", bench)
     ids = tf.constant(bench.problem.valid_rows[:, :5])
     with counted_products() as seen:
@@ -113,7 +112,7 @@ def test_an_evaluation_in_blocks_computes_these_products(monkeypatch):
     monkeypatch.setattr(blocks, "VALUES", 1)
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: [])
     config.parse(["ptb_eval.gin"], TINY_TRAINING)
-    bench = benchmarking.prepare(1, VOCABULARY, known.named("DARTS_V2"))
+    bench = subject.prepare(1, VOCABULARY, known.named("DARTS_V2"))
     model, ids = bench.problem.model, tf.constant(bench.problem.valid_rows[:, :5])
     run = window_nats(model, kernel_blocks=compiling.blocks_for(model, "auto"))
     with counted_products() as seen:
@@ -130,7 +129,7 @@ def test_an_evaluation_in_blocks_computes_these_products(monkeypatch):
 def test_a_real_staged_step_computes_these_products(genotype, monkeypatch):
     root, params = ("evaluate", TINY_TRAINING) if genotype else ("search", TINY)
     config.parse([f"ptb{'_eval' if genotype else ''}.gin"], [*params, f"{root}.compile = 'stages'"])
-    bench = benchmarking.prepare(1, VOCABULARY, genotype and known.named(genotype))
+    bench = subject.prepare(1, VOCABULARY, genotype and known.named(genotype))
     monkeypatch.setattr(Arithmetic, "stage", lambda self, function: function)  # whose products can be seen
     seen = products_of_one(bench, beside=0)
     assert seen == steps.products_of("train_step" if genotype else "search_step", bench)

@@ -1,6 +1,7 @@
-"""tools/scaling: one size changed at a time, and what it prints."""
+"""`tools.benchmark.scaling`: one size changed at a time, and what it prints."""
 
-import runpy
+import subprocess
+import sys
 
 import pytest
 
@@ -15,11 +16,10 @@ TINY = [
 ]
 
 
-@pytest.fixture
-def command(root, monkeypatch):
-    """`main` of tools/scaling, which measures in this process."""
+@pytest.fixture(autouse=True)
+def _here(monkeypatch):
+    """What is to be measured in a process of its own is measured in this one."""
     monkeypatch.setattr(machine, "alone", lambda function, *arguments: function(*arguments))
-    return runpy.run_path(str(root / "tools" / "scaling"), run_name="scaling")["main"]
 
 
 def test_each_point_changes_one_size():
@@ -41,23 +41,32 @@ def test_without_a_vocabulary_it_is_that_of_the_corpus():
     assert of_vocabulary == [5_000, 20_000]
 
 
-def test_it_prints_the_cost_of_each_point(command, capsys, monkeypatch):
+def test_it_prints_the_cost_of_each_point(capsys, monkeypatch):
     points = scaling.points(["ptb.gin"], TINY, 10)
     monkeypatch.setattr(scaling, "points", lambda *_: points[:2])
-    assert command(["--steps=1"]) == 0
+    assert scaling.main(["--steps=1"]) == 0
     head, _, unchanged, halved = capsys.readouterr().out.splitlines()
     assert head.count("|") == unchanged.count("|") == 6
     assert unchanged.split("|")[4].strip() == "1.00"
     assert halved.split("|")[1:3] == [" T, steps of a window ", " 2 "]
 
 
-def test_it_prints_the_memory_over_many_steps(command, capsys):
+def test_it_prints_the_memory_over_many_steps(capsys):
     tiny = [f"--gin_param={setting}" for setting in TINY]
-    assert command([*tiny, "--vocabulary=10", "--flat=12"]) == 0
+    assert scaling.main([*tiny, "--vocabulary=10", "--flat=12"]) == 0
     lines = capsys.readouterr().out.splitlines()[2:]
     assert [int(line.split("|")[1]) for line in lines] == list(range(1, 13))
 
 
-def test_a_mistake_is_one_line(command, capsys):
-    assert command(["--gin_param=CellOptions.unit = 3"]) == 1
+@pytest.mark.slow
+def test_a_process_of_its_own_finds_what_the_command_defines(root):
+    tiny = [f"--gin_param={setting}" for setting in TINY]
+    command = [sys.executable, "-m", "tools.benchmark.scaling", *tiny, "--vocabulary=10", "--flat=1"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("| 1 | ")
+
+
+def test_a_mistake_is_one_line(capsys):
+    assert scaling.main(["--gin_param=CellOptions.unit = 3"]) == 1
     assert capsys.readouterr().err.startswith("error: ")

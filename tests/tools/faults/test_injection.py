@@ -1,4 +1,4 @@
-"""A sample of tools/fault_injection: kills and full disks leave no trace in a result."""
+"""A sample of `tools.faults.injection`: kills and full disks leave no trace in a result."""
 
 import json
 import subprocess
@@ -17,8 +17,9 @@ def test_a_training_that_is_broken_ends_as_an_unbroken_one(root, tmp_path):
     if control.compiler() is None:
         pytest.skip("no C compiler: what TensorFlow writes from C++ could not be broken")
     out = tmp_path / "faults.json"
-    command = [sys.executable, root / "tools" / "fault_injection", "--command=evaluate", f"--out={out}"]
-    done = subprocess.run([*command, "--every=290", "--first=47"], capture_output=True, text=True)
+    command = [sys.executable, "-m", "tools.faults.injection", "--command=evaluate", f"--out={out}"]
+    command += ["--every=290", "--first=47"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = json.loads(out.read_text())
     assert [row["mode"] for row in rows] == ["kill", "power", "full"]

@@ -1,4 +1,4 @@
-"""The PyTorch models of tools/benchmark --peer are the same models: one step leaves the same numbers."""
+"""The PyTorch models of the benchmark's --peer are the same models: one step leaves the same numbers."""
 
 import functools
 
@@ -11,7 +11,7 @@ from bayesnas_tf import config
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.space import known
 from bayesnas_tf.training.validation import window_nats
-from tools import benchmarking
+from tools.benchmark import subject
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: it is needed by --peer alone")
 
@@ -60,12 +60,12 @@ def _float64():
 
 def search_bench(*settings):
     config.parse(["ptb.gin"], (*SEARCH, *settings))
-    return benchmarking.prepare(STEPS, VOCABULARY)
+    return subject.prepare(STEPS, VOCABULARY)
 
 
 def training_bench(*settings):
     config.parse(["ptb_eval.gin"], (*TRAINING, *settings))
-    return benchmarking.prepare(STEPS, VOCABULARY, known.named("DARTS_V2"))
+    return subject.prepare(STEPS, VOCABULARY, known.named("DARTS_V2"))
 
 
 def windows(rows, bptt=4):
@@ -188,7 +188,7 @@ def bench_of(name, genotype=SMALLEST):
         bench = search_bench(*SHORT, "CellOptions.nodes = 2", "ScalarOptions.lr = 0.01")
     else:
         config.parse(["ptb_eval.gin"], (*TRAINING, *SHORT, *FEW, "evaluate.eval_batch_size = 3"))
-        bench = benchmarking.prepare(STEPS, VOCABULARY, genotype)
+        bench = subject.prepare(STEPS, VOCABULARY, genotype)
     embedding = bench.problem.model.embedding
     embedding.assign(np.random.default_rng(7).uniform(-1.0, 1.0, embedding.shape))
     return bench

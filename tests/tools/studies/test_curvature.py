@@ -1,13 +1,11 @@
-"""tools/curvature_study: it measures what it says, and its files have the promised form."""
+"""`tools.studies.curvature`: it measures what it says, and its files have the promised form."""
 
-import importlib.machinery
-import importlib.util
 import json
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from tools import curvature_studying
+from tools.studies import curvature, curvature_measures
 
 KEYS = {
     "estimator",
@@ -20,28 +18,18 @@ KEYS = {
     "negative_share",
     "cost_steps",
 }
-MICRO = curvature_studying.Preset(4, 2, 5, 4, 60, 3_000, (curvature_studying.MEAN,), 2, 1)
+MICRO = curvature_measures.Preset(4, 2, 5, 4, 60, 3_000, (curvature_measures.MEAN,), 2, 1)
 
 
 @pytest.fixture(scope="module")
-def command():
-    from tests.conftest import ROOT
-
-    loader = importlib.machinery.SourceFileLoader("curvature_study", str(ROOT / "tools" / "curvature_study"))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
-    loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def results(command, tmp_path_factory):
+def results(tmp_path_factory):
     """What a study of two estimators on a tiny supernet leaves."""
     out = tmp_path_factory.mktemp("study")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(curvature_studying.PRESETS, "small", MICRO)
+        patch.setitem(curvature_measures.PRESETS, "small", MICRO)
         rows = ({"estimator": "ggn", "probes": 64}, {"estimator": "recursive", "tau": 0})
-        patch.setattr(curvature_studying, "ROWS", rows)
-        assert command.main(["--out", str(out / "new"), "--data_dir", str(out / "data")]) == 0
+        patch.setattr(curvature_measures, "ROWS", rows)
+        assert curvature.main(["--out", str(out / "new"), "--data_dir", str(out / "data")]) == 0
     return out / "new"
 
 
@@ -56,7 +44,7 @@ def test_the_json_has_the_promised_keys_and_many_probes_are_near_the_truth(resul
     assert recursive["cost_steps"] > 0.0
 
 
-def test_the_table_and_the_figure_show_every_row(command, results):
+def test_the_table_and_the_figure_show_every_row(results):
     table = (results / "fidelity.md").read_text().splitlines()
     assert len(table) == 2 + 2
     assert "ggn, 64 probes" in table[2]
@@ -66,9 +54,9 @@ def test_the_table_and_the_figure_show_every_row(command, results):
     assert "recursive" in texts
 
 
-def test_names_tell_estimators_with_other_settings_apart(command):
+def test_names_tell_estimators_with_other_settings_apart():
     rows = [
         {"estimator": row["estimator"], **{k: row.get(k) for k in ("probes", "tau", "truncation", "d_term")}}
-        for row in curvature_studying.ROWS
+        for row in curvature_measures.ROWS
     ]
-    assert len(set(map(command.name_of, rows))) == len(rows)
+    assert len(set(map(curvature.name_of, rows))) == len(rows)

@@ -1,11 +1,11 @@
-"""tools/halving_study: what rungs would have spent and chosen, on curves that are made up."""
+"""`tools.studies.halving`: what rungs would have spent and chosen, on curves that are made up."""
 
 import json
-import runpy
 
 import pytest
 
 from bayesnas_tf.space import known
+from tools.studies import halving
 
 # cell -> perplexity after each epoch with seed 0; with seed 1 it is 2 higher
 CURVES = {
@@ -14,11 +14,6 @@ CURVES = {
     "ENAS": [95.0, 60.0, 45.0, 40.0],  # starts last and ends first
     "DARTS_V1": [85.0, 71.0, 65.0, 64.0],
 }
-
-
-@pytest.fixture
-def tool(root):
-    return runpy.run_path(str(root / "tools" / "halving_study"), run_name="halving_study")
 
 
 @pytest.fixture
@@ -53,8 +48,8 @@ def sweep(tmp_path):
         (["--rungs=1,2", "--best=2"], 2 * (4 * 1 + 2 * 1 + 2 * 2), "DARTS_V1, NAO"),
     ],
 )
-def test_halving_beside_the_whole_ranking(tool, sweep, capsys, flags, epochs, chosen):
-    assert tool["main"]([f"--sweep={sweep}", *flags]) == 0
+def test_halving_beside_the_whole_ranking(sweep, capsys, flags, epochs, chosen):
+    assert halving.main([f"--sweep={sweep}", *flags]) == 0
     whole, halved = capsys.readouterr().out.splitlines()
     assert whole.split()[1] == "32"
     assert "chosen: ENAS" in whole
@@ -62,9 +57,9 @@ def test_halving_beside_the_whole_ranking(tool, sweep, capsys, flags, epochs, ch
     assert halved.endswith(f"chosen: {chosen}")
 
 
-def test_what_holds_no_ranking_is_refused(tool, sweep, capsys):
-    assert tool["main"]([f"--sweep={sweep}", "--rungs=9"]) == 1
+def test_what_holds_no_ranking_is_refused(sweep, capsys):
+    assert halving.main([f"--sweep={sweep}", "--rungs=9"]) == 1
     assert "ascending epochs below 4" in capsys.readouterr().err
     (sweep / "sweep.json").write_text(json.dumps({"runs": []}))
-    assert tool["main"]([f"--sweep={sweep}", "--rungs=1"]) == 1
+    assert halving.main([f"--sweep={sweep}", "--rungs=1"]) == 1
     assert "no ranked cell" in capsys.readouterr().err

@@ -1,16 +1,12 @@
-"""tools/strategy_study: statistics of a small sweep worked by hand."""
+"""`tools.studies.strategies`: statistics of a small sweep worked by hand."""
 
 import json
 import math
-import runpy
 
 import pytest
 
-
-@pytest.fixture
-def tool(root):
-    return runpy.run_path(str(root / "tools" / "strategy_study"), run_name="strategy_study")
-
+from bayesnas_tf.report.statistics import sample
+from tools.studies import strategies
 
 # candidate -> (strategy, home, perplexity); two searches found one cell and share its training
 CELLS = {
@@ -44,8 +40,8 @@ def sweep():
     return {"runs": runs, "selected": selected}
 
 
-def test_rows_are_means_pairs_and_distances_to_the_floor(tool, sweep):
-    enas, darts = tool["rows"](sweep)
+def test_rows_are_means_pairs_and_distances_to_the_floor(sweep):
+    enas, darts = strategies.rows(sweep)
     assert (enas.strategy, darts.strategy) == ("enas", "darts")
     assert (darts.cells, darts.own.n, darts.own.mean) == (2, 2, 12.0)
     assert darts.own.sd == pytest.approx(math.sqrt(8.0))
@@ -54,34 +50,34 @@ def test_rows_are_means_pairs_and_distances_to_the_floor(tool, sweep):
     assert darts.to_random == pytest.approx((12.0 - 14.0, math.sqrt(8.0 / 2 + 8.0 / 2)))
     assert (enas.cells, enas.own.n, enas.to_controls.mean) == (1, 2, -4.0)
     assert enas.p == 1.0  # one cell is one pair
-    assert "| enas | 2 | 1 | 11.00 |" in tool["table"]([enas, darts])
+    assert "| enas | 2 | 1 | 11.00 |" in strategies.table([enas, darts])
 
 
-def test_a_uniform_cell_that_a_search_found_too_stays_in_the_floor(tool, sweep):
-    assert tool["uniform"](sweep) == {"random-1", "random-2"}
+def test_a_uniform_cell_that_a_search_found_too_stays_in_the_floor(sweep):
+    assert strategies.uniform(sweep) == {"random-1", "random-2"}
     shared = {**sweep["runs"][0], "candidate": "random-3", "bindings": {}}
     published = {**shared, "candidate": "DARTS_V2", "run": "rank/DARTS_V2/seed0"}
     control = {**shared, "candidate": "random-1-nodes8-depth9", "run": "rank/random-1-nodes8-depth9/seed0"}
     sweep["runs"] += [shared, published, control]
-    assert tool["uniform"](sweep) == {"random-1", "random-2", "a0"}
-    darts = tool["rows"](sweep)[1]
+    assert strategies.uniform(sweep) == {"random-1", "random-2", "a0"}
+    darts = strategies.rows(sweep)[1]
     assert darts.to_random.mean == pytest.approx(12.0 - (12.0 + 16.0 + 10.0) / 3)
 
 
-def row(tool, strategy, own, pairs, floor):
+def row(strategy, own, pairs, floor):
     """A row of cells, of their differences to controls, and of uniform random cells."""
-    sample, p = tool["sample"], tool["sign_flip"](pairs) if pairs else math.nan
+    p = strategies.sign_flip(pairs) if pairs else math.nan
     own = sample(own)
-    return tool["Row"](strategy, own.n, own, sample(pairs), p, tool["distance"](own, sample(floor)))
+    return strategies.Row(strategy, own.n, own, sample(pairs), p, strategies.distance(own, sample(floor)))
 
 
 FLOOR = [20.0, 21.0, 22.0]
 
 
-def test_who_is_better_than_all_by_more_than_the_noise_wins(tool):
-    first = row(tool, "darts", [10.0, 10.1, 10.2], [-1.0] * 6, FLOOR)
-    second = row(tool, "enas", [12.0, 12.1, 12.2], [], FLOOR)
-    told = tool["verdict"]([first, second])
+def test_who_is_better_than_all_by_more_than_the_noise_wins():
+    first = row("darts", [10.0, 10.1, 10.2], [-1.0] * 6, FLOOR)
+    second = row("enas", [12.0, 12.1, 12.2], [], FLOOR)
+    told = strategies.verdict([first, second])
     assert told[0].startswith("First is darts, 10.10 in the mean.")
     assert told[1:] == [
         "- against enas, the second: -2.00, better by more than the noise (standard error 0.08)",
@@ -91,10 +87,10 @@ def test_who_is_better_than_all_by_more_than_the_noise_wins(tool):
     ]
 
 
-def test_who_is_first_within_the_noise_does_not_win(tool):
-    first = row(tool, "darts", [19.0, 20.0, 21.0], [1.0] * 4, FLOOR)
-    second = row(tool, "enas", [20.0], [], FLOOR)
-    assert tool["verdict"]([first, second])[1:] == [
+def test_who_is_first_within_the_noise_does_not_win():
+    first = row("darts", [19.0, 20.0, 21.0], [1.0] * 4, FLOOR)
+    second = row("enas", [20.0], [], FLOOR)
+    assert strategies.verdict([first, second])[1:] == [
         "- against enas, the second: cannot be told, a side has fewer than two cells",
         "- against uniform random cells: -1.00, within the noise (standard error 0.82)",
         "- against its own controls: +1.00, within the noise "
@@ -103,20 +99,20 @@ def test_who_is_first_within_the_noise_does_not_win(tool):
     ]
 
 
-def test_who_is_better_than_some_does_not_win_either(tool):
-    first = row(tool, "darts", [10.0, 10.1, 10.2], [1.0] * 6, FLOOR)
-    told = tool["verdict"]([first])
+def test_who_is_better_than_some_does_not_win_either():
+    first = row("darts", [10.0, 10.1, 10.2], [1.0] * 6, FLOOR)
+    told = strategies.verdict([first])
     assert told[2] == "- against its own controls: +1.00, worse by more than the noise (6 pairs, p = 0.031)"
     assert told[3] == "Not beyond the noise against its own controls: no strategy wins at this budget."
-    assert tool["verdict"]([]) == ["No training of a searched cell has ended."]
+    assert strategies.verdict([]) == ["No training of a searched cell has ended."]
 
 
-def test_the_sign_flip_is_exact(tool):
-    assert tool["sign_flip"]([1.0, 2.0, 3.0, 4.0]) == pytest.approx(2 / 16)
-    assert tool["sign_flip"]([1.0, 1.0, 1.0, -3.0]) == 1.0
+def test_the_sign_flip_is_exact():
+    assert strategies.sign_flip([1.0, 2.0, 3.0, 4.0]) == pytest.approx(2 / 16)
+    assert strategies.sign_flip([1.0, 1.0, 1.0, -3.0]) == 1.0
 
 
-def test_the_ranking_of_each_epoch_is_compared_with_the_last(tool, sweep, tmp_path, capsys):
+def test_the_ranking_of_each_epoch_is_compared_with_the_last(sweep, tmp_path, capsys):
     homes = sorted({home for _, home, _ in CELLS.values()})
     for number, home in enumerate(homes):
         directory = tmp_path / "rank" / home / "seed0"
@@ -130,7 +126,7 @@ def test_the_ranking_of_each_epoch_is_compared_with_the_last(tool, sweep, tmp_pa
     diverged = {"valid_ppl": None}
     sweep["runs"].append({**sweep["runs"][0], "run": "rank/a9/seed0", "summary": diverged})
     (tmp_path / "sweep.json").write_text(json.dumps(sweep))
-    assert tool["main"]([f"--sweep={tmp_path}"]) == 0
+    assert strategies.main([f"--sweep={tmp_path}"]) == 0
     lines = capsys.readouterr().out.splitlines()
     start = lines.index("epoch 1: rank correlation with the last epoch -1.00")
     assert lines[start + 1] == "epoch 2: rank correlation with the last epoch 1.00"
