@@ -6,7 +6,7 @@ import pytest
 from bayesnas_tf import config
 from bayesnas_tf.config import bindings, gin_files, resolve, run_directory
 from bayesnas_tf.errors import UserError
-from bayesnas_tf.space import known
+from bayesnas_tf.space.highway import published
 from bayesnas_tf.training.strategies import registry
 
 SEARCH, EVALUATE, SWEEP = "quickstart.gin", "quickstart_eval.gin", "sweep_quickstart.gin"
@@ -107,6 +107,6 @@ def test_a_resolver_meets_macros_at_every_depth():
 
 
 def test_names_of_random_cells():
-    assert known.is_uniform("random-3") and not known.is_uniform("random-3-nodes8-depth20")
-    assert known.is_matched("random-3-nodes8-depth20") and not known.is_matched("random-3")
-    assert not known.is_uniform("random-my-own")
+    assert published.is_uniform("random-3") and not published.is_uniform("random-3-nodes8-depth20")
+    assert published.is_matched("random-3-nodes8-depth20") and not published.is_matched("random-3")
+    assert not published.is_uniform("random-my-own")

@@ -6,18 +6,18 @@ TensorFlow, for tensors of any float dtype; shapes are static, so that it compil
 import numpy as np
 import tensorflow as tf
 
-from bayesnas_tf.space import topology
+from bayesnas_tf.space.base import Sites
 
 
-def rms(w: tf.Tensor) -> tf.Tensor:
+def rms(w: tf.Tensor, sites: Sites) -> tf.Tensor:
     """Rescale the scalars [E, O] into each node to root-mean-square 1 (section 3, Gauge).
 
     With a norm on the nodes the loss does not change, and L1 can no longer shrink w for free. A node whose
     scalars are all 0 (or vanish when squared) is left as it is.
     """
-    edge_total, operations = w.shape
-    membership = tf.constant(_membership(edge_total), w.dtype)
-    terms = tf.constant(_membership(edge_total).sum(axis=0) * operations, w.dtype)
+    into = _membership(sites)
+    membership = tf.constant(into, w.dtype)
+    terms = tf.constant(into.T @ sites.exists.sum(axis=1), w.dtype)
     # a sum of products, not a matmul: TF32 would cost three digits on a GPU
     squares = tf.reduce_sum(tf.square(w), axis=1)
     mean = tf.reduce_sum(membership * squares[:, None], axis=0) / terms
@@ -38,7 +38,6 @@ def travel(lr_w: float, l1: float, omega: np.ndarray, steps: int) -> np.ndarray:
     return lr_w * l1 * steps * omega
 
 
-def _membership(edge_total: int) -> np.ndarray:
-    """[E, n], 1 where the edge leads into that node."""
-    targets = topology.edges(topology.node_count(edge_total))[:, 1]
-    return np.eye(targets.max())[targets - 1]
+def _membership(sites: Sites) -> np.ndarray:
+    """[E, n], 1 where the site leads into that one of the n targets."""
+    return (sites.target[:, np.newaxis] == sites.targets()).astype(np.float64)

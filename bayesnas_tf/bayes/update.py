@@ -1,7 +1,7 @@
 """The Bayesian update of the scalars' prior (Algorithm 2, step 3): one function per equation.
 
-Letters as in docs/method.md. Arrays are NumPy float64 `[E, O]`, edges in the flat order of
-`space.topology`; the elementwise functions take any shape. `h` is the second derivative of the mean
+Letters as in docs/method.md. Arrays are NumPy float64 `[E, O]`, rows in the order of the
+space's sites; the elementwise functions take any shape. `h` is the second derivative of the mean
 loss in nats per token until `update` multiplies it by kappa.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from bayesnas_tf.bayes import validation
 from bayesnas_tf.options import NonNegative, Options, Positive
-from bayesnas_tf.space import topology
+from bayesnas_tf.space.base import Space
 
 Scale = Literal["sum_over_lambda", "mean", "mean_over_lambda", "sum", "corpus"]
 Negative = Literal["clip", "abs"]
@@ -129,13 +129,24 @@ def both(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.where(total > 0.0, a * (b / np.where(total > 0.0, total, 1.0)), 0.0)
 
 
-def prior_variance(s: np.ndarray, parents: Parents, s_zero: np.ndarray | None = None) -> np.ndarray:
-    """gamma_jk = (1 / sum over the edge-ops into j of s_ij + 1 / s_jk)^-1 (M10, 3.19).
+class Rules(NamedTuple):
+    """What stays the same over the updates of a search; `space` is None where no entry has parents."""
 
-    Edges out of node 0 have no parents: gamma = s. `zero_edge` (3.9) replaces each s_ij in the sum by the
-    AND of s_ij and its edge's switch `s_zero` [E]; `ValueError` when that is missing. `none`: gamma = s.
+    options: BayesOptions
+    kappa: float
+    space: Space | None
+
+
+def prior_variance(
+    s: np.ndarray, parents: Parents, space: Space | None, s_zero: np.ndarray | None = None
+) -> np.ndarray:
+    """gamma_jk = (1 / sum over the entries into j of s_ij + 1 / s_jk)^-1 (M10, 3.19).
+
+    Entries without parents (`Space.parents`) keep gamma = s. `zero_edge` (3.9) replaces each s_ij in the sum
+    by the AND of s_ij and its edge's switch `s_zero` [E]; `ValueError` when that is missing. `none` and a
+    space of None: gamma = s.
     """
-    if parents == "none":
+    if parents == "none" or space is None:
         return np.array(s, dtype=np.float64)
     strength = s
     if parents == "zero_edge":
@@ -145,11 +156,11 @@ def prior_variance(s: np.ndarray, parents: Parents, s_zero: np.ndarray | None = 
                 "= True, or BayesOptions.parents = 'parents'"
             )
         strength = both(s_zero[:, None], s)
-    nodes = topology.node_count(len(s))
     gamma = np.array(s, dtype=np.float64)
-    for node in range(1, nodes):
-        leaving = topology.outgoing(node, nodes)
-        gamma[leaving] = both(np.sum(strength[topology.incoming(node)]), s[leaving])
+    for site in range(len(s)):
+        rows = space.parents(site)
+        if rows.size:
+            gamma[site] = both(np.sum(strength[rows]), s[site])
     return gamma
 
 
@@ -157,16 +168,16 @@ def update(
     prior: Prior,
     w: np.ndarray,
     h: np.ndarray,
-    options: BayesOptions,
-    kappa: float,
+    rules: Rules,
     zero: ZeroEdge | None = None,
 ) -> Posterior:
     """One pass of M6 to M10 over all scalars, from the prior of the last update.
 
-    `w`, `h` are [E, O] (or [E] with parents 'none'); h is multiplied by `kappa` before it is floored.
+    `w`, `h` are [E, O] (or [E] with parents 'none'); h is multiplied by kappa before it is floored.
     `ValueError` when a shape does not fit or w, h or kappa are not finite.
     """
     w, h = _checked("w", w, prior), _checked("h", h, prior)
+    options, kappa, space = rules
     validation.in_range("kappa", kappa, 0.0, open_low=True)
     h_used, clipped = floor_negative(kappa * h, options.negative, options.floor)
     c = posterior_variance(prior.gamma, h_used)
@@ -174,8 +185,8 @@ def update(
     s = switch(w, pull, options.cap)
     own = None
     if zero is not None:
-        own = update(zero.prior, zero.w, zero.h, dataclasses.replace(options, parents="none"), kappa)
-    gamma = prior_variance(s, options.parents, None if own is None else own.s)
+        own = update(zero.prior, zero.w, zero.h, rules._replace(space=None))
+    gamma = prior_variance(s, options.parents, space, None if own is None else own.s)
     return Posterior(h, h_used, c, pull, s, gamma, float(kappa), clipped, own)
 
 

@@ -6,12 +6,11 @@ import gin
 import keras
 import tensorflow as tf
 
-from bayesnas_tf.cells import highway, masks
+from bayesnas_tf.cells import highway, masks, primitives
 from bayesnas_tf.cells.highway_cell import HighwayCell
 from bayesnas_tf.cells.staged.wiring import Kernels, Wiring
-from bayesnas_tf.numerics import sums
+from bayesnas_tf.numerics.sums import fan_out
 from bayesnas_tf.options import Dropout, Options, Positive, Units
-from bayesnas_tf.space import primitives
 from bayesnas_tf.space.genotype import Genotype
 
 
@@ -75,7 +74,7 @@ class DerivedCell(HighwayCell):
         """Values of nodes 0..n, each `[..., B, U]`."""
         values = {0: self.input_node(projected, h)}
         for source, nodes in self.fed_by.items():
-            values[source], projecting, *carried = sums.fan_out(values[source], len(nodes) + 2)
+            values[source], projecting, *carried = fan_out(values[source], len(nodes) + 2)
             masked = masks.apply(self._masks.hidden, projecting)
             pre = self.product(masked, self.source_kernels[str(source)])
             for node, s, of_node in zip(nodes, carried, tf.split(pre, len(nodes), axis=-1), strict=True):

@@ -9,9 +9,9 @@ import math
 
 import tensorflow as tf
 
+from bayesnas_tf.cells.primitives import OPS, values_and_slopes
 from bayesnas_tf.numerics import blocks, products
 from bayesnas_tf.numerics.sums import fan_out, ordered_sum
-from bayesnas_tf.space.primitives import OPS, values_and_slopes
 
 SLICES = 16  # of the rows; with 32 and 64 rows the fastest number or close to it
 

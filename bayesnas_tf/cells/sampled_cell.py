@@ -5,11 +5,10 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from bayesnas_tf.cells import highway, masks, norms
+from bayesnas_tf.cells import highway, masks, norms, primitives
 from bayesnas_tf.cells.highway_cell import HighwayCell
 from bayesnas_tf.cells.search_cell import CellOptions
-from bayesnas_tf.numerics import sums
-from bayesnas_tf.space import primitives
+from bayesnas_tf.numerics.sums import fan_out, ordered_sum
 
 
 @keras.saving.register_keras_serializable(package="bayesnas_tf")
@@ -40,7 +39,7 @@ class SampledCell(HighwayCell):
                     f"a strategy that samples cells needs CellOptions.{name} = {needed!r}, "
                     f"not {getattr(options, name)!r}"
                 )
-        self.options = options
+        self.options, self.space = options, options.searched()
         self.input_dropout, self.hidden_dropout = options.input_dropout, options.hidden_dropout
 
     def build(self, input_shape):
@@ -74,7 +73,7 @@ class SampledCell(HighwayCell):
         sources = tf.one_hot(self.choice[:, 0], nodes, dtype=dtype)
         operations = tf.one_hot(self.choice[:, 1], len(primitives.OPS), dtype=dtype)
         value = norms.normalise(self.input_node(projected, h), self.options.norm, 1)
-        users = [sums.fan_out(value, nodes + 1)]  # of node i: nodes i + 1..n, then the caller
+        users = [fan_out(value, nodes + 1)]  # of node i: nodes i + 1..n, then the caller
         for j in range(1, nodes + 1):
             stacked = tf.stack([copies[j - 1 - i] for i, copies in enumerate(users)])
             s = tf.ensure_shape(tf.tensordot(sources[j - 1, :j], stacked, 1), h.shape)
@@ -82,7 +81,7 @@ class SampledCell(HighwayCell):
             gate, a = tf.split(pre, 2, axis=-1)
             value = highway.gated(s, gate, _operation(operations[j - 1], a))
             value = norms.normalise(value, self.options.norm, 1)
-            users.append(sums.fan_out(value, nodes - j + 1))
+            users.append(fan_out(value, nodes - j + 1))
         return [copies[-1] for copies in users]
 
     def output_nodes(self):
@@ -93,7 +92,5 @@ class SampledCell(HighwayCell):
 def _operation(one_hot, a):
     """The operation that `one_hot` `[O]` marks, at a."""
     ops = primitives.OPS
-    copies = sums.fan_out(a, len(ops))
-    return sums.ordered_sum(
-        one_hot[k] * op.f(copy) for k, (op, copy) in enumerate(zip(ops, copies, strict=True))
-    )
+    copies = fan_out(a, len(ops))
+    return ordered_sum(one_hot[k] * op.f(copy) for k, (op, copy) in enumerate(zip(ops, copies, strict=True)))

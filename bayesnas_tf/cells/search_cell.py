@@ -7,13 +7,14 @@ import gin
 import numpy as np
 import tensorflow as tf
 
-from bayesnas_tf.cells import highway, masks, norms
+from bayesnas_tf.cells import highway, masks, norms, primitives
 from bayesnas_tf.cells.highway_cell import HighwayCell
 from bayesnas_tf.cells.staged.wiring import Kernels, Wiring
-from bayesnas_tf.numerics import sums
+from bayesnas_tf.numerics.sums import fan_out
 from bayesnas_tf.options import Dropout, Options, Positive, Range, Units
-from bayesnas_tf.space import primitives, topology
-from bayesnas_tf.space.genotype import MOST_NODES
+from bayesnas_tf.space import base
+from bayesnas_tf.space.genotype import HIGHWAY, MOST_NODES
+from bayesnas_tf.space.highway import topology
 
 Sharing = Literal["node", "edge", "edge_op"]
 
@@ -32,12 +33,18 @@ class CellOptions(Options):
     input_dropout: Dropout = 0.0  # on x_t; a probability of dropping
     hidden_dropout: Dropout = 0.0  # on h_{t-1} and on every predecessor
     init_range: Positive = 0.04  # uniform, as DARTS
+    space: str = HIGHWAY  # of which the nodes are
 
     def __post_init__(self):
         """Refuse a norm that has nothing to learn."""
         super().__post_init__()
+        base.named(self.space)
         if self.norm_learnable and self.norm not in ("batch", "layer"):
             raise ValueError(f"CellOptions.norm_learnable needs norm 'batch' or 'layer', not {self.norm!r}")
+
+    def searched(self) -> base.Space:
+        """The space with so many nodes."""
+        return base.named(self.space)(self.nodes)
 
 
 class SearchCell(HighwayCell):
@@ -46,7 +53,7 @@ class SearchCell(HighwayCell):
     def __init__(self, options: CellOptions, **kwargs):
         """See `CellOptions`."""
         super().__init__(options.units, options.init_range, **kwargs)
-        self.options = options
+        self.options, self.space = options, options.searched()
         self.input_dropout, self.hidden_dropout = options.input_dropout, options.hidden_dropout
 
     def build(self, input_shape):
@@ -100,12 +107,12 @@ class SearchCell(HighwayCell):
         w = self.edge_scalars()
         nodes = self.options.nodes
         value = self._normalised(self.input_node(projected, h), 0)
-        users = [sums.fan_out(value, nodes + 1)]  # of node i: nodes i + 1..n, then the caller
+        users = [fan_out(value, nodes + 1)]  # of node i: nodes i + 1..n, then the caller
         for j in range(1, nodes + 1):
             stacked = tf.stack([copies[j - 1 - i] for i, copies in enumerate(users)])
             pre = self.edge_pre_activations(stacked, j)
             value = self._normalised(highway.mixed_sum(stacked, pre, w[topology.incoming(j)]), j)
-            users.append(sums.fan_out(value, nodes - j + 1))
+            users.append(fan_out(value, nodes - j + 1))
         return [copies[-1] for copies in users]
 
     def wiring(self):

@@ -12,7 +12,7 @@ from bayesnas_tf.reporting.run_files import MetricsFile, SearchFiles
 from bayesnas_tf.reporting.summary_text import summary_lines
 from bayesnas_tf.reporting.tensorboard import TensorBoardCallback
 from bayesnas_tf.space.genotype import parameter_count
-from bayesnas_tf.space.topology import edge_count
+from bayesnas_tf.space.highway.topology import edge_count
 from bayesnas_tf.training.records import UpdateRecord
 from bayesnas_tf.training.search_loop import SearchLoop, SearchResult
 from bayesnas_tf.training.search_settings import SearchProblem, SearchSettings, build
@@ -111,7 +111,7 @@ def summarise(result: SearchResult, problem: SearchProblem, settings: SearchSett
     pruned, kappa = None, None
     seconds = {"train": result.train_seconds, "hessian": result.hessian_seconds}
     if bayes := isinstance(update, UpdateRecord):
-        pruned, kappa = float(update.pruned.mean()), update.kappa
+        pruned, kappa = update.pruned_fraction, update.kappa
     else:
         seconds |= {"hessian": 0.0, "scores": result.hessian_seconds}
     return {

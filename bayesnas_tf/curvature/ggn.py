@@ -15,7 +15,8 @@ from bayesnas_tf.cells.search_cell import SearchCell
 from bayesnas_tf.curvature.lanes import Rule
 from bayesnas_tf.curvature.one_pass import Lanes, Pass, one_pass
 from bayesnas_tf.curvature.window import WindowEstimate, assemble, relative_error
-from bayesnas_tf.numerics import row_groups, sums
+from bayesnas_tf.numerics import row_groups
+from bayesnas_tf.numerics.sums import ordered_sum
 
 MOST_PROBES = 64
 
@@ -48,7 +49,7 @@ def in_groups(model, x, y, state, lanes: Lanes, seed, groups: int) -> Pass:
     of_lanes, gradients, states = zip(*map(of_group, range(groups)), strict=True)
     # each lane began over the root of its group's number of tokens
     joined = [tf.concat(parts, axis=1) / math.sqrt(groups) for parts in zip(*of_lanes, strict=True)]
-    gradient = [sums.ordered_sum(parts) / groups for parts in zip(*gradients, strict=True)]
+    gradient = [ordered_sum(parts) / groups for parts in zip(*gradients, strict=True)]
     return Pass(joined, gradient, tf.concat(states, axis=0))
 
 

@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from bayesnas_tf.cells import primitives
 from bayesnas_tf.cells.derived_cell import DerivedCell
 from bayesnas_tf.curvature.lane_edges import mixed_node
 from bayesnas_tf.curvature.lanes import Pair, Rule, gated, normalise, project, scaled
-from bayesnas_tf.numerics import sums
-from bayesnas_tf.space import primitives, topology
+from bayesnas_tf.numerics.sums import fan_out, ordered_sum
+from bayesnas_tf.space.highway import topology
 
 
 class Stepped(NamedTuple):
@@ -106,18 +107,18 @@ def _projected(cell, rule: Rule, x: Pair, kernel, use) -> Pair:
     """x, masked, times a kernel; `use` has the shadow of the result, or nothing."""
     mask = cell.drawn.hidden
     pre = project(rule, x if mask is None else scaled(rule, x, mask), cell.value(kernel))
-    return Pair(pre.value, sums.ordered_sum([pre.shadow, *use]))
+    return Pair(pre.value, ordered_sum([pre.shadow, *use]))
 
 
 def _mean(rule: Rule, outputs: list) -> Pair:
     """(M4)."""
-    total = Pair(*(sums.ordered_sum(parts) for parts in zip(*outputs, strict=True)))
+    total = Pair(*(ordered_sum(parts) for parts in zip(*outputs, strict=True)))
     return scaled(rule, total, tf.constant(1.0 / len(outputs), total.value.dtype))
 
 
 def _copies(x: Pair, count: int) -> list[Pair]:
     """x for several users; what comes back is added in their order."""
-    return [Pair(*both) for both in zip(*(sums.fan_out(part, count) for part in x), strict=True)]
+    return [Pair(*both) for both in zip(*(fan_out(part, count) for part in x), strict=True)]
 
 
 def _rescaled(cell, rule: Rule, x: Pair, node: int) -> Pair:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from bayesnas_tf.cells import norms
+from bayesnas_tf.cells.primitives import OPS
 from bayesnas_tf.curvature.lanes import (
     STATISTICS,
     Pair,
@@ -15,7 +16,6 @@ from bayesnas_tf.curvature.lanes import (
     with_fresh,
 )
 from bayesnas_tf.numerics.sums import ordered_sum
-from bayesnas_tf.space.primitives import OPS
 
 
 class _Edges(NamedTuple):

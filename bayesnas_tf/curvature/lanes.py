@@ -15,8 +15,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from bayesnas_tf.cells import norms
-from bayesnas_tf.space import primitives
+from bayesnas_tf.cells import norms, primitives
 
 
 class Pair(NamedTuple):

@@ -190,8 +190,8 @@ class Softmax(NamedTuple):
 
 def drawn(p, lanes: Lanes, seed, t) -> list:
     """The probe of each linear lane at step t, `[B, V]`, from p `[B, V]`."""
-    seeds = [seeds.fold(seed, number, t) for number in range(lanes.number)]
-    return [probe(p, own, lanes.group, lanes.groups) for own in seeds]
+    folded = [seeds.fold(seed, number, t) for number in range(lanes.number)]
+    return [probe(p, own, lanes.group, lanes.groups) for own in folded]
 
 
 def _begun(p, through, lanes: Lanes, tokens, seed, t) -> list:

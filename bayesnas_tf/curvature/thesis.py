@@ -31,7 +31,7 @@ import tensorflow as tf
 
 from bayesnas_tf.cells import highway
 from bayesnas_tf.curvature.window import WindowEstimate, assemble, residual, scalar_variables
-from bayesnas_tf.space import topology
+from bayesnas_tf.space.highway import topology
 
 
 class Steps(NamedTuple):

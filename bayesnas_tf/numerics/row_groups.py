@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from bayesnas_tf.numerics import sums
+from bayesnas_tf.numerics.sums import ordered_sum
 
 
 def side_by_side(function: Callable, groups: int) -> list:
@@ -39,5 +39,5 @@ def mean(function: Callable, groups: int):
     means, values = zip(*side_by_side(function, groups), strict=True)
     if groups == 1:
         return means[0], values[0]
-    averaged = [sums.ordered_sum(parts) / groups for parts in zip(*means, strict=True)]
+    averaged = [ordered_sum(parts) / groups for parts in zip(*means, strict=True)]
     return averaged, [tf.concat(parts, axis=0) for parts in zip(*values, strict=True)]

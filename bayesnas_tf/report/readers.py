@@ -11,7 +11,6 @@ import numpy as np
 
 from bayesnas_tf.report import settings
 from bayesnas_tf.report.records import Posterior, Row
-from bayesnas_tf.space import topology
 from bayesnas_tf.space.genotype import Genotype
 
 MOST = 10**15  # steps or epochs: more is damage
@@ -171,7 +170,13 @@ def _checked(
         raise ValueError("its arrays hold no numbers") from None
     if found.values.shape != (len(edges), len(ops)) or pruned.shape != values.shape:
         raise ValueError(f"{name} is {values.shape} for {len(edges)} edges and {len(ops)} operations")
-    nodes = int(found.edges.max(initial=0))
-    if not values.size or nodes > MOST_NODES or not np.array_equal(found.edges, topology.edges(nodes)):
+    if not values.size or not _of_a_cell(found.edges):
         raise ValueError("its edges are not those of a cell")
     return found
+
+
+def _of_a_cell(edges: np.ndarray) -> bool:
+    """Whether (source, target) `[E, 2]` are sites of a space: each once, from lower nodes to higher ones."""
+    if edges.ndim != 2 or edges.shape[1] != 2 or len(np.unique(edges, axis=0)) < len(edges):
+        return False
+    return bool((edges >= 0).all() and (edges <= MOST_NODES).all() and (edges[:, 0] < edges[:, 1]).all())

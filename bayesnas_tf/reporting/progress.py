@@ -168,7 +168,7 @@ class ProgressCallback(Callbacks):
 
     def on_update(self, record: UpdateRecord) -> None:
         """What the update left."""
-        self._pruned, self._live = f"{record.pruned.mean():.1%}", str(record.live_nodes)
+        self._pruned, self._live = f"{record.pruned_fraction:.1%}", str(record.live_nodes)
         cell = record.genotype if record.genotype is not None else "none: every node died"
         self._view.line(f"update {record.epoch} pruned {self._pruned} live {self._live} cell {cell}")
 

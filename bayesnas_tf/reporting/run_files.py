@@ -9,7 +9,6 @@ from bayesnas_tf import config
 from bayesnas_tf.config import files
 from bayesnas_tf.models.losses import perplexity
 from bayesnas_tf.reporting import cell_drawing
-from bayesnas_tf.space import primitives, topology
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.training.records import (
     Callbacks,
@@ -88,7 +87,7 @@ def write_architecture(path: Path, record: ChoiceRecord) -> None:
     `probabilities` [E, O] with edges [E, 2] (source, target) and ops [O]; `candidates` [K, n, 2], (source,
     op) of each node, and their `candidate_nats` [K, W] per validation window.
     """
-    rows: dict[str, Any] = {"ops": primitives.OP_NAMES, "edges": topology.edges(len(record.genotype.nodes))}
+    rows: dict[str, Any] = {"ops": record.sites.options, "edges": record.sites.pairs()}
     names = ("probabilities", "candidates", "candidate_nats")
     rows |= {name: getattr(record, name) for name in names if getattr(record, name) is not None}
     _savez(path, rows)
@@ -106,7 +105,7 @@ def write_posterior(path: Path, record: UpdateRecord) -> None:
         with np.load(path) as stored:
             for name in POSTERIOR_ARRAYS:
                 rows[name] = np.concatenate([stored[name][: record.epoch - 1], rows[name]])
-    rows |= {"edges": topology.edges(topology.node_count(len(record.w))), "ops": primitives.OP_NAMES}
+    rows |= {"edges": record.sites.pairs(), "ops": record.sites.options}
     names = ("kappa", "h_windows", "h_standard_error", "gradient")
     last = {name: getattr(record, name) for name in names}
     rows |= {name: value for name, value in last.items() if value is not None}

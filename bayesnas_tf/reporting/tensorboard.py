@@ -17,9 +17,7 @@ from bayesnas_tf.config import files
 from bayesnas_tf.models.losses import perplexity
 from bayesnas_tf.reporting import cell_drawing
 from bayesnas_tf.reporting.heatmap import edge_heatmap
-from bayesnas_tf.space import topology
 from bayesnas_tf.space.genotype import Genotype
-from bayesnas_tf.space.primitives import OP_NAMES
 from bayesnas_tf.training.records import (
     Callbacks,
     ChoiceRecord,
@@ -99,7 +97,7 @@ class TensorBoardCallback(Callbacks):
     def on_update(self, record: UpdateRecord) -> None:
         """The arrays of the update, what it pruned, the cell and the health of the search."""
         search = {
-            "search/pruned_fraction": float(np.mean(record.pruned)),
+            "search/pruned_fraction": record.pruned_fraction,
             "search/live_nodes": record.live_nodes,
             "search/kappa": record.kappa,
             "nats/unigram": record.unigram_nats,
@@ -107,13 +105,13 @@ class TensorBoardCallback(Callbacks):
         self._scalars(
             record.step, search | {f"health/{name}": value for name, value in numbers(record.health)}
         )
-        edges = topology.edges(topology.node_count(len(record.w)))
+        edges, ops = record.sites.pairs(), record.sites.options
         with self._opened().as_default(step=record.step):
             for name in ARRAYS:
                 values = np.asarray(getattr(record, name))
                 tf.summary.histogram(f"posterior/{name}", values)
                 title = f"{name} after epoch {record.epoch}, step {record.step:,}"
-                image = edge_heatmap(values, title, edges, OP_NAMES, record.pruned, log=name in POSITIVE)
+                image = edge_heatmap(values, title, edges, ops, record.pruned, log=name in POSITIVE)
                 tf.summary.image(f"heatmap/{name}", image[None])
             if record.genotype is not None:
                 _cell_summaries(record.genotype)
@@ -127,8 +125,8 @@ class TensorBoardCallback(Callbacks):
         with self._opened().as_default(step=record.step):
             if record.probabilities is not None:
                 title = f"probabilities after epoch {record.epoch}, step {record.step:,}"
-                edges = topology.edges(len(record.genotype.nodes))
-                image = edge_heatmap(record.probabilities, title, edges, OP_NAMES)
+                sites = record.sites
+                image = edge_heatmap(record.probabilities, title, sites.pairs(), sites.options)
                 tf.summary.image("heatmap/probabilities", image[None])
             if record.candidate_nats is not None:
                 tf.summary.histogram("candidates/nats", record.candidate_nats.mean(axis=1))

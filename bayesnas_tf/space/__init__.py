@@ -1,1 +1,3 @@
-"""What a cell may be: operations, edges and genotypes. Nothing here knows Keras."""
+"""What a cell may be: spaces, their sites and their cells. Nothing here knows TensorFlow."""
+
+from bayesnas_tf.space.highway import space as _highway  # noqa: F401  registered, so that genotypes find it

@@ -6,9 +6,11 @@ import reprlib
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from bayesnas_tf.space import op_names
+from bayesnas_tf.space import base
 
-FORMAT = "bayesnas_tf.genotype/1"
+HIGHWAY = "highway"
+FIRST_FORMAT = "bayesnas_tf.genotype/1"  # names no space: it is `highway`, whose cells are still written so
+FORMAT = "bayesnas_tf.genotype/2"
 MOST_NODES = 64
 MOST_BYTES = 1 << 22  # of a genotype file; those of this program have a few thousand
 MOST_NAME = 4096  # characters; a run names its cell after its gin files
@@ -34,6 +36,7 @@ class Genotype:
     output: tuple[int, ...]
     name: str = dataclasses.field(default="cell", compare=False)
     provenance: dict[str, Any] = dataclasses.field(default_factory=dict, compare=False)
+    space: str = HIGHWAY
 
     def __post_init__(self):
         """Check once that every source, operation and output exists, and each output once."""
@@ -43,13 +46,7 @@ class Genotype:
             raise ValueError(
                 f"genotype {self.name!r} has {len(self.nodes)} nodes, and a cell at most {MOST_NODES}"
             )
-        for number, node in enumerate(self.nodes, start=1):
-            if not 0 <= node.source < number:
-                raise ValueError(
-                    f"node {number} of genotype {self.name!r} takes its input from node {node.source}. "
-                    f"A source must be one of 0..{number - 1}"
-                )
-            op_names.position(node.op)
+        base.named(self.space).check(self)
         if not self.output or not all(0 <= k <= len(self.nodes) for k in self.output):
             raise ValueError(
                 f"output {list(self.output)} of genotype {self.name!r} must lie in 0..{len(self.nodes)}"
@@ -60,8 +57,9 @@ class Genotype:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of a genotype file."""
+        named = {"format": FIRST_FORMAT} if self.space == HIGHWAY else {"format": FORMAT, "space": self.space}
         return {
-            "format": FORMAT,
+            **named,
             "nodes": [{"source": node.source, "op": node.op} for node in self.nodes],
             "output": list(self.output),
             "name": self.name,
@@ -71,8 +69,9 @@ class Genotype:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Genotype":
         """Read the JSON object of a genotype file; `ValueError` says what is wrong with it."""
-        if not isinstance(data, dict) or data.get("format") != FORMAT:
-            raise ValueError(f"not a genotype: its 'format' must be {FORMAT!r}")
+        if not isinstance(data, dict) or data.get("format") not in (FIRST_FORMAT, FORMAT):
+            raise ValueError(f"not a genotype: its 'format' must be {FIRST_FORMAT!r} or {FORMAT!r}")
+        space = HIGHWAY if data["format"] == FIRST_FORMAT else _item(data, "space", str)[:60]
         listed = [_item(data, name, list) for name in ("nodes", "output")]
         for name, items in zip(("nodes", "output"), listed, strict=True):
             if len(items) > MOST_NODES + 1:  # before a million of them is looked at
@@ -85,7 +84,7 @@ class Genotype:
             raise ValueError(f"broken genotype: its name has {len(name)} characters, more than {MOST_NAME}")
         provenance = _item({"provenance": {}, **data}, "provenance", dict)
         _check_writable(provenance)
-        return cls(nodes, output, name, provenance)
+        return cls(nodes, output, name, provenance, space)
 
     def save(self, path: str | Path) -> None:
         """Write the genotype as JSON."""

@@ -4,8 +4,8 @@ import difflib
 from pathlib import Path
 
 from bayesnas_tf.errors import UserError, expanded
-from bayesnas_tf.space import known
 from bayesnas_tf.space.genotype import Genotype
+from bayesnas_tf.space.highway import published
 
 FILE = "genotype.json"  # of a run directory
 
@@ -28,13 +28,13 @@ def find_genotype(name: str, seed: int) -> Genotype:
             return Genotype.load(path)
         except (ValueError, OSError) as error:
             raise UserError(f"cannot use --genotype={name}. {error}. Give a genotype.json") from error
-    if (cell := known.named(name, seed)) is not None:
+    if (cell := published.named(name, seed)) is not None:
         return cell
-    near = difflib.get_close_matches(name.upper(), known.NAMES, n=1) or nearby(path)
+    near = difflib.get_close_matches(name.upper(), published.NAMES, n=1) or nearby(path)
     hint = f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
     raise UserError(
         f"no genotype {name!r}. There is no such file in {Path.cwd()}{hint}. "
-        f"Give a genotype.json, or one of {', '.join(known.NAMES)}, random, random-N, "
+        f"Give a genotype.json, or one of {', '.join(published.NAMES)}, random, random-N, "
         "random-N-nodesK-depthD"
     )
 

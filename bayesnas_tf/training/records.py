@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bayesnas_tf.space.base import Sites
 from bayesnas_tf.space.genotype import Genotype
 
 
@@ -52,13 +53,14 @@ class UpdateRecord(NamedTuple):
 
     epoch: int
     step: int
+    sites: Sites
     w: np.ndarray
     h: np.ndarray  # as estimated, before kappa
     c: np.ndarray
     omega: np.ndarray
     s: np.ndarray
     gamma: np.ndarray
-    pruned: np.ndarray  # bool
+    pruned: np.ndarray  # bool; True also where a site has no such option
     genotype: Genotype | None  # None when every node died
     live_nodes: int
     train_nats: float
@@ -70,21 +72,25 @@ class UpdateRecord(NamedTuple):
     h_standard_error: np.ndarray | None = None  # [E, O], of h over draws of the probes
     gradient: np.ndarray | None = None  # [E, O], of the mean loss at the probe windows
 
+    @property
+    def pruned_fraction(self) -> float:
+        """The share of the edge operations that are pruned."""
+        return float(np.mean(self.pruned[self.sites.exists]))
+
 
 class ChoiceRecord(NamedTuple):
     """The cell that a search without a posterior holds best after an epoch."""
 
     epoch: int
     step: int
+    sites: Sites
     genotype: Genotype
     train_nats: float
     valid_nats: float
     unigram_nats: float
     health: dict[str, Any]
     probabilities: np.ndarray | None = None  # [E, O], of each edge-op
-    candidates: np.ndarray | None = (
-        None  # int [K, n, 2], (source, op) of each node of each cell that was scored
-    )
+    candidates: np.ndarray | None = None  # int [K, n, 2], the choices of the cells that were scored
     candidate_nats: np.ndarray | None = None  # [K, W], mean nats of each cell on each validation window
 
 

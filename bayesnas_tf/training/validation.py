@@ -8,6 +8,7 @@ import tensorflow as tf
 from bayesnas_tf.models import losses
 from bayesnas_tf.numerics import row_groups
 from bayesnas_tf.numerics.blocks import KernelBlocks
+from bayesnas_tf.numerics.sums import ordered_sum
 
 
 class StreamNats(NamedTuple):
@@ -48,7 +49,7 @@ def window_nats(model, groups: int = 1, kernel_blocks: KernelBlocks | None = Non
             return tf.reduce_sum(tf.cast(nats * valid, tf.float64)), after
 
         totals, after = zip(*row_groups.side_by_side(of_rows, groups), strict=True)
-        return sums.ordered_sum(totals), tf.concat(after, axis=0)
+        return ordered_sum(totals), tf.concat(after, axis=0)
 
     return run
 

@@ -5,9 +5,15 @@ import pytest
 import tensorflow as tf
 
 from bayesnas_tf.bayes import gauge
-from bayesnas_tf.space import topology
+from bayesnas_tf.space.base import Sites
+from bayesnas_tf.space.highway import topology
+from bayesnas_tf.space.highway.space import Highway
 
 NODES, OPS = 6, 4
+
+
+def rms(w):
+    return gauge.rms(w, Highway(NODES).sites)
 
 
 def random_w(seed=0, dtype=np.float64):
@@ -23,7 +29,7 @@ def scaled_by_node(w, factors):
 @pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-14), (np.float32, 1e-6)])
 def test_every_node_has_root_mean_square_one(dtype, rtol):
     w = random_w(dtype=dtype)
-    result = gauge.rms(tf.constant(w)).numpy()
+    result = rms(tf.constant(w)).numpy()
     assert result.dtype == dtype
     for node in range(1, NODES + 1):
         block, before = result[topology.incoming(node)], w[topology.incoming(node)]
@@ -34,9 +40,9 @@ def test_every_node_has_root_mean_square_one(dtype, rtol):
 def test_rms_ignores_the_scale_of_each_node_and_repeats_itself():
     w = random_w(1)
     factors = np.exp(np.random.default_rng(2).normal(0, 3, NODES))
-    once = gauge.rms(tf.constant(w)).numpy()
-    np.testing.assert_allclose(gauge.rms(tf.constant(scaled_by_node(w, factors))).numpy(), once, rtol=1e-13)
-    np.testing.assert_allclose(gauge.rms(tf.constant(once)).numpy(), once, rtol=1e-14)
+    once = rms(tf.constant(w)).numpy()
+    np.testing.assert_allclose(rms(tf.constant(scaled_by_node(w, factors))).numpy(), once, rtol=1e-13)
+    np.testing.assert_allclose(rms(tf.constant(once)).numpy(), once, rtol=1e-14)
 
 
 def test_a_normalised_node_does_not_see_the_gauge():
@@ -48,22 +54,29 @@ def test_a_normalised_node_does_not_see_the_gauge():
         x = np.sum(scalars[into] * terms[:, into], axis=(1, 2))
         return (x - x.mean()) / x.std()
 
-    np.testing.assert_allclose(normalised(gauge.rms(tf.constant(w)).numpy()), normalised(w), rtol=1e-10)
+    np.testing.assert_allclose(normalised(rms(tf.constant(w)).numpy()), normalised(w), rtol=1e-10)
 
 
 def test_a_node_of_zeros_is_left():
     w = random_w(4)
     w[topology.incoming(3)] = 0.0
-    result = gauge.rms(tf.constant(w)).numpy()
+    result = rms(tf.constant(w)).numpy()
     assert np.isfinite(result).all()
     np.testing.assert_array_equal(result[topology.incoming(3)], 0.0)
     assert np.mean(result[topology.incoming(4)] ** 2) == pytest.approx(1.0)
 
 
+def test_a_ragged_node_counts_what_it_has():
+    exists = np.array([[True, True, False], [True, True, True]])
+    sites = Sites(np.array([1, 1]), np.array([0, 0]), ("a", "b", "c"), exists)
+    result = gauge.rms(tf.constant([[3.0, 4.0, 0.0], [1.0, 2.0, 2.0]]), sites).numpy()
+    np.testing.assert_allclose((result[exists] ** 2).mean(), 1.0, rtol=1e-6)
+
+
 def test_rms_compiles_under_xla():
     w = tf.constant(random_w(5, np.float32))
-    compiled = tf.function(gauge.rms, jit_compile=True)
-    np.testing.assert_allclose(compiled(w).numpy(), gauge.rms(w).numpy(), rtol=1e-6)
+    compiled = tf.function(rms, jit_compile=True)
+    np.testing.assert_allclose(compiled(w).numpy(), rms(w).numpy(), rtol=1e-6)
 
 
 @pytest.mark.parametrize("w", [-2.0, -0.3, 0.0, 0.1, 0.7, 3.0])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from bayesnas_tf.bayes import scores, update
+from bayesnas_tf.space.highway.space import Highway
 
 SHAPE = (10, 4)
 
@@ -95,7 +96,9 @@ def test_context_of_an_update_uses_the_floored_h_before_kappa():
     h[0, 0] = -1.0
     w = np.full(SHAPE, 2.0, dtype=np.float32)
     zero = update.ZeroEdge(update.Prior.start(10), np.ones(10), np.ones(10))
-    posterior = update.update(update.Prior.start(*SHAPE), w, h, update.BayesOptions(), 4.0, zero)
+    posterior = update.update(
+        update.Prior.start(*SHAPE), w, h, update.Rules(update.BayesOptions(), 4.0, Highway(4)), zero
+    )
     context = scores.Context.of(posterior, w)
     assert context.h[0, 0] == pytest.approx(1e-8 / 4)
     assert context.h[1, 1] == 0.5

@@ -1,18 +1,23 @@
 """M6 to M10 against their printed forms, their limits and their fixed point."""
 
-import dataclasses
 import warnings
 
 import numpy as np
 import pytest
 
 from bayesnas_tf.bayes import update
-from bayesnas_tf.space import topology
+from bayesnas_tf.space.highway import topology
+from bayesnas_tf.space.highway.space import Highway
 from tests.references import bayes as reference
 
 NODES, OPS = 5, 4
 EDGES = topology.edge_count(NODES)
+SPACE = Highway(NODES)
 EPSILON = np.finfo(np.float64).eps
+
+
+def rules(kappa, **options):
+    return update.Rules(update.BayesOptions(**options), kappa, SPACE)
 
 
 def positive(seed, shape=(EDGES, OPS)):
@@ -103,7 +108,7 @@ def test_switch_limits():
 def test_prior_variance_equals_3_19():
     s = positive(3)
     expected = reference.prior_variance(reference.keyed(s, NODES))
-    gamma = reference.keyed(update.prior_variance(s, "parents"), NODES)
+    gamma = reference.keyed(update.prior_variance(s, "parents", SPACE), NODES)
     assert gamma.keys() == expected.keys()
     for key, value in expected.items():
         assert gamma[key] == pytest.approx(value, rel=1e-12), key
@@ -113,26 +118,26 @@ def test_prior_variance_equals_3_9_with_the_and():
     s, s_zero = positive(4), positive(5, EDGES)
     pairs = {tuple(edge): value for edge, value in zip(topology.edges(NODES).tolist(), s_zero, strict=True)}
     expected = reference.prior_variance_zero_edge(reference.keyed(s, NODES), pairs)
-    gamma = reference.keyed(update.prior_variance(s, "zero_edge", s_zero), NODES)
+    gamma = reference.keyed(update.prior_variance(s, "zero_edge", SPACE, s_zero), NODES)
     for key, value in expected.items():
         assert gamma[key] == pytest.approx(value, rel=1e-12), key
 
 
 def test_prior_variance_without_parents_is_s():
     s = positive(6)
-    np.testing.assert_array_equal(update.prior_variance(s, "none"), s)
+    np.testing.assert_array_equal(update.prior_variance(s, "none", SPACE), s)
 
 
 def test_zero_edge_without_switches_says_what_to_do():
     with pytest.raises(ValueError, match=r"zero_edge_switch"):
-        update.prior_variance(positive(7), "zero_edge")
+        update.prior_variance(positive(7), "zero_edge", SPACE)
 
 
 def test_open_switches_give_3_19_and_closed_ones_close_what_follows():
     s = positive(8)
-    wide = update.prior_variance(s, "zero_edge", np.full(EDGES, 1e18))
-    np.testing.assert_allclose(wide, update.prior_variance(s, "parents"), rtol=1e-9)
-    closed = update.prior_variance(s, "zero_edge", np.zeros(EDGES))
+    wide = update.prior_variance(s, "zero_edge", SPACE, np.full(EDGES, 1e18))
+    np.testing.assert_allclose(wide, update.prior_variance(s, "parents", SPACE), rtol=1e-9)
+    closed = update.prior_variance(s, "zero_edge", SPACE, np.zeros(EDGES))
     behind = topology.edges(NODES)[:, 0] > 0
     np.testing.assert_array_equal(closed[behind], 0.0)
     np.testing.assert_array_equal(closed[~behind], s[~behind])
@@ -143,7 +148,7 @@ def test_zeros_give_limits_without_warnings():
     s[topology.incoming(2)] = 0.0
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        gamma = update.prior_variance(s, "parents")
+        gamma = update.prior_variance(s, "parents", SPACE)
         zero = np.zeros(3)
         np.testing.assert_array_equal(update.posterior_variance(zero, np.array([0.0, 1.0, 1e300])), 0.0)
         np.testing.assert_array_equal(update.posterior_variance(np.array([2.0]), np.array([0.0])), 2.0)
@@ -155,9 +160,7 @@ def test_zeros_give_limits_without_warnings():
 @pytest.mark.parametrize("h", [1e-4, 0.3, 1.0, 50.0])
 def test_first_update_from_gamma_one(h):
     w = np.random.default_rng(1).normal(size=(EDGES, OPS))
-    posterior = update.update(
-        update.Prior.start(EDGES, OPS), w, np.full((EDGES, OPS), h), update.BayesOptions(), kappa=1.0
-    )
+    posterior = update.update(update.Prior.start(EDGES, OPS), w, np.full((EDGES, OPS), h), rules(1.0))
     np.testing.assert_allclose(posterior.s, np.abs(w) * np.sqrt((1 + h) / h), rtol=1e-12)
     np.testing.assert_array_equal(
         posterior.gamma[topology.outgoing(0, NODES)], posterior.s[topology.outgoing(0, NODES)]
@@ -166,10 +169,9 @@ def test_first_update_from_gamma_one(h):
 
 @pytest.mark.parametrize(("w", "h"), [(1.0, 1.0), (0.3, 20.0), (2.0, 1e-3)])
 def test_fixed_point_without_parents(w, h):
-    options = update.BayesOptions(parents="none")
     prior = update.Prior.start(1, 1)
     for _ in range(400):
-        prior = update.update(prior, np.array([[w]]), np.array([[h]]), options, kappa=1.0).prior
+        prior = update.update(prior, np.array([[w]]), np.array([[h]]), rules(1.0, parents="none")).prior
     assert prior.gamma[0, 0] == pytest.approx((w**2 + np.sqrt(w**4 + 4 * w**2 / h)) / 2, rel=1e-12)
 
 
@@ -177,7 +179,7 @@ def test_update_chains_the_equations():
     w, h = np.random.default_rng(2).normal(size=(EDGES, OPS)), positive(10)
     h[3, 1] = -1.0
     prior = update.Prior(positive(11), positive(12), positive(13))
-    posterior = update.update(prior, w, h, update.BayesOptions(), kappa=7.0)
+    posterior = update.update(prior, w, h, rules(7.0))
     used = np.maximum(7.0 * h, 1e-8)
     c = reference.posterior_variance(prior.gamma, used)
     omega = np.sqrt(used / (1.0 + prior.gamma * used))
@@ -186,7 +188,7 @@ def test_update_chains_the_equations():
     np.testing.assert_allclose(posterior.c, c, rtol=1e-12)
     np.testing.assert_allclose(posterior.omega, omega, rtol=1e-12)
     np.testing.assert_allclose(posterior.s, np.minimum(np.abs(w) / omega, 1e6), rtol=1e-12)
-    np.testing.assert_array_equal(posterior.gamma, update.prior_variance(posterior.s, "parents"))
+    np.testing.assert_array_equal(posterior.gamma, update.prior_variance(posterior.s, "parents", SPACE))
     assert posterior.clipped == 1
     assert posterior.kappa == 7.0
     assert posterior.zero is None
@@ -194,28 +196,30 @@ def test_update_chains_the_equations():
 
 
 def test_update_carries_the_zero_edge_switches():
-    options = update.BayesOptions(parents="zero_edge")
+    given = rules(2.0, parents="zero_edge")
     w, h = np.ones((EDGES, OPS)), positive(14)
     zero = update.ZeroEdge(update.Prior.start(EDGES), np.full(EDGES, 0.5), positive(15, EDGES))
-    posterior = update.update(update.Prior.start(EDGES, OPS), w, h, options, 2.0, zero)
-    alone = update.update(zero.prior, zero.w, zero.h, dataclasses.replace(options, parents="none"), 2.0)
+    posterior = update.update(update.Prior.start(EDGES, OPS), w, h, given, zero)
+    alone = update.update(zero.prior, zero.w, zero.h, rules(2.0, parents="none"))
     np.testing.assert_array_equal(posterior.zero.s, alone.s)
     np.testing.assert_array_equal(posterior.zero.gamma, alone.s)
-    np.testing.assert_array_equal(posterior.gamma, update.prior_variance(posterior.s, "zero_edge", alone.s))
+    np.testing.assert_array_equal(
+        posterior.gamma, update.prior_variance(posterior.s, "zero_edge", SPACE, alone.s)
+    )
 
 
 def test_update_names_what_does_not_fit():
-    start, options = update.Prior.start(EDGES, OPS), update.BayesOptions()
+    start = update.Prior.start(EDGES, OPS)
     good = np.ones((EDGES, OPS))
     with pytest.raises(ValueError, match="w has shape"):
-        update.update(start, np.ones((EDGES, 3)), good, options, 1.0)
+        update.update(start, np.ones((EDGES, 3)), good, rules(1.0))
     broken = good.copy()
     broken[0, 0] = np.nan
     with pytest.raises(ValueError, match="1 of 60 entries of h are not finite"):
-        update.update(start, good, broken, options, 1.0)
+        update.update(start, good, broken, rules(1.0))
     for wrong in (0.0, np.nan, np.inf):
         with pytest.raises(ValueError, match="kappa"):
-            update.update(start, good, good, options, wrong)
+            update.update(start, good, good, rules(wrong))
 
 
 @pytest.mark.parametrize(

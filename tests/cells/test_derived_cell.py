@@ -9,8 +9,8 @@ from bayesnas_tf.cells.scan import ProjectedRNN
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.numerics import seeds
-from bayesnas_tf.space import known, primitives, topology
 from bayesnas_tf.space.genotype import Genotype, Node, parameter_count
+from bayesnas_tf.space.highway import operations, published, topology
 from tests.references import derived as reference
 
 U, B, T = 5, 3, 4
@@ -74,7 +74,7 @@ def test_a_search_cell_with_one_hot_scalars_and_no_norm_is_this_cell(name, shari
     search.recurrent_kernel.assign(w_0[U:])
     w = np.zeros(search.scalars.shape)
     for j, (node, kernel) in enumerate(zip(genotype.nodes, kernels, strict=True), start=1):
-        w[topology.edge_index(node.source, j), primitives.OP_NAMES.index(node.op)] = 1.0
+        w[topology.edge_index(node.source, j), operations.OP_NAMES.index(node.op)] = 1.0
         search.node_kernels[j - 1].assign(np.broadcast_to(kernel, search.node_kernels[j - 1].shape))
     search.scalars.assign(w)
     x, h = (tf.constant(a) for a in random.normal(size=(2, B, U)))
@@ -148,13 +148,13 @@ def test_impossible_options_are_refused_by_name(name, value):
 
 
 def test_options_have_defaults():
-    rnn = keras.layers.RNN(DerivedCell(known.named("DARTS_V2")))
+    rnn = keras.layers.RNN(DerivedCell(published.named("DARTS_V2")))
     assert keras.Sequential([keras.layers.Input((T, 3)), rnn]).output_shape == (None, 850)
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_a_functional_model_trains_the_cell_and_is_loaded_with_equal_outputs(jit_compile, tmp_path):
-    cells = [DerivedCell(known.named(name), DerivedOptions(units=U)) for name in ("DARTS_V2", "DARTS_V1")]
+    cells = [DerivedCell(published.named(name), DerivedOptions(units=U)) for name in ("DARTS_V2", "DARTS_V1")]
     inputs = keras.Input((None, 3))
     hidden = keras.layers.Bidirectional(keras.layers.RNN(cells[0], return_sequences=True))(inputs)
     outputs = keras.layers.Dense(1)(keras.layers.RNN(cells[1])(keras.layers.Masking()(hidden)))
@@ -171,7 +171,7 @@ def test_a_functional_model_trains_the_cell_and_is_loaded_with_equal_outputs(jit
 
 
 def test_dropout_that_nobody_draws_is_refused_in_training_alone():
-    cell = DerivedCell(known.named("DARTS_V2"), DerivedOptions(units=U, hidden_dropout=0.5))
+    cell = DerivedCell(published.named("DARTS_V2"), DerivedOptions(units=U, hidden_dropout=0.5))
     model = keras.Sequential([keras.layers.Input((T, 3)), keras.layers.RNN(cell)])
     x = tf.zeros([2, T, 3])
     assert model(x).shape == (2, U)

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from bayesnas_tf.cells import highway
-from bayesnas_tf.space.primitives import OPS
+from bayesnas_tf.cells.primitives import OPS
 from tests.references import cell as reference
 
 B, U, J, T = 3, 4, 2, 2

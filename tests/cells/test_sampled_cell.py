@@ -7,7 +7,8 @@ from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
 from bayesnas_tf.cells.sampled_cell import SampledCell
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
-from bayesnas_tf.space import choices, known
+from bayesnas_tf.space.highway import published
+from bayesnas_tf.space.highway.space import Highway
 
 UNITS, NODES, BATCH, STEPS, WORDS = 3, 4, 2, 3, 7
 SEED = tf.constant([1, 2])
@@ -56,8 +57,8 @@ def test_one_graph_is_the_derived_cell_of_each_choice_with_its_gradient_and_mask
 
     traced = tf.function(lambda: gradient(shared))
     for seed in range(6):
-        genotype = known.random_cell(seed, NODES)
-        shared.cell.choose(choices.array(genotype))
+        genotype = published.random_cell(seed, NODES)
+        shared.cell.choose(Highway.choice(genotype))
         loss, gradients = traced()
         expected, wanted = gradient(derived(genotype, shared))
         np.testing.assert_allclose(loss, expected, rtol=1e-12)
@@ -68,7 +69,7 @@ def test_one_graph_is_the_derived_cell_of_each_choice_with_its_gradient_and_mask
 
 def test_every_shared_kernel_learns_from_every_cell():
     shared, (x, state) = sampled(), window()
-    shared.cell.choose(choices.array(known.random_cell(1, NODES)))
+    shared.cell.choose(Highway.choice(published.random_cell(1, NODES)))
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(shared(x, state)[0] ** 2)
     for gradient in tape.gradient(loss, shared.trainable_variables):

@@ -11,7 +11,7 @@ from bayesnas_tf.cells.scan import ProjectedRNN
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.models import losses
 from bayesnas_tf.models.language_model import Masks
-from bayesnas_tf.space import topology
+from bayesnas_tf.space.highway import topology
 from tests.references import cell as reference
 from tests.support.small import BATCH, NODES, STEPS, UNITS, WORDS, small_model, small_window
 

@@ -13,8 +13,8 @@ from bayesnas_tf.cells.staged.window import staged_window
 from bayesnas_tf.cells.staged.wiring import Arithmetic
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.numerics import seeds
-from bayesnas_tf.space import known
 from bayesnas_tf.space.genotype import Genotype, Node
+from bayesnas_tf.space.highway import published
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training.settings import ScalarOptions, WeightOptions, WindowOptions
 from bayesnas_tf.training.strategies.bayesnas.step import SearchStep
@@ -25,7 +25,7 @@ SEARCH = [(norm, "node") for norm in ("mean", "none", "batch", "layer")] + [("me
 TWISTED = Genotype(
     (Node(0, "tanh"), Node(0, "relu"), Node(1, "sigmoid"), Node(2, "identity")), (2, 4), "twisted"
 )
-CELLS = [TWISTED, *map(known.named, ("DARTS_V1", "DARTS_V2", "ENAS"))]
+CELLS = [TWISTED, *map(published.named, ("DARTS_V1", "DARTS_V2", "ENAS"))]
 
 
 def built(cell, seed=0):

@@ -4,8 +4,9 @@ import pytest
 
 from bayesnas_tf.config import gin_files
 from bayesnas_tf.errors import UserError
-from bayesnas_tf.space import known, lookup
+from bayesnas_tf.space import lookup
 from bayesnas_tf.space.genotype import parameter_count
+from bayesnas_tf.space.highway import published
 from tests.support import trained
 
 
@@ -97,8 +98,8 @@ def test_a_cell_found_by_a_search_is_named_when_its_run_is_misspelt(folder, monk
 
 def test_a_known_cell_goes_by_its_name_and_a_file_of_that_name_comes_first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert lookup.find_genotype("DARTS_V2", 0) == known.named("DARTS_V2")
-    assert lookup.find_genotype("random", 5) == known.random_cell(5)
+    assert lookup.find_genotype("DARTS_V2", 0) == published.named("DARTS_V2")
+    assert lookup.find_genotype("random", 5) == published.random_cell(5)
     trained.GENOTYPE.save(tmp_path / "DARTS_V2")
     assert lookup.find_genotype("DARTS_V2", 0) == trained.GENOTYPE
 

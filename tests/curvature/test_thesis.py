@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from bayesnas_tf.curvature import thesis
 from bayesnas_tf.curvature.interface import CurvatureOptions
-from bayesnas_tf.space import topology
+from bayesnas_tf.space.highway import topology
 from tests.references import cell as cell_reference
 from tests.references import curvature as reference
 from tests.support.small import BATCH, STEPS, UNITS, small_model, small_window

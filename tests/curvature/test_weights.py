@@ -11,8 +11,8 @@ from bayesnas_tf.curvature.one_pass import drawn
 from bayesnas_tf.models import losses
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.numerics import seeds
-from bayesnas_tf.space import primitives
 from bayesnas_tf.space.genotype import Genotype, Node
+from bayesnas_tf.space.highway import operations
 from tests.references import cell as cell_reference
 from tests.references import curvature as oracle
 from tests.references import recursion as reference
@@ -49,7 +49,7 @@ def derived_model(dtype="float64"):
         sharing="edge_op",
     )
     for number, node in enumerate(GENOTYPE.nodes, start=1):
-        o = primitives.OP_NAMES.index(node.op)
+        o = operations.OP_NAMES.index(node.op)
         scalars[twin.edge(node.source, number), o] = 1.0
         kernels[number - 1][o, node.source] = of_node[number]
     return model, twin
@@ -64,7 +64,7 @@ def joined(cell, node_kernels):
     """Arrays of the twin in the form of the derived cell's weights, the rest being 0."""
     own = []
     for source, nodes in cell.fed_by.items():
-        places = [(primitives.OP_NAMES.index(GENOTYPE.nodes[node - 1].op), source) for node in nodes]
+        places = [(operations.OP_NAMES.index(GENOTYPE.nodes[node - 1].op), source) for node in nodes]
         parts = [node_kernels[node - 1][place] for node, place in zip(nodes, places, strict=True)]
         own.append(np.concatenate(parts, axis=1))
     return own

@@ -11,12 +11,12 @@ from bayesnas_tf.models.decoder import Decoder
 from bayesnas_tf.models.heads import Mixture, MixtureOptions, target_log_probability
 from bayesnas_tf.models.language_model import NO_MASKS, LanguageModel, ModelOptions
 from bayesnas_tf.numerics import seeds
-from bayesnas_tf.space import known
+from bayesnas_tf.space.highway import published
 from tests.references import baselines as reference
 
 B, T, V, K = 3, 4, 11, 3
 CELLS = {
-    "genotype": lambda: DerivedCell(known.named("DARTS_V2"), DerivedOptions(units=5), dtype="float64"),
+    "genotype": lambda: DerivedCell(published.named("DARTS_V2"), DerivedOptions(units=5), dtype="float64"),
     "rhn": lambda: RhnOptions(units=5, depth=2).cell(dtype="float64"),
     "lstm": lambda: LstmOptions(embedding=4, widths=(6, 5)).cell(dtype="float64"),
 }

@@ -7,7 +7,7 @@ import tensorflow as tf
 from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
 from bayesnas_tf.models import staged_softmax
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
-from bayesnas_tf.space import known
+from bayesnas_tf.space.highway import published
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training.evaluate_step import EvaluateStep
 from bayesnas_tf.training.settings import WeightOptions, WindowOptions
@@ -17,7 +17,7 @@ B, U, V = 3, 5, 11
 
 def model_of(dtype="float64", matmul_dtype="float32"):
     """A model whose weights are not small: logits of all sizes."""
-    cell = DerivedCell(known.named("DARTS_V2"), DerivedOptions(U), dtype=dtype)
+    cell = DerivedCell(published.named("DARTS_V2"), DerivedOptions(U), dtype=dtype)
     model = LanguageModel(V, cell, ModelOptions(matmul_dtype=matmul_dtype), dtype=dtype)
     random = np.random.default_rng(0)
     for weight in model.weights:

@@ -9,14 +9,14 @@ from bayesnas_tf.cells.baselines.rhn import RhnOptions
 from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.numerics import blocks, products
-from bayesnas_tf.space import known
+from bayesnas_tf.space.highway import published
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training.validation import window_nats
 
 U, ROWS, STEPS, WORDS = 50, 3, 7, 23  # 2 U columns: one block and a part of another
 CELLS = {
     "derived": lambda dtype: DerivedCell(
-        known.named("DARTS_V2"), DerivedOptions(units=U, init_range=0.3), dtype=dtype
+        published.named("DARTS_V2"), DerivedOptions(units=U, init_range=0.3), dtype=dtype
     ),
     "rhn": lambda dtype: RhnOptions(units=U, depth=2, init_range=0.3).cell(dtype=dtype),
 }

@@ -7,7 +7,7 @@ from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.numerics import products, seeds
-from bayesnas_tf.space import known
+from bayesnas_tf.space.highway import published
 
 EPSILON = 2.0**-8  # relative rounding error of bfloat16: 8 bits, half of the last one, twice for both factors
 
@@ -55,7 +55,7 @@ def test_float32_makes_no_copy():
 
 
 def derived(dtype):
-    cell = DerivedCell(known.named("DARTS_V2"), DerivedOptions(units=24, init_range=0.2))
+    cell = DerivedCell(published.named("DARTS_V2"), DerivedOptions(units=24, init_range=0.2))
     return LanguageModel(50, cell, ModelOptions(matmul_dtype=dtype))
 
 

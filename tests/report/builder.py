@@ -5,9 +5,9 @@ import json
 import numpy as np
 
 from bayesnas_tf import config
-from bayesnas_tf.space import known, topology
 from bayesnas_tf.space.genotype import Genotype, parameter_count
-from bayesnas_tf.space.op_names import OP_NAMES
+from bayesnas_tf.space.highway import published, topology
+from bayesnas_tf.space.highway.operations import OP_NAMES
 
 VOCABULARY = 10_000
 MADE_BY = {"bayesnas_tf": "0.1.0", "commit": "8b982ab", "machine": "AMD EPYC", "cores": 2}
@@ -15,7 +15,7 @@ MADE_BY = {"bayesnas_tf": "0.1.0", "commit": "8b982ab", "machine": "AMD EPYC", "
 
 def found_cell(seed=0, lambda_w=0.17, nodes=8, strategy=None, **provenance):
     """A cell as a search leaves it."""
-    drawn = known.random_cell(1000 + seed + round(1000 * lambda_w), nodes)
+    drawn = published.random_cell(1000 + seed + round(1000 * lambda_w), nodes)
     told = {
         "config": "ptb",
         "seed": seed,
@@ -144,7 +144,7 @@ def selection(folder, lambdas=(0.1, 0.13, 0.15, 0.17, 0.2), seeds=4, trainings=3
                 {"run": name, "stage": "search", "candidate": cells[-1][0], "seed": seed, "state": "done"}
             )
     cells += [
-        (f"random-{k}", known.random_cell(k), 124.0 + better + generator.normal(0, 0.8))
+        (f"random-{k}", published.random_cell(k), 124.0 + better + generator.normal(0, 0.8))
         for k in range(controls)
     ]
     for candidate, cell, level in cells:

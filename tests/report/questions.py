@@ -5,7 +5,7 @@ import json
 
 from bayesnas_tf.commands import report as command
 from bayesnas_tf.report import cards, discovery
-from bayesnas_tf.space import known
+from bayesnas_tf.space.highway import published
 from tests.report import builder
 
 
@@ -35,7 +35,7 @@ def searched(folder, seed, cell=None, strategy="bayesnas", **more):
 def floor(folder, count=5, level=121.0):
     """Uniform random cells with one training each."""
     for number in range(1, count + 1):
-        train(folder, known.random_cell(number), {0: level + 0.3 * number})
+        train(folder, published.random_cell(number), {0: level + 0.3 * number})
 
 
 def of_strategy(content, name="bayesnas"):

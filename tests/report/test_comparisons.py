@@ -4,8 +4,8 @@ import pytest
 
 from bayesnas_tf.commands import report as command
 from bayesnas_tf.report import cells, comparisons, discovery
-from bayesnas_tf.space import known
 from bayesnas_tf.space.genotype import Genotype, Node
+from bayesnas_tf.space.highway import published
 from tests.report import builder
 
 
@@ -22,13 +22,13 @@ def train(folder, cell, values, name=None):
 @pytest.fixture
 def cell():
     """A cell of the depth of random-1, and with other operations."""
-    nodes = [Node(node.source, "tanh") for node in known.random_cell(1).nodes]
+    nodes = [Node(node.source, "tanh") for node in published.random_cell(1).nodes]
     return Genotype(tuple(nodes), tuple(range(1, 9)), "ptb-seed0", {"config": "ptb", "seed": 0})
 
 
 def test_a_clear_difference_by_seed_is_called_better(tmp_path, cell):
     train(tmp_path, cell, {0: 118.0, 1: 119.1, 2: 120.0})
-    train(tmp_path, known.random_cell(1), {0: 120.0, 1: 121.0, 2: 122.1})
+    train(tmp_path, published.random_cell(1), {0: 120.0, 1: 121.0, 2: 122.1})
     (one,) = examined(tmp_path).comparisons
     assert one.difference.n == (3,)
     assert one.difference.mean == pytest.approx(-2.0)
@@ -41,7 +41,7 @@ def test_a_clear_difference_by_seed_is_called_better(tmp_path, cell):
 def test_pairing_takes_out_what_seeds_share(tmp_path, cell):
     # seeds differ by 10, cells by .5 in each of them: unpaired, nothing could be seen
     train(tmp_path, cell, {0: 110.0, 1: 120.0, 2: 130.01})
-    train(tmp_path, known.random_cell(1), {0: 110.5, 1: 120.52, 2: 130.5})
+    train(tmp_path, published.random_cell(1), {0: 110.5, 1: 120.52, 2: 130.5})
     (one,) = examined(tmp_path).comparisons
     assert one.significant
     assert one.difference.high < 0
@@ -49,7 +49,7 @@ def test_pairing_takes_out_what_seeds_share(tmp_path, cell):
 
 def test_noise_is_called_noise_and_a_worse_cell_worse(tmp_path, cell):
     train(tmp_path, cell, {0: 118.0, 1: 121.0, 2: 119.5})
-    train(tmp_path, known.random_cell(1), {0: 119.0, 1: 119.5, 2: 119.6})
+    train(tmp_path, published.random_cell(1), {0: 119.0, 1: 119.5, 2: 119.6})
     (one,) = examined(tmp_path).comparisons
     assert not one.significant
     assert "cannot be told apart" in one.sentence
@@ -69,7 +69,7 @@ def test_noise_is_called_noise_and_a_worse_cell_worse(tmp_path, cell):
 )
 def test_too_few_seeds_allow_no_statement(tmp_path, cell, random, why):
     train(tmp_path, cell, {0: 118.0, 1: 119.0})
-    train(tmp_path, known.random_cell(1), random)
+    train(tmp_path, published.random_cell(1), random)
     (one,) = examined(tmp_path).comparisons
     assert one.difference is None
     assert one.why == why
@@ -80,7 +80,7 @@ def test_other_budgets_are_no_company(tmp_path, cell):
     train(tmp_path, cell, {0: 118.0, 1: 119.0})
     for seed in range(2):
         builder.evaluate(
-            tmp_path / f"long-{seed}", known.random_cell(1), seed, [200.0, 130.0, 120.0], 110.0 + seed
+            tmp_path / f"long-{seed}", published.random_cell(1), seed, [200.0, 130.0, 120.0], 110.0 + seed
         )
     found = examined(tmp_path)
     assert [protocol.budget.epochs for protocol in found.protocols] == [2, 3]
@@ -114,8 +114,8 @@ def test_one_sentence_counts_the_cells_of_a_configuration(content):
 def test_the_best_searched_cell_stands_against_each_published_one(tmp_path, cell):
     train(tmp_path, cell, {0: 118.0, 1: 119.1, 2: 120.0})
     train(tmp_path, builder.found_cell(3), {0: 128.0, 1: 129.1, 2: 130.0})
-    train(tmp_path, known.named("DARTS_V2"), {0: 120.0, 1: 121.0, 2: 122.1})
-    train(tmp_path, known.named("ENAS"), {7: 120.0})
+    train(tmp_path, published.named("DARTS_V2"), {0: 120.0, 1: 121.0, 2: 122.1})
+    train(tmp_path, published.named("ENAS"), {7: 120.0})
     found = [one for one in examined(tmp_path).comparisons if one.kind == "published"]
     assert {(one.first, one.second, one.significant, one.why) for one in found} == {
         ("ptb-seed0", "DARTS_V2", True, ""),
@@ -127,10 +127,10 @@ def test_the_best_searched_cell_stands_against_each_published_one(tmp_path, cell
     ("genotype", "control", "expected"),
     [
         (None, False, cells.BASELINE),
-        (known.random_cell(3), False, cells.UNIFORM),
-        (known.random_cell(3), True, cells.CONTROL),
-        (known.named("random-3-nodes8-depth20"), False, cells.CONTROL),
-        (known.named("DARTS_V2"), False, cells.PUBLISHED),
+        (published.random_cell(3), False, cells.UNIFORM),
+        (published.random_cell(3), True, cells.CONTROL),
+        (published.named("random-3-nodes8-depth20"), False, cells.CONTROL),
+        (published.named("DARTS_V2"), False, cells.PUBLISHED),
         (builder.found_cell(), False, "bayesnas"),
         (builder.found_cell(strategy="darts"), False, "darts"),
         (Genotype((Node(0, "relu"),), (1,), "mine"), False, cells.OTHER),

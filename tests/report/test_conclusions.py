@@ -5,8 +5,8 @@ import pytest
 from bayesnas_tf import config
 from bayesnas_tf.report import cells, comparisons, judgement, statistics
 from bayesnas_tf.report.cells import CONTROL, UNIFORM
-from bayesnas_tf.space import known
 from bayesnas_tf.space.genotype import Genotype
+from bayesnas_tf.space.highway import published
 from tests.report import builder
 from tests.report.questions import content_cards, examined, floor, of_strategy, searched, train
 
@@ -40,7 +40,7 @@ def test_a_setting_inside_a_tuple_or_behind_two_macros_tells_configurations_apar
 
 
 def test_one_setting_written_in_two_ways_is_one_configuration(tmp_path):
-    cell = known.random_cell(1)
+    cell = published.random_cell(1)
     builder.evaluate(tmp_path / "a", cell, 0, **{"WeightOptions.lr": 20})
     builder.evaluate(tmp_path / "b", cell, 1, **{"WeightOptions.lr": 20.0})
     content = examined(tmp_path)
@@ -100,7 +100,7 @@ def test_a_search_that_was_run_twice_is_one(tmp_path):
 
 
 def test_seeds_that_patience_ended_at_other_epochs_are_one_configuration(tmp_path):
-    cell = known.random_cell(1)
+    cell = published.random_cell(1)
     settings = {"evaluate.patience": 2, "evaluate.epochs": 50}
     for seed, reached in enumerate((3, 5, 4)):
         builder.evaluate(tmp_path / f"s{seed}", cell, seed, [200.0] * (reached - 1) + [125.0], **settings)
@@ -118,7 +118,7 @@ def test_the_floor_of_a_strategy_is_the_uniform_cells_alone(tmp_path):
     floor(tmp_path)
     alone = of_strategy(examined(tmp_path)).difference
     for seed in (1, 2, 3):  # controls of other strategies' cells, which happen to be bad ones
-        train(tmp_path, known.named(f"random-{seed}-nodes8-depth9"), {0: 150.0, 1: 151.0})
+        train(tmp_path, published.named(f"random-{seed}-nodes8-depth9"), {0: 150.0, 1: 151.0})
     content = examined(tmp_path)
     assert of_strategy(content).difference == alone
     assert set(content.protocols[0].by_strategy()) == {"bayesnas", UNIFORM, CONTROL}
@@ -127,7 +127,7 @@ def test_the_floor_of_a_strategy_is_the_uniform_cells_alone(tmp_path):
 def test_without_uniform_cells_nothing_is_said_of_a_strategy(tmp_path):
     for seed in (1, 2, 3):
         train(tmp_path, searched(tmp_path, seed), {0: 119.0 + seed})
-        train(tmp_path, known.named(f"random-{seed}-nodes8-depth20"), {0: 125.0 + seed})
+        train(tmp_path, published.named(f"random-{seed}-nodes8-depth20"), {0: 125.0 + seed})
     one = of_strategy(examined(tmp_path))
     assert (one.difference, one.why) == (None, "no uniformly random cell has this configuration")
 
@@ -165,7 +165,7 @@ def test_selected_is_who_was_preferred_to_others(tmp_path, keep):
 
 
 def test_a_corpus_with_fewer_words_is_another_corpus(tmp_path):
-    cell = known.random_cell(1)
+    cell = published.random_cell(1)
     builder.evaluate(tmp_path / "whole", cell, 0)
     builder.evaluate(tmp_path / "few", cell, 0, **{"CorpusOptions.vocabulary_size": 2000})
     # version 0.1 wrote its default for all corpora, and ignored it for the published ones
@@ -177,9 +177,9 @@ def test_a_corpus_with_fewer_words_is_another_corpus(tmp_path):
 
 
 def test_chance_is_asked_of_the_cell_itself_never(tmp_path):
-    cell = searched(tmp_path, 1, known.random_cell(1))  # a search that ends at a random cell
+    cell = searched(tmp_path, 1, published.random_cell(1))  # a search that ends at a random cell
     train(tmp_path, cell, {0: 118.0, 1: 118.5})
-    train(tmp_path, known.random_cell(2), {0: 119.0, 1: 119.7})
+    train(tmp_path, published.random_cell(2), {0: 119.0, 1: 119.7})
     (protocol,) = examined(tmp_path).protocols
     (own,) = [one for one in protocol.cells if one.searched]
     assert [one.label for one in comparisons.controls(own, protocol).cells] == ["random-2"]

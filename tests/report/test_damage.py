@@ -9,7 +9,7 @@ import pytest
 
 from bayesnas_tf.commands import report as command
 from bayesnas_tf.report import discovery, page
-from bayesnas_tf.space import known
+from bayesnas_tf.space.highway import published
 from tests.report import builder
 
 SEARCH_FILES = (
@@ -206,7 +206,7 @@ def test_a_cell_with_an_operation_of_tomorrow_is_named(runs):
 
 def test_a_baseline_without_a_cell_has_its_row(runs):
     builder.evaluate(runs / "lstm", "lstm", 0)
-    builder.evaluate(runs / "darts", known.named("DARTS_V2"), 0)
+    builder.evaluate(runs / "darts", published.named("DARTS_V2"), 0)
     content, _ = report(runs)
     assert {name for cell in content.protocols[0].cells for name in cell.strategies} == {
         "bayesnas",

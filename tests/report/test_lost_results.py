@@ -4,7 +4,7 @@ import json
 
 from bayesnas_tf import config
 from bayesnas_tf.report import statistics
-from bayesnas_tf.space import known
+from bayesnas_tf.space.highway import published
 from tests.report import builder
 from tests.report.questions import examined, of_strategy, searched, train
 
@@ -16,7 +16,7 @@ def lose(folder):
 def test_nothing_is_said_of_a_cell_some_of_whose_seeds_diverged(tmp_path):
     cell = builder.found_cell(1)
     train(tmp_path, cell, {0: 110.0, 1: 110.1, 2: 110.2, 3: float("nan"), 4: float("nan")})
-    train(tmp_path, known.random_cell(1), dict.fromkeys(range(5), 120.0))
+    train(tmp_path, published.random_cell(1), dict.fromkeys(range(5), 120.0))
     (one,) = examined(tmp_path).comparisons
     assert one.difference is None
     assert one.why == "2 of 5 trainings of ptb-seed1, λ 0.17 have no result"
@@ -26,7 +26,7 @@ def test_nothing_is_said_of_a_cell_some_of_whose_seeds_diverged(tmp_path):
 def test_a_training_without_an_end_is_lost_too_and_its_cell_stands_last(tmp_path):
     cell = builder.found_cell(1)
     train(tmp_path, cell, {0: 110.0, 1: 110.1, 2: 110.2}, "cell")
-    train(tmp_path, known.random_cell(1), {0: 120.0, 1: 120.1, 2: 120.5})
+    train(tmp_path, published.random_cell(1), {0: 120.0, 1: 120.1, 2: 120.5})
     cell.save(tmp_path / "cell-2" / "genotype.json")
     lose(tmp_path / "cell-2")
     content = examined(tmp_path)
@@ -39,7 +39,7 @@ def test_a_training_without_an_end_is_lost_too_and_its_cell_stands_last(tmp_path
 def test_a_control_that_diverged_takes_the_statement_with_it(tmp_path):
     cell = builder.found_cell(1)
     train(tmp_path, cell, {0: 110.0, 1: 110.1, 2: 110.2})
-    train(tmp_path, known.random_cell(1), {0: 120.0, 1: 121.0, 2: float("nan")})
+    train(tmp_path, published.random_cell(1), {0: 120.0, 1: 121.0, 2: float("nan")})
     (one,) = examined(tmp_path).comparisons
     assert (one.difference, one.why) == (None, "1 of 3 trainings of random-1 have no result")
 
@@ -84,7 +84,7 @@ def test_searches_whose_cell_was_left_out_or_that_failed_are_absent(tmp_path):
     for number in range(1, 5):
         for seed in range(2):
             path = tmp_path / "rank" / f"random-{number}" / f"seed{seed}"
-            builder.evaluate(path, known.random_cell(number), seed, test=120.0 + number + 0.1 * seed)
+            builder.evaluate(path, published.random_cell(number), seed, test=120.0 + number + 0.1 * seed)
     sweep(tmp_path, ["c0", "c1", "c2", "random-1", "random-2", "random-3", "random-4"])
     one = of_strategy(examined(tmp_path))
     assert one.difference is None

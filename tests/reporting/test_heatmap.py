@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from bayesnas_tf.reporting import heatmap
-from bayesnas_tf.space import topology
-from bayesnas_tf.space.primitives import OP_NAMES
+from bayesnas_tf.space.highway import topology
+from bayesnas_tf.space.highway.operations import OP_NAMES
 
 
 def draw(values, **options):

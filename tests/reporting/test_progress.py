@@ -9,6 +9,7 @@ from rich.console import Console
 from bayesnas_tf.reporting.progress import LiveView, PlainView, ProgressCallback
 from bayesnas_tf.reporting.summary_text import duration, summary_lines
 from bayesnas_tf.space.genotype import Genotype, Node
+from bayesnas_tf.space.highway.space import Highway
 from bayesnas_tf.training.records import EpochRecord, RunFacts, StepRecord, UpdateRecord
 
 CELL = Genotype((Node(0, "tanh"), Node(1, "relu")), (1, 2))
@@ -55,7 +56,7 @@ def step_record(step):
 def update_record(genotype=CELL):
     arrays = [np.ones((3, 4))] * 6
     pruned = np.arange(12).reshape(3, 4) < 3
-    return UpdateRecord(1, 415, *arrays, pruned, genotype, 2, 6.0, 5.9, 6.7, {})
+    return UpdateRecord(1, 415, Highway(2).sites, *arrays, pruned, genotype, 2, 6.0, 5.9, 6.7, {})
 
 
 def run_all(callback):

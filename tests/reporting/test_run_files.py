@@ -9,6 +9,7 @@ from bayesnas_tf.models import losses
 from bayesnas_tf.reporting import run_files
 from bayesnas_tf.reporting.fan_out import FanOut
 from bayesnas_tf.space.genotype import Genotype, Node
+from bayesnas_tf.space.highway.space import Highway
 from bayesnas_tf.training.records import Callbacks, EpochRecord, RunFacts, StepRecord, UpdateRecord
 
 EDGES, OPS, WINDOWS = 3, 4, 2
@@ -21,6 +22,7 @@ def update(epoch, genotype=CELL):
     return UpdateRecord(
         epoch=epoch,
         step=10 * epoch,
+        sites=Highway(2).sites,
         **{name: array for name in ("w", "h", "c", "omega", "s", "gamma")},
         pruned=array > 1.5,
         genotype=genotype,

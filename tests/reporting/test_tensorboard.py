@@ -11,6 +11,7 @@ from tensorboard.util import tensor_util
 from bayesnas_tf.reporting import tensorboard
 from bayesnas_tf.reporting.tensorboard import ARRAYS, TensorBoardCallback
 from bayesnas_tf.space.genotype import Genotype, Node
+from bayesnas_tf.space.highway.space import Highway
 from bayesnas_tf.training.records import EpochRecord, RunFacts, StepRecord, UpdateRecord
 
 CONFIG = "include 'base/search.gin'\nLAMBDA_W = 0.17  # *why*\n"
@@ -31,7 +32,9 @@ def step_record(step, nats=6.0):
 def update_record(step=40, genotype=CELL):
     values = np.random.default_rng(0).uniform(size=(3, 4)).astype(np.float32)
     pruned = values < 0.5
-    return UpdateRecord(1, step, *[values] * 6, pruned, genotype, 2, 6.0, 5.9, 6.7, HEALTH, 1500.0)
+    return UpdateRecord(
+        1, step, Highway(2).sites, *[values] * 6, pruned, genotype, 2, 6.0, 5.9, 6.7, HEALTH, 1500.0
+    )
 
 
 def log_run(directory, first=0, last=40, nats=6.0):

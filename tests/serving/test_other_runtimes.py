@@ -15,11 +15,11 @@ from bayesnas_tf.models.heads import Mixture, MixtureOptions
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.serving import saved_model
 from bayesnas_tf.serving.tokenisation import RULES
-from bayesnas_tf.space import known
+from bayesnas_tf.space.highway import published
 
 WORDS = Vocabulary(("<unk>", "<eos>", "a", "b", "c"))
 CELLS = {
-    "DARTS_V2": lambda: DerivedCell(known.named("DARTS_V2"), DerivedOptions(units=6, init_range=1.0)),
+    "DARTS_V2": lambda: DerivedCell(published.named("DARTS_V2"), DerivedOptions(units=6, init_range=1.0)),
     "lstm": lambda: LstmOptions(embedding=6, widths=(7, 6), init_range=1.0).cell(),
     "rhn": lambda: RhnOptions(units=6, depth=2, init_range=1.0).cell(),
     "nas": lambda: NasOptions(units=6, init_range=1.0).cell(),

@@ -47,7 +47,9 @@ def test_name_and_provenance_may_be_missing():
     [
         ([], "not a genotype"),
         ({}, FORMAT),
-        (edited(format="bayesnas_tf.genotype/2"), FORMAT),
+        (edited(format="bayesnas_tf.genotype/3"), FORMAT),
+        (edited(format=FORMAT), "no 'space'"),
+        (edited(format=FORMAT, space="other"), "unknown space 'other'. The spaces are highway"),
         (edited(nodes=None), "broken genotype"),
         (edited(nodes=[{"op": "relu"}]), "broken genotype: no 'source'"),
         (edited(nodes=["relu0"]), "broken genotype: no 'source' in 'relu0'"),

@@ -7,7 +7,7 @@ import pytest
 
 from bayesnas_tf import config, sweep
 from bayesnas_tf.errors import UserError
-from bayesnas_tf.space import known
+from bayesnas_tf.space.highway import published
 from bayesnas_tf.sweeping import jobs, plan
 from bayesnas_tf.sweeping.settings import SearchesOptions
 from tests.conftest import ROOT
@@ -120,7 +120,7 @@ def test_a_random_cell_is_the_same_in_every_training():
     config.parse(["sweep_ptb.gin"], ["RankOptions.cells=('random', 'GDAS')"])
     found = plan.make(gin.get_configurable("sweep")(), 3).given
     assert [(c.name, c.source, c.home) for c in found] == [("random-3",) * 3, ("GDAS",) * 3]
-    assert known.named(found[0].source, seed=7) == found[0].genotype
+    assert published.named(found[0].source, seed=7) == found[0].genotype
 
 
 @pytest.mark.parametrize("second", ["given/other.json", "LAMBDA_W=0.1-seed0/genotype.json"])
@@ -128,7 +128,7 @@ def test_two_cells_of_one_name_are_refused(second, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for file, cell in (("given/genotype.json", "GDAS"), (second, "NAO")):
         (tmp_path / file).parent.mkdir(exist_ok=True)
-        (tmp_path / file).write_text(json.dumps(known.named(cell).to_dict()))
+        (tmp_path / file).write_text(json.dumps(published.named(cell).to_dict()))
     assert made("sweep_ptb.gin", "RankOptions.cells=('given/genotype.json',)").given[0].name == "given"
     with pytest.raises(UserError, match=f"two cells are called '{second.split('/')[0]}'"):
         made("sweep_ptb.gin", f"RankOptions.cells=('given/genotype.json', {second!r})")

@@ -5,7 +5,7 @@ import statistics
 import pytest
 
 from bayesnas_tf.errors import UserError
-from bayesnas_tf.space import known
+from bayesnas_tf.space.highway import published
 from bayesnas_tf.sweeping import selection
 from bayesnas_tf.sweeping.selection import Candidate, Selection, with_homes
 from bayesnas_tf.sweeping.settings import RankOptions
@@ -40,7 +40,7 @@ class Trainings:
 def candidates(controls=0):
     found = with_homes(
         [
-            Candidate(name, known.named(cell), f"search/{name}/genotype.json", name, {"x": name}, SEEDS)
+            Candidate(name, published.named(cell), f"search/{name}/genotype.json", name, {"x": name}, SEEDS)
             for name, cell in CELLS.items()
         ]
     )
@@ -100,9 +100,9 @@ def test_random_cells_stand_beside_the_searched_ones_and_are_never_selected():
     assert [entry["candidate"] for entry in selected if not entry["control"]] == ["c", "b"]
     assert [entry["beside"] for entry in selected] == [None, "c", "c", None, "b", "b"]
     for entry in selected:
-        cell = known.named(entry["candidate"]) if entry["control"] else known.named("GDAS")
+        cell = published.named(entry["candidate"]) if entry["control"] else published.named("GDAS")
         if entry in selected[:3]:
-            assert sum(cell.depths()) == sum(known.named("GDAS").depths())
+            assert sum(cell.depths()) == sum(published.named("GDAS").depths())
     controls = [c for c in candidates(2) if c.beside]
     assert [c.beside for c in controls] == ["a", "a", "b", "b", "c", "c", "e", "e"]
     assert len({c.name for c in controls}) == 8

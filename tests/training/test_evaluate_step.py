@@ -7,7 +7,7 @@ import tensorflow as tf
 from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.numerics import seeds
-from bayesnas_tf.space import known
+from bayesnas_tf.space.highway import published
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training.evaluate_step import EvaluateStep
 from bayesnas_tf.training.settings import WeightOptions, WindowOptions
@@ -16,8 +16,8 @@ from tests.references import averaging as reference
 U, V, B, BPTT = 3, 5, 2, 4
 LENGTHS = (4, 2, 4, 1, 8)  # their rates are exact in float32
 GENOTYPES = {
-    "shared sources": known.parse("sigmoid0 relu1 relu1 tanh0", (), "shared", "test"),
-    "other outputs": known.parse("tanh0 identity1 relu0", (0, 2), "outputs", "test"),
+    "shared sources": published.parse("sigmoid0 relu1 relu1 tanh0", (), "shared", "test"),
+    "other outputs": published.parse("tanh0 identity1 relu0", (0, 2), "outputs", "test"),
 }
 CLIP, DECAY, LR = 0.25, 0.125, 2.0
 

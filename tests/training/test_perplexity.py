@@ -9,7 +9,7 @@ from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
 from bayesnas_tf.data import batching
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.numerics import seeds
-from bayesnas_tf.space import known
+from bayesnas_tf.space.highway import published
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training.validation import stream_nats, window_nats
 
@@ -32,7 +32,7 @@ def bigram_model():
     W_0 are such that SCALE · tanh(a_j) = log p(j | k).
     """
     vocabulary = len(BIGRAMS)
-    model = model_of(vocabulary, vocabulary + 1, known.parse("relu0", (0,), "bigrams", "test"))
+    model = model_of(vocabulary, vocabulary + 1, published.parse("relu0", (0,), "bigrams", "test"))
     units = vocabulary + 1
     model.embedding.assign(np.concatenate([SCALE * np.eye(vocabulary), np.ones((vocabulary, 1))], axis=1))
     candidates = np.arctanh(np.log(BIGRAMS) / SCALE) / SCALE
@@ -47,7 +47,7 @@ def bigram_model():
 
 def random_model():
     """A model in which everything before a word matters."""
-    model = model_of(11, 7, known.named("DARTS_V2"))
+    model = model_of(11, 7, published.named("DARTS_V2"))
     model.initialise(seeds.run_seed(5))
     for weight in model.cell.weights:
         weight.assign(12.0 * weight)
@@ -62,7 +62,7 @@ def measure(model, rows, bptt=35, bucket=1):
 
 @pytest.mark.parametrize("vocabulary", [2, 1000, 33_278])
 def test_a_uniform_model_has_the_perplexity_of_its_vocabulary(vocabulary):
-    model = model_of(vocabulary, 3, known.parse("tanh0", (), "any", "test"))
+    model = model_of(vocabulary, 3, published.parse("tanh0", (), "any", "test"))
     model.embedding.assign(np.zeros(model.embedding.shape))
     stream = np.random.default_rng(0).integers(0, vocabulary, size=(2, 40)).astype(np.int32)
     result = measure(model, stream)

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from bayesnas_tf.bayes import update
 from bayesnas_tf.space.genotype import Genotype
+from bayesnas_tf.space.highway.space import Highway
 from tests.support import tiny
 
 NODES, EDGES, OPS, WINDOWS = 2, 3, 4, 2
@@ -33,7 +34,9 @@ def test_the_second_update_starts_from_what_the_first_left(unbroken):
     data, prior = tiny.posterior(unbroken), update.Prior.start(EDGES, OPS)
     for epoch in range(2):
         w, h = data["w"][epoch].astype(np.float64), data["h"][epoch]
-        expected = update.update(prior, w, h, update.BayesOptions(), float(data["kappa"]))
+        expected = update.update(
+            prior, w, h, update.Rules(update.BayesOptions(), float(data["kappa"]), Highway(2))
+        )
         for name in ("c", "omega", "s", "gamma"):
             np.testing.assert_allclose(data[name][epoch], getattr(expected, name), rtol=1e-12, err_msg=name)
         prior = expected.prior

@@ -14,7 +14,7 @@ from bayesnas_tf.errors import UserError
 from bayesnas_tf.models.heads import Mixture, MixtureOptions
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.numerics import seeds
-from bayesnas_tf.space import known
+from bayesnas_tf.space.highway import published
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training.checkpoints import Checkpoints
 from bayesnas_tf.training.evaluate_step import EvaluateStep
@@ -34,7 +34,7 @@ def search_cell():
 
 
 def derived_cell():
-    return DerivedCell(known.parse("tanh0 relu1 relu1", (), "c", "test"), DerivedOptions(U, **DROPOUT))
+    return DerivedCell(published.parse("tanh0 relu1 relu1", (), "c", "test"), DerivedOptions(U, **DROPOUT))
 
 
 def lstm():

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from bayesnas_tf.cells import primitives
 from bayesnas_tf.cells.highway_cell import HighwayCell
 from bayesnas_tf.cells.search_cell import CellOptions
 from bayesnas_tf.numerics import blocks
-from bayesnas_tf.space import primitives
 
 
 class Product(NamedTuple):

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from bayesnas_tf.space import topology
 from bayesnas_tf.space.genotype import Genotype
-from bayesnas_tf.space.op_names import OP_NAMES
+from bayesnas_tf.space.highway import topology
+from bayesnas_tf.space.highway.operations import OP_NAMES
 
 FUNCTIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid, "identity": lambda a: a}
 

@@ -17,6 +17,8 @@ import numpy as np
 
 from bayesnas_tf.bayes import prune, scores, update
 from bayesnas_tf.space.genotype import parameter_count
+from bayesnas_tf.space.highway import topology
+from bayesnas_tf.space.highway.space import Highway
 
 SCALES: tuple[update.Scale, ...] = get_args(update.Scale)
 UNITS = 850
@@ -47,16 +49,17 @@ def rows(run: Path, tokens_per_window: int, corpus_tokens: int, vocabulary: int)
     )
     with np.load(run / "posterior.npz") as arrays:
         w, h, gradient = arrays["w"][0], arrays["h"][0], arrays["gradient"]
+    space = Highway(topology.node_count(len(w)))
     for scale in SCALES:
         kappa = update.kappa(scale, tokens_per_window, corpus_tokens, lambda_w)
-        posterior = update.update(update.Prior.start(*w.shape), w, h, update.BayesOptions(scale=scale), kappa)
-        context = scores.Context.of(posterior, w, gradient)
-        mask = prune.pruned(context, prune.PruneOptions())
-        live = len(prune.live_nodes(mask))
+        rules = update.Rules(update.BayesOptions(scale=scale), kappa, space)
+        posterior = update.update(update.Prior.start(*w.shape), w, h, rules)
+        mask = prune.pruned(scores.Context.of(posterior, w, gradient), prune.PruneOptions(), space)
         try:
-            cell = str(prune.derive(context.gamma, mask, prune.PruneOptions())).split(" ->")[0]
+            genotype = prune.derive(posterior.gamma, mask, prune.PruneOptions(), space)
+            live, cell = len(genotype.nodes), str(genotype).split(" ->")[0]
         except prune.CollapsedCell:
-            cell = "collapsed"
+            live, cell = 0, "collapsed"
         yield (
             run.name,
             setting(config, "CellOptions.norm", "batch"),
@@ -75,7 +78,7 @@ def rows(run: Path, tokens_per_window: int, corpus_tokens: int, vocabulary: int)
         )
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Print the table as Markdown."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.studies.calibration_table",
@@ -86,7 +89,7 @@ def main() -> None:
     parser.add_argument("--tokens_per_window", type=int, default=64 * BPTT)
     parser.add_argument("--corpus_tokens", type=int, default=929_589, help="of the training split; PTB")
     parser.add_argument("--vocabulary", type=int, default=10_000)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     print("| " + " | ".join(HEAD + TAIL) + " |")
     print("|" + "---|" * len(HEAD + TAIL))
     for run in options.runs:

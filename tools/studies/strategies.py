@@ -20,7 +20,7 @@ import numpy as np
 
 from bayesnas_tf.numerics.ranks import spearman
 from bayesnas_tf.report.statistics import Sample, sample
-from bayesnas_tf.space import known
+from bayesnas_tf.space.highway import published
 
 STRATEGY = "STRATEGY"  # the macro that the study varies
 ERRORS = 2  # standard errors beyond which a difference exceeds the noise
@@ -111,7 +111,7 @@ def distance(one: Sample, other: Sample) -> Distance:
 def uniform(sweep: dict) -> set[str]:
     """Homes of the uniform random cells, by name; that of a cell which a search found too is the search's."""
     ranked = [run for run in sweep["runs"] if run["stage"] == "rank"]
-    return {home(run) for run in ranked if re.fullmatch(rf"{known.RANDOM}-\d+", run["candidate"])}
+    return {home(run) for run in ranked if re.fullmatch(rf"{published.RANDOM}-\d+", run["candidate"])}
 
 
 def rows(sweep: dict) -> list[Row]:

@@ -10,7 +10,7 @@ from bayesnas_tf.cells import masks
 from bayesnas_tf.cells.baselines import cudnn
 from bayesnas_tf.cells.baselines.recurrent import LayerMasks, LayerRates, RecurrentLayer
 from bayesnas_tf.cells.baselines.stack import Stack
-from bayesnas_tf.numerics import sums
+from bayesnas_tf.numerics.sums import ordered_sum
 from bayesnas_tf.options import Dropout, NonNegative, Options, Units
 
 
@@ -76,7 +76,7 @@ class LstmLayer(RecurrentLayer):
 
     def project(self, x):
         """x W and all biases: they are the same at every time step."""
-        return super().project(x) + sums.ordered_sum([*self.biases, self.forget_bias()])
+        return super().project(x) + ordered_sum([*self.biases, self.forget_bias()])
 
     def step(self, x, m, c):
         """See `RecurrentLayer.step`."""
@@ -139,7 +139,7 @@ def _outputs(i, f, g, o, c, of_logits):
     """(h_t, c_t) and their gradient; `of_logits` takes that of the two gates to their logits.
 
     The gradient is written out, so that each tensor of the time loop is read by two others at most: sums of
-    three have no fixed order (see `sums.ordered_sum`).
+    three have no fixed order (see `ordered_sum`).
     """
     after = f * c + i * g
     squashed = tf.tanh(after)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from bayesnas_tf.cells.baselines.recurrent import LayerRates, RecurrentLayer
 from bayesnas_tf.cells.baselines.stack import Stack
-from bayesnas_tf.numerics import sums
+from bayesnas_tf.numerics.sums import fan_out
 from bayesnas_tf.options import Dropout, Options, Positive, Units
 
 ACTIVATIONS = (tf.sigmoid, tf.nn.relu, tf.sigmoid, tf.nn.relu, tf.tanh, tf.sigmoid, tf.tanh, tf.sigmoid)
@@ -55,5 +55,5 @@ def combined(x, m, c):
     l_0 = tf.tanh(tf.tanh(a[0] * a[1]) + c)
     l_1, l_2, l_3 = tf.tanh(a[2] + a[3]), tf.tanh(a[4] * a[5]), tf.sigmoid(a[6] + a[7])
     # read by m', the next step and the record of all steps
-    after, inner, _ = sums.fan_out(l_0 * l_1, 3)
+    after, inner, _ = fan_out(l_0 * l_1, 3)
     return tf.tanh(inner * tf.tanh(l_2 + l_3)), after

@@ -4,7 +4,8 @@ import keras
 import tensorflow as tf
 
 from bayesnas_tf.cells.baselines.recurrent import LayerMasks, RecurrentLayer
-from bayesnas_tf.numerics import products, seeds, sums
+from bayesnas_tf.numerics import products, seeds
+from bayesnas_tf.numerics.sums import ordered_sum
 
 MASK_SLOT = 6  # of the first layer; the language model and its highway cell have those before it
 
@@ -83,5 +84,5 @@ class Stack(keras.layers.Layer):
             outputs.append(x)
             after += states
         if self.skip:
-            x = sums.ordered_sum(outputs)
+            x = ordered_sum(outputs)
         return x, tf.concat(after, axis=1)

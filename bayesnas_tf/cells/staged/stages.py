@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from bayesnas_tf.cells import highway
 from bayesnas_tf.cells.staged.wiring import Arithmetic, Wiring
-from bayesnas_tf.numerics import sums
+from bayesnas_tf.numerics.sums import ordered_sum
 
 
 class ForwardStages(NamedTuple):
@@ -52,7 +52,7 @@ class ForwardStages(NamedTuple):
     def leave(self, sums):
         """h_t from the sums of the output nodes, and its operand."""
         values = map(self.wiring.normalised, self.wiring.outputs, sums)
-        h = sums.ordered_sum(values) / len(self.wiring.outputs)
+        h = ordered_sum(values) / len(self.wiring.outputs)
         return h, self.arithmetic.operand(h)
 
 
@@ -72,7 +72,7 @@ class BackwardStages(NamedTuple):
         if pending is not None:
             carried, of_operand = pending
             terms += [carried, self.arithmetic.of_operand(of_operand, carried.dtype)]
-        return sums.ordered_sum(terms) if terms else tf.zeros_like(d_out)
+        return ordered_sum(terms) if terms else tf.zeros_like(d_out)
 
     def of_sum(self, node, total, d_value):
         """The gradient of the sum of a node's edges from that of its value."""

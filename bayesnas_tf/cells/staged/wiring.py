@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from bayesnas_tf.cells import masks
-from bayesnas_tf.numerics import products, sums, xla
+from bayesnas_tf.numerics import products, xla
+from bayesnas_tf.numerics.sums import ordered_sum
 
 
 class Wiring(NamedTuple):
@@ -83,7 +84,7 @@ class Kernels(NamedTuple):
             widths = [self.weights[k].shape[1] for k in row]
             for k, part in zip(row, tf.split(gradient, widths, axis=1), strict=True):
                 found[k].append(part)
-        return [sums.ordered_sum(parts) for parts in found]
+        return [ordered_sum(parts) for parts in found]
 
 
 def _beside(parts, axis):

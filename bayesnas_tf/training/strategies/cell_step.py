@@ -1,9 +1,9 @@
 """Steps of strategies that train one discrete cell at a time: a fixed one, or one drawn for each window."""
 
+import numpy as np
 import tensorflow as tf
 
 from bayesnas_tf.numerics import seeds
-from bayesnas_tf.space import primitives
 from bayesnas_tf.training.train_step import TrainStep
 
 CELL_SEED = 51  # slot of the step's seed
@@ -21,8 +21,8 @@ class CellStep(TrainStep):
         self.add_totals(nats, length)
 
 
-def uniform_choices(seed, count: int, nodes: int) -> tf.Tensor:
-    """`count` cells with uniform sources and operations, int32 `[count, nodes, 2]`, from a stateless seed."""
-    drawn = tf.random.stateless_uniform([count, nodes, 2], seed, None, None, tf.uint32, alg=seeds.ALGORITHM)
-    choices = [[node, len(primitives.OPS)] for node in range(1, nodes + 1)]
-    return tf.cast(drawn % tf.constant(choices, tf.uint32), tf.int32)
+def uniform_choices(seed, count: int, slots: np.ndarray) -> tf.Tensor:
+    """`count` uniform choices of a space with these `slots`, int32 `[count, ...]`, from a stateless seed."""
+    shape = [count, *slots.shape]
+    drawn = tf.random.stateless_uniform(shape, seed, None, None, tf.uint32, alg=seeds.ALGORITHM)
+    return tf.cast(drawn % tf.constant(slots, tf.uint32), tf.int32)

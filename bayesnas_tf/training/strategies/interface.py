@@ -1,5 +1,6 @@
 """What a strategy is to the loop of a search, and what all but BayesNAS have in common."""
 
+import dataclasses
 import math
 from typing import Any, NamedTuple
 
@@ -7,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 from bayesnas_tf.bayes import health
-from bayesnas_tf.space import choices, primitives
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.training.records import ChoiceRecord, UpdateRecord
 
@@ -23,6 +23,7 @@ class Strategy:
     def __init__(self, loop):
         """Nothing is computed yet."""
         self.loop, self.problem, self.settings = loop, loop.problem, loop.settings
+        self.space = loop.model.cell.space
 
     @property
     def trackables(self) -> dict[str, tf.Module]:
@@ -62,7 +63,7 @@ class Strategy:
             **cell.provenance,
             "strategy": self.settings.strategy.name,
         }
-        return Genotype(cell.nodes, cell.output, f"{loop.config_name}-seed{loop.seed}", origin)
+        return dataclasses.replace(cell, name=f"{loop.config_name}-seed{loop.seed}", provenance=origin)
 
 
 class Found(NamedTuple):
@@ -86,7 +87,7 @@ class ChoosingStrategy(Strategy):
         """Choose and tell; `diagnose` measures what these strategies have no part in."""
         progress, unigram = self.loop.progress, self.problem.corpus.unigram_nats("valid")
         found = self.found()
-        cell = self.named(choices.genotype(found.choice))
+        cell = self.named(self.space.of_choice(found.choice))
         report = health.Health(
             unigram_nats=unigram,
             train_nats=self.loop.train_nats,
@@ -97,6 +98,7 @@ class ChoosingStrategy(Strategy):
         record = ChoiceRecord(
             epoch=int(progress.epoch) + 1,
             step=int(progress.step),
+            sites=self.space.sites,
             genotype=cell,
             train_nats=self.loop.train_nats,
             valid_nats=valid_nats,
@@ -114,9 +116,11 @@ class ChoosingStrategy(Strategy):
         if found.candidates is None or found.candidate_nats is None:
             return ()
         cells, nats = found.candidates, found.candidate_nats
+        sizes = self.space.slots.max(axis=0)
+        radix = np.append(np.cumprod(sizes[:0:-1])[::-1], 1)  # one number for each row of a choice
         share = health.choice_stability(
             nats.T,
-            lambda mean: cells[np.argmin(mean)] @ (len(primitives.OPS), 1),
+            lambda mean: cells[np.argmin(mean)] @ radix,
             self.settings.resamples,
             self.loop.seed,
         )

@@ -4,7 +4,6 @@ import numpy as np
 import tensorflow as tf
 
 from bayesnas_tf.numerics import seeds
-from bayesnas_tf.space import choices
 from bayesnas_tf.training.strategies.interface import ChoosingStrategy, Found, candidate_health
 from bayesnas_tf.training.strategies.scoring import Scorer
 
@@ -42,7 +41,7 @@ class SharedWeights(ChoosingStrategy):
         return Found(
             choice=self.candidates[self.nats.mean(axis=1).argmin()],
             health=candidate_health(self.nats),
-            probabilities=choices.shares(self.candidates),
+            probabilities=self.space.shares(self.candidates),
             candidates=self.candidates,
             candidate_nats=self.nats,
         )

@@ -10,7 +10,7 @@ import pytest
 
 from bayesnas_tf import config
 from bayesnas_tf.errors import UserError
-from bayesnas_tf.space import known
+from bayesnas_tf.space.highway import published
 from tools import machine
 from tools.benchmark import __main__ as command
 from tools.benchmark import entries, steps, subject
@@ -64,7 +64,7 @@ def test_the_command_prints_and_writes_its_numbers(capsys, tmp_path, monkeypatch
     # memory of a step: see the test with a peer, whose step compiles fastest
     monkeypatch.setattr(machine, "alone", without(steps.step_memory))
     file, genotype = tmp_path / "speed.json", tmp_path / "genotype.json"
-    known.parse("tanh0 relu1", (), "small", "test").save(genotype)
+    published.parse("tanh0 relu1", (), "small", "test").save(genotype)
     names = ["search_step", "hessian", "one_pass", "train_step", "evaluate"]
     only = [f"--only={name}" for name in names]
     assert command.main([*SETTINGS, *only, "--graph", f"--genotype={genotype}", f"--json={file}"]) == 0
@@ -262,10 +262,10 @@ def test_the_configuration_of_another_command_is_refused():
 def test_another_system_than_a_cell_is_refused():
     config.parse(["ptb.gin"])
     with pytest.raises(UserError, match="trains no cell"):
-        subject.prepare(1, VOCABULARY, known.named("DARTS_V2"))
+        subject.prepare(1, VOCABULARY, published.named("DARTS_V2"))
     config.parse(["baselines/rhn.gin"])
     with pytest.raises(UserError, match="binds evaluate.baseline"):
-        subject.prepare(1, VOCABULARY, known.named("DARTS_V2"))
+        subject.prepare(1, VOCABULARY, published.named("DARTS_V2"))
 
 
 def test_published_corpora_have_their_own_vocabulary():

@@ -11,7 +11,7 @@ from bayesnas_tf import config
 from bayesnas_tf.cells.search_cell import CellOptions
 from bayesnas_tf.cells.staged.wiring import Arithmetic
 from bayesnas_tf.numerics import blocks
-from bayesnas_tf.space import known
+from bayesnas_tf.space.highway import published
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training import threads
 from bayesnas_tf.training.validation import window_nats
@@ -100,7 +100,7 @@ def test_a_step_in_groups_of_rows_computes_these_products(monkeypatch):
 
 def test_a_real_training_step_computes_these_products():
     config.parse(["ptb_eval.gin"], TINY_TRAINING)
-    bench = subject.prepare(1, VOCABULARY, known.named("DARTS_V2"))
+    bench = subject.prepare(1, VOCABULARY, published.named("DARTS_V2"))
     assert products_of_one(bench) == steps.products_of("train_step", bench)
     ids = tf.constant(bench.problem.valid_rows[:, :5])
     with counted_products() as seen:
@@ -112,7 +112,7 @@ def test_an_evaluation_in_blocks_computes_these_products(monkeypatch):
     monkeypatch.setattr(blocks, "VALUES", 1)
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: [])
     config.parse(["ptb_eval.gin"], TINY_TRAINING)
-    bench = subject.prepare(1, VOCABULARY, known.named("DARTS_V2"))
+    bench = subject.prepare(1, VOCABULARY, published.named("DARTS_V2"))
     model, ids = bench.problem.model, tf.constant(bench.problem.valid_rows[:, :5])
     run = window_nats(model, kernel_blocks=compiling.blocks_for(model, "auto"))
     with counted_products() as seen:
@@ -129,7 +129,7 @@ def test_an_evaluation_in_blocks_computes_these_products(monkeypatch):
 def test_a_real_staged_step_computes_these_products(genotype, monkeypatch):
     root, params = ("evaluate", TINY_TRAINING) if genotype else ("search", TINY)
     config.parse([f"ptb{'_eval' if genotype else ''}.gin"], [*params, f"{root}.compile = 'stages'"])
-    bench = subject.prepare(1, VOCABULARY, genotype and known.named(genotype))
+    bench = subject.prepare(1, VOCABULARY, genotype and published.named(genotype))
     monkeypatch.setattr(Arithmetic, "stage", lambda self, function: function)  # whose products can be seen
     seen = products_of_one(bench, beside=0)
     assert seen == steps.products_of("train_step" if genotype else "search_step", bench)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from bayesnas_tf import config
 from bayesnas_tf.errors import UserError
-from bayesnas_tf.space import known
+from bayesnas_tf.space.highway import published
 from bayesnas_tf.training.validation import window_nats
 from tools.benchmark import subject
 
@@ -65,7 +65,7 @@ def search_bench(*settings):
 
 def training_bench(*settings):
     config.parse(["ptb_eval.gin"], (*TRAINING, *settings))
-    return subject.prepare(STEPS, VOCABULARY, known.named("DARTS_V2"))
+    return subject.prepare(STEPS, VOCABULARY, published.named("DARTS_V2"))
 
 
 def windows(rows, bptt=4):
@@ -170,7 +170,7 @@ SHORT = (
     "WeightOptions.lr = 0.1",  # a second loss stays close
 )
 FEW = ("DerivedOptions.input_dropout = 0.2", "ModelOptions.output_dropout = 0.2")  # of five units some stay
-SMALLEST = known.parse("tanh0", (), "smallest", "test")
+SMALLEST = published.parse("tanh0", (), "smallest", "test")
 
 
 @pytest.fixture
@@ -217,7 +217,7 @@ def assert_same_losses(name, bench, *forms):
 def test_all_forms_have_the_same_loss(name, float32, monkeypatch):
     """Traced as for the compiler, as one graph, which then runs as it is: fast, and the same graph."""
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
-    assert_same_losses(name, bench_of(name, known.named("DARTS_V2")), *WAYS.values())
+    assert_same_losses(name, bench_of(name, published.named("DARTS_V2")), *WAYS.values())
 
 
 def test_what_the_compiler_writes_has_the_same_loss(float32):

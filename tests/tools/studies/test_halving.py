@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bayesnas_tf.space import known
+from bayesnas_tf.space.highway import published
 from tools.studies import halving
 
 # cell -> perplexity after each epoch with seed 0; with seed 1 it is 2 higher
@@ -25,7 +25,7 @@ def sweep(tmp_path):
             (tmp_path / run).mkdir(parents=True)
             lines = [{"split": "valid", "ppl": ppl + 2 * seed} for ppl in curve]
             (tmp_path / run / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
-            told = {"genotype": known.named(cell).to_dict()}
+            told = {"genotype": published.named(cell).to_dict()}
             rows.append(
                 {
                     "run": run,

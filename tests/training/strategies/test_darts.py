@@ -6,14 +6,16 @@ import tensorflow as tf
 
 from bayesnas_tf.models import losses
 from bayesnas_tf.numerics import seeds
+from bayesnas_tf.space.highway.space import Highway
 from bayesnas_tf.training.settings import WeightOptions, WindowOptions
+from bayesnas_tf.training.strategies.darts import step as darts_step
+from bayesnas_tf.training.strategies.darts import strategy as darts
 from bayesnas_tf.training.strategies.darts.step import DartsOptions, DartsStep, Gradients
-from bayesnas_tf.training.strategies.darts.strategy import step as darts_step
-from bayesnas_tf.training.strategies.darts.strategy import strategy as darts
 from tests.support.small import BATCH, STEPS, UNITS, WORDS, small_model
 
 SEED = tf.constant([3, 4])
 EDGES, OPS = 3, 4
+SITES = Highway(2).sites
 
 
 def quadratics(random, size=5, scalars=3):
@@ -192,9 +194,9 @@ def test_the_cell_has_the_largest_entry_of_each_node():
     probabilities = np.full((EDGES, OPS), 0.1)
     probabilities[0, 2] = 0.3  # 0 -> 1
     probabilities[1, 0], probabilities[2, 3] = 0.2, 0.4  # 0 -> 2, 1 -> 2
-    assert darts.derive(probabilities).tolist() == [[0, 2], [1, 3]]
-    np.testing.assert_allclose(darts.margins(probabilities), [0.2, 0.2])
-    assert darts.derive(np.full((EDGES, OPS), 0.2)).tolist() == [[0, 0], [0, 0]]
+    assert darts.derive(probabilities, SITES).tolist() == [[0, 2], [1, 3]]
+    np.testing.assert_allclose(darts.margins(probabilities, SITES), [0.2, 0.2])
+    assert darts.derive(np.full((EDGES, OPS), 0.2), SITES).tolist() == [[0, 0], [0, 0]]
 
 
 def test_an_order_there_is_not_is_refused():

@@ -14,6 +14,7 @@ from bayesnas_tf.curvature.interface import CurvatureOptions, Estimate
 from bayesnas_tf.data.corpora import Corpus, CorpusOptions
 from bayesnas_tf.data.vocabulary import Vocabulary
 from bayesnas_tf.models.language_model import ModelOptions
+from bayesnas_tf.space.highway.space import Highway
 from bayesnas_tf.training.search_settings import SearchSettings
 from bayesnas_tf.training.settings import ScalarOptions, WeightOptions, WindowOptions
 from bayesnas_tf.training.strategies.bayesnas.decide import Decider, Situation
@@ -36,7 +37,9 @@ def decider(zero=False, removals=None, w=None, **parts):
     """A decider over a cell that is only its scalars."""
     w = random_array(0, EDGES, OPS, low=-1.0) if w is None else w
     cell = types.SimpleNamespace(
-        scalars=tf.Variable(w), zero_scalars=tf.Variable(random_array(1, EDGES)) if zero else None
+        space=Highway(NODES),
+        scalars=tf.Variable(w),
+        zero_scalars=tf.Variable(random_array(1, EDGES)) if zero else None,
     )
     settings = SearchSettings(
         corpus=CorpusOptions(),
@@ -163,8 +166,7 @@ def test_what_an_update_leaves_is_the_prior_and_the_l1_weights_of_the_next():
         decision.posterior.prior,
         made.w,
         again.h,
-        BayesOptions(parents="none"),
-        made.kappa,
+        update.Rules(BayesOptions(), made.kappa, None),
     )
     np.testing.assert_allclose(again.c, first.c)
 

@@ -10,8 +10,8 @@ import tensorflow as tf
 from bayesnas_tf import config
 from bayesnas_tf.commands import curvature as curvature_command
 from bayesnas_tf.reporting import run_files
-from bayesnas_tf.space import choices
 from bayesnas_tf.space.genotype import Genotype
+from bayesnas_tf.space.highway.space import Highway
 from bayesnas_tf.training.strategies import registry, scoring
 from bayesnas_tf.training.strategies.darts.step import DartsOptions
 from bayesnas_tf.training.strategies.random_search.strategy import RandomSearch
@@ -97,7 +97,7 @@ def test_it_leaves_a_cell_that_says_where_it_comes_from(ended):
 
 def test_the_cell_is_the_best_of_what_the_search_knew(ended):
     strategy, directory = ended
-    data, chosen = architecture(directory), choices.array(Genotype.load(directory / "genotype.json"))
+    data, chosen = architecture(directory), Highway.choice(Genotype.load(directory / "genotype.json"))
     if strategy in CELLS:
         nats = data["candidate_nats"].mean(axis=1)
         assert data["candidates"].shape == (CELLS[strategy], 2, 2)

@@ -1,5 +1,6 @@
 """From h to a cell: the Bayesian update, pruning and health of one epoch, put together from arrays."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,12 +48,14 @@ class Decider:
         """`removals`: the measured loss change of each edge-op `[E, O]`, or None if not measured."""
         cell = problem.model.cell
         self.problem, self.settings, self.prior, self.estimate = problem, settings, prior, estimate
+        self.space = cell.space
         self.w = cell.scalars.numpy().astype(np.float64)
         self.removals = removals
         tokens = settings.windows.batch_size * settings.windows.bptt
         self.kappa = update.kappa(
             settings.bayes.scale, tokens, len(problem.corpus.train), settings.scalars.lambda_w
         )
+        self.rules = update.Rules(settings.bayes, self.kappa, self.space)
 
     def windows(self) -> np.ndarray:
         """What was estimated per probe window, `[K, 3, E, O]`: h, gradient, h of the switches (or 0)."""
@@ -66,7 +69,7 @@ class Decider:
         if self.prior.zero is not None:
             switches = self.problem.model.cell.zero_scalars.numpy().astype(np.float64)
             zero = update.ZeroEdge(self.prior.zero.arrays(), switches, h_zero)
-        return update.update(self.prior.scalars.arrays(), self.w, h, self.settings.bayes, self.kappa, zero)
+        return update.update(self.prior.scalars.arrays(), self.w, h, self.rules, zero)
 
     def context(self, averages: np.ndarray) -> tuple[update.Posterior, scores.Context]:
         """The update, and what the scores may look at, from a mean over `windows`, `[3, E, O]`."""
@@ -76,12 +79,13 @@ class Decider:
 
     def scored(self, context: scores.Context) -> tuple[np.ndarray, np.ndarray]:
         """Scores and the mask of what is pruned (M11), each `[E, O]`."""
-        return scores.score(self.settings.prune.score, context), prune.pruned(context, self.settings.prune)
+        options = self.settings.prune
+        return scores.score(options.score, context), prune.pruned(context, options, self.space)
 
     def choices(self, averages: np.ndarray) -> np.ndarray:
         """The chosen edge-op of each node, as the bootstrap over windows compares them."""
         values, mask = self.scored(self.context(averages)[1])
-        return prune.choices(values, mask, self.settings.prune)
+        return prune.choices(values, mask, self.settings.prune, self.space)
 
     def health(
         self, situation: Situation, context: scores.Context, genotype: Genotype | None
@@ -115,14 +119,16 @@ class Decider:
         values, mask = self.scored(context)
         genotype, collapse = None, ""
         try:
+            cell = prune.derive(values, mask, self.settings.prune, self.space)
+            origin = self.provenance(situation) | cell.provenance
             name = f"{situation.config_name}-seed{situation.seed}"
-            origin = self.provenance(situation)
-            genotype = prune.derive(values, mask, self.settings.prune, name, origin)
+            genotype = dataclasses.replace(cell, name=name, provenance=origin)
         except prune.CollapsedCell as error:
             collapse = str(error)
         record = UpdateRecord(
             epoch=situation.epoch,
             step=situation.step,
+            sites=self.space.sites,
             w=self.w,
             h=posterior.h,
             c=posterior.c,

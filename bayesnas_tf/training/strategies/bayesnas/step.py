@@ -43,5 +43,5 @@ class SearchStep(TrainStep):
                 tf.convert_to_tensor(w), gradient, options.lr, options.l1(self.bptt), omega
             )
             if options.gauge == "rms" and value.shape.rank == 2:
-                value = gauge.rms(value)
+                value = gauge.rms(value, self.model.cell.space.sites)
             w.assign(value)

@@ -8,11 +8,11 @@ import gin
 import keras
 import tensorflow as tf
 
+from bayesnas_tf.cells import primitives
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.models import losses
 from bayesnas_tf.numerics import seeds
 from bayesnas_tf.options import NonNegative
-from bayesnas_tf.space import primitives
 from bayesnas_tf.training import sgd
 from bayesnas_tf.training.strategies.options import StrategyOptions
 from bayesnas_tf.training.strategies.turns import Turns

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from bayesnas_tf.space import topology
+from bayesnas_tf.space.base import Sites
 from bayesnas_tf.training.strategies.interface import ChoosingStrategy, Found
 
 
@@ -22,26 +22,25 @@ class Darts(ChoosingStrategy):
         entropy = -np.sum(p * np.log(p), axis=1)
         report = {
             "alpha_entropy": float(entropy.mean()),  # nats; ln 5 where nothing is chosen
-            "alpha_margin": float(np.mean(margins(probabilities))),
+            "alpha_margin": float(np.mean(margins(probabilities, self.space.sites))),
             "none_share": float(none.mean()),
         }
-        return Found(derive(probabilities), report, probabilities)
+        return Found(derive(probabilities, self.space.sites), report, probabilities)
 
 
-def derive(probabilities: np.ndarray) -> np.ndarray:
+def derive(probabilities: np.ndarray, sites: Sites) -> np.ndarray:
     """The choice `[n, 2]` of the largest entry into each node of `[E, O]`: its edge and its operation.
 
     Ties go to the lowest source, then to the lowest operation. "none" is no candidate, as in DARTS.
     """
-    return np.array([divmod(int(into.argmax()), into.shape[1]) for into in _by_node(probabilities)])
+    return np.array([divmod(int(into.argmax()), into.shape[1]) for into in _by_node(probabilities, sites)])
 
 
-def margins(probabilities: np.ndarray) -> np.ndarray:
+def margins(probabilities: np.ndarray, sites: Sites) -> np.ndarray:
     """Per node the largest entry minus the next one, `[n]`."""
-    return np.array([np.diff(np.sort(into, axis=None)[-2:])[0] for into in _by_node(probabilities)])
+    return np.array([np.diff(np.sort(into, axis=None)[-2:])[0] for into in _by_node(probabilities, sites)])
 
 
-def _by_node(probabilities: np.ndarray) -> list[np.ndarray]:
+def _by_node(probabilities: np.ndarray, sites: Sites) -> list[np.ndarray]:
     """The entries into node 1..n, each `[j, O]`."""
-    nodes = topology.node_count(len(probabilities))
-    return [probabilities[topology.incoming(node)] for node in range(1, nodes + 1)]
+    return [probabilities[sites.into(node)] for node in sites.targets()]

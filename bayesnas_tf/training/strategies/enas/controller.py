@@ -5,11 +5,12 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from bayesnas_tf.cells import primitives
 from bayesnas_tf.numerics import seeds
-from bayesnas_tf.space import primitives
+from bayesnas_tf.space.highway import operations
 
 INIT_RANGE = 0.1
-TANH = primitives.OP_NAMES.index("tanh")  # what node 0 is
+TANH = operations.OP_NAMES.index("tanh")  # what node 0 is
 
 
 class Draw(NamedTuple):

@@ -33,7 +33,7 @@ class RandomSearch(ChoosingStrategy):
         self.scorer = Scorer(loop, options.valid_windows)
         self.tried = Tried(options.cells, len(self.scorer.windows))
         seed = seeds.fold(self.problem.seed, CELLS_SEED)
-        self.choices = uniform_choices(seed, options.cells, self.settings.cell.nodes).numpy()
+        self.choices = uniform_choices(seed, options.cells, self.space.slots).numpy()
 
     @property
     def trackables(self) -> dict[str, tf.Module]:

@@ -16,7 +16,7 @@ class SharingStep(CellStep):
     def __call__(self, x, y, length, lr, seed):
         """As `CellStep`; `seed` also draws the cell."""
         cell = self.model.cell
-        cell.choose(uniform_choices(seeds.fold(seed, CELL_SEED), 1, cell.options.nodes)[0])
+        cell.choose(uniform_choices(seeds.fold(seed, CELL_SEED), 1, cell.space.slots)[0])
         super().__call__(x, y, length, lr, seed)
 
 

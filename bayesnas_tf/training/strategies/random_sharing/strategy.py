@@ -11,4 +11,4 @@ class RandomSharing(SharedWeights):
 
     def draw(self, seed) -> np.ndarray:
         """Uniform cells."""
-        return uniform_choices(seed, self.options.cells, self.settings.cell.nodes).numpy()
+        return uniform_choices(seed, self.options.cells, self.space.slots).numpy()

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from bayesnas_tf.space import known
 from bayesnas_tf.space.genotype import Genotype, Node, parameter_count
-from bayesnas_tf.space.primitives import OP_NAMES
+from bayesnas_tf.space.highway import published
+from bayesnas_tf.space.highway.operations import OP_NAMES
 
 # (op, source) of each node as the systems' own code prints its genotypes, and the nodes in the mean
 PRINTED = {
@@ -46,13 +46,13 @@ PRINTED = {
 
 
 def test_every_known_cell_is_checked_here():
-    assert set(PRINTED) == set(known.NAMES)
+    assert set(PRINTED) == set(published.NAMES)
 
 
-@pytest.mark.parametrize("name", known.NAMES)
+@pytest.mark.parametrize("name", published.NAMES)
 def test_a_known_cell_is_the_printed_one(name):
     ops, sources, output = PRINTED[name]
-    cell = known.named(name)
+    cell = published.named(name)
     assert cell.nodes == tuple(map(Node, sources, ops.split()))
     assert cell.output == tuple(output)
     assert cell.name == name
@@ -61,23 +61,23 @@ def test_a_known_cell_is_the_printed_one(name):
 
 @pytest.mark.parametrize(("name", "units", "millions"), [("DARTS_V2", 850, 22.96), ("NAO", 850, 27.30)])
 def test_their_sizes_are_those_of_the_tables(name, units, millions):
-    count = parameter_count(10_000, units, len(known.named(name).nodes))
+    count = parameter_count(10_000, units, len(published.named(name).nodes))
     assert count == pytest.approx(millions * 1e6, rel=1e-3)
 
 
 def test_a_random_cell_follows_from_its_seed_alone():
-    assert known.named("random-3") == known.random_cell(3) == known.named("random", seed=3)
-    assert known.random_cell(3) != known.random_cell(4)
-    assert known.named("random-3").name == "random-3"
+    assert published.named("random-3") == published.random_cell(3) == published.named("random", seed=3)
+    assert published.random_cell(3) != published.random_cell(4)
+    assert published.named("random-3").name == "random-3"
     # the recipe: raw draws of PCG64(seed); per node a source, then an operation, each by the remainder
-    assert str(known.random_cell(1)).startswith(GOLDEN)
+    assert str(published.random_cell(1)).startswith(GOLDEN)
 
 
 GOLDEN = "sigmoid0 sigmoid1 tanh2 "
 
 
 def test_sources_and_operations_are_uniform():
-    cells = [known.random_cell(seed) for seed in range(2000)]
+    cells = [published.random_cell(seed) for seed in range(2000)]
     last = np.array([cell.nodes[-1].source for cell in cells])
     ops = [node.op for cell in cells for node in cell.nodes]
     counts = np.bincount(last, minlength=8)
@@ -89,28 +89,28 @@ def test_sources_and_operations_are_uniform():
 
 
 def test_a_matched_random_cell_has_the_size_and_depth_of_its_name():
-    searched = known.named("DARTS_V2")
-    cells = [known.named(known.matched_name(seed, searched)) for seed in range(20)]
+    searched = published.named("DARTS_V2")
+    cells = [published.named(published.matched_name(seed, searched)) for seed in range(20)]
     assert {sum(cell.depths()) for cell in cells} == {sum(searched.depths())}
     assert {len(cell.nodes) for cell in cells} == {8}
     assert len({str(cell) for cell in cells}) == 20
-    assert cells[3] == known.named(cells[3].name)
+    assert cells[3] == published.named(cells[3].name)
     assert {node.op for cell in cells for node in cell.nodes} == set(OP_NAMES)
 
 
 def test_matched_cells_share_no_draw_with_the_random_cells_of_their_number():
     for seed in range(1, 33):
-        cell = known.random_cell(seed)
-        assert known.named(known.matched_name(seed, cell)) != cell
+        cell = published.random_cell(seed)
+        assert published.named(published.matched_name(seed, cell)) != cell
     # the recipe: raw draws of PCG64([seed, 0x6D617463]), 2n for each cell, the first with that sum of depths
-    assert str(known.named("random-1-nodes8-depth20")) == MATCHED
+    assert str(published.named("random-1-nodes8-depth20")) == MATCHED
 
 
 MATCHED = "tanh0 identity1 sigmoid2 tanh1 tanh1 relu4 relu6 relu4 -> mean 1 2 3 4 5 6 7 8"
 
 
 def test_a_depth_too_rare_to_be_drawn_gives_the_nearest_and_says_so():
-    chain = known.named("random-1-nodes11-depth66")
+    chain = published.named("random-1-nodes11-depth66")
     assert 45 < sum(chain.depths()) == chain.provenance["depth"] < 66
 
 
@@ -118,11 +118,11 @@ def test_a_depth_too_rare_to_be_drawn_gives_the_nearest_and_says_so():
     "name", ["random-1-nodes8-depth7", "random-1-nodes8-depth37", "random-1-nodes0-depth0"]
 )
 def test_no_cell_has_an_impossible_depth(name):
-    assert known.named(name) is None
+    assert published.named(name) is None
 
 
 @pytest.mark.parametrize(
     "name", ["darts_v2", "random-", "random-x", "random--1", "", "NAO ", "random-1234567890"]
 )
 def test_other_names_are_no_cell(name):
-    assert known.named(name) is None
+    assert published.named(name) is None

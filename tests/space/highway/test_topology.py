@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bayesnas_tf.space import topology
+from bayesnas_tf.space.highway import topology
 
 
 @pytest.mark.parametrize("nodes", range(1, 13))

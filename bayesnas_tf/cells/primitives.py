@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from bayesnas_tf.space.op_names import OP_NAMES, position
+from bayesnas_tf.space.highway.operations import OP_NAMES, position
 
 __all__ = ["OPS", "OP_NAMES", "Primitive", "by_name", "values_and_slopes"]
 

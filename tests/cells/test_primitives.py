@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesnas_tf.space import primitives
+from bayesnas_tf.cells import primitives
+from bayesnas_tf.space.highway import operations
 
 # away from 0, where relu has no derivative, by more than the step of the differences
 POINTS = np.concatenate([-np.linspace(0.1, 4.0, 14), np.linspace(0.1, 4.0, 14)])
@@ -25,23 +26,23 @@ def difference(f):
 
 
 def test_order_of_the_operations_is_fixed():
-    assert primitives.OP_NAMES == ("tanh", "relu", "sigmoid", "identity")
-    assert set(NUMPY) == set(primitives.OP_NAMES)
+    assert operations.OP_NAMES == ("tanh", "relu", "sigmoid", "identity")
+    assert set(NUMPY) == set(operations.OP_NAMES)
 
 
-@pytest.mark.parametrize("op", primitives.OPS, ids=primitives.OP_NAMES)
+@pytest.mark.parametrize("op", primitives.OPS, ids=operations.OP_NAMES)
 def test_value_equals_numpy(op):
     np.testing.assert_allclose(op.f(tf.constant(POINTS)).numpy(), NUMPY[op.name](POINTS), rtol=1e-14)
 
 
-@pytest.mark.parametrize("op", primitives.OPS, ids=primitives.OP_NAMES)
+@pytest.mark.parametrize("op", primitives.OPS, ids=operations.OP_NAMES)
 def test_derivatives_equal_central_differences(op):
     x = tf.constant(POINTS)
     np.testing.assert_allclose(op.d1(x).numpy(), difference(op.f), atol=1e-9)
     np.testing.assert_allclose(op.d2(x).numpy(), difference(op.d1), atol=1e-9)
 
 
-@pytest.mark.parametrize("op", primitives.OPS, ids=primitives.OP_NAMES)
+@pytest.mark.parametrize("op", primitives.OPS, ids=operations.OP_NAMES)
 def test_first_derivative_is_the_tape_gradient_also_at_zero(op):
     x = tf.constant(np.append(POINTS, 0.0))
     with tf.GradientTape() as tape:
@@ -50,7 +51,7 @@ def test_first_derivative_is_the_tape_gradient_also_at_zero(op):
     np.testing.assert_allclose(op.d1(x).numpy(), tape.gradient(y, x).numpy(), rtol=1e-13, atol=1e-15)
 
 
-@pytest.mark.parametrize("op", primitives.OPS, ids=primitives.OP_NAMES)
+@pytest.mark.parametrize("op", primitives.OPS, ids=operations.OP_NAMES)
 @pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
 def test_shape_and_dtype_are_kept(op, dtype):
     x = tf.ones([2, 3], dtype)

@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 from bayesnas_tf.space.genotype import Genotype, Node
-from bayesnas_tf.space.op_names import OP_NAMES
+from bayesnas_tf.space.highway.operations import OP_NAMES
 
 NODES = 8  # of a random cell
 

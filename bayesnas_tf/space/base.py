@@ -1,0 +1,116 @@
+"""What a search space is: its sites, what dies with what, and its discrete cells. NumPy only.
+
+A space is named in genotype files and found by that name (`register`, `named`). An instance has a size: the
+number of nodes of the cells that a search chooses from.
+"""
+
+import abc
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from bayesnas_tf.space.genotype import Genotype
+
+DEAD = -1  # the decision of a node that has nothing left
+
+
+class Sites(NamedTuple):
+    """Rows and columns of every `[E, O]` array of a search: where a cell decides, and among what.
+
+    Rows into one target lie side by side, targets ascending. Sites may be ragged: `exists` is False where a
+    site lacks an option, and no scalar is there.
+    """
+
+    target: np.ndarray  # int64 [E], the node that a site leads into
+    source: np.ndarray  # int64 [E], the node whose value it takes
+    options: tuple[str, ...]  # O names
+    exists: np.ndarray  # bool [E, O]
+
+    def into(self, node: int) -> np.ndarray:
+        """The rows that lead into a node, int64."""
+        return np.flatnonzero(self.target == node)
+
+    def out_of(self, node: int) -> np.ndarray:
+        """The rows that take a node's value, int64."""
+        return np.flatnonzero(self.source == node)
+
+    def targets(self) -> list[int]:
+        """The nodes that sites lead into, ascending."""
+        return np.unique(self.target).tolist()
+
+    def pairs(self) -> np.ndarray:
+        """(source, target) of each row, int64 `[E, 2]`, as posterior.npz holds them."""
+        return np.stack([self.source, self.target], axis=1)
+
+
+class Space(abc.ABC):
+    """A set of cells with a common over-parameterised cell."""
+
+    name: ClassVar[str]  # in genotype.json
+    nodes: int
+
+    @abc.abstractmethod
+    def __init__(self, nodes: int):
+        """The space of cells with at most so many nodes."""
+
+    @property
+    @abc.abstractmethod
+    def sites(self) -> Sites:
+        """Where the scalars are."""
+
+    @property
+    @abc.abstractmethod
+    def slots(self) -> np.ndarray:
+        """How many values each number of a choice takes, int64, of the shape of a choice."""
+
+    @abc.abstractmethod
+    def parents(self, site: int) -> np.ndarray:
+        """The rows whose switches an entry of this row needs (M10), int64; empty: none."""
+
+    @abc.abstractmethod
+    def closure(self, pruned: np.ndarray) -> np.ndarray:
+        """The mask `[E, O]` with everything that goes where `pruned` goes (True = removed)."""
+
+    @abc.abstractmethod
+    def decisions(self, scores: np.ndarray, pruned: np.ndarray, keep_all: bool = False) -> np.ndarray:
+        """What is chosen at each node, int64; `DEAD` where nothing is left.
+
+        Args:
+          scores: `[E, O]`, larger means keep; none is NaN.
+          pruned: bool `[E, O]`, what may not be chosen.
+          keep_all: a node with nothing left takes the best of all.
+        """
+
+    @abc.abstractmethod
+    def decode(self, decisions: np.ndarray) -> "Genotype | None":
+        """The cell of `decisions`, dead nodes dropped and the rest renumbered; None where all are dead."""
+
+    @abc.abstractmethod
+    def of_choice(self, choice: np.ndarray) -> "Genotype":
+        """The cell of a choice, integers of the shape of `slots`."""
+
+    @abc.abstractmethod
+    def shares(self, choices: np.ndarray) -> np.ndarray:
+        """How many of the choices `[K, ...]` take each entry, as a share; float64 `[E, O]`."""
+
+    @classmethod
+    @abc.abstractmethod
+    def check(cls, genotype: "Genotype") -> None:
+        """`ValueError` that names what this space's cells cannot have."""
+
+
+_SPACES: dict[str, type[Space]] = {}
+
+
+def register(space: type[Space]) -> type[Space]:
+    """Make a space known by its name; a decorator."""
+    _SPACES[space.name] = space
+    return space
+
+
+def named(name: str) -> type[Space]:
+    """The space of that name; `ValueError` lists those there are."""
+    if name not in _SPACES:
+        raise ValueError(f"unknown space {name!r}. The spaces are {', '.join(sorted(_SPACES))}")
+    return _SPACES[name]

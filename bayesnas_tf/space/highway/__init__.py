@@ -1,0 +1,1 @@
+"""The search space of the thesis and of DARTS: one source and one operation per node, behind gates."""
