@@ -20,8 +20,6 @@ def test_a_run_gives_a_row_for_each_scale(tmp_path, capsys):
     calibration_table.main([str(run)])
     lines = capsys.readouterr().out.splitlines()
     head, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines)
-        [cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()
-    )
     assert head[-1] == "cell"
     assert [row[6] for row in rows] == list(calibration_table.SCALES)
     by_scale = {row[6]: row for row in rows}
