@@ -17,7 +17,7 @@ from bayesnas_tf.reporting.run_files import MetricsFile
 from bayesnas_tf.reporting.summary_text import summary_lines
 from bayesnas_tf.reporting.tensorboard import TensorBoardCallback
 from bayesnas_tf.space.genotype import Genotype
-from bayesnas_tf.space.lookup import find_genotype
+from bayesnas_tf.space.known import find_genotype
 from bayesnas_tf.training.evaluate_loop import DynamicResult, EvaluateLoop, EvaluateResult
 from bayesnas_tf.training.evaluate_settings import EvaluateProblem, EvaluateSettings, build
 from bayesnas_tf.training.identity import GENOTYPE, SUMMARY, VOCABULARY, cell_of, pin_trained

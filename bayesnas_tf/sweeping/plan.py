@@ -10,7 +10,7 @@ from bayesnas_tf.data import corpora
 from bayesnas_tf.data.corpora import CorpusOptions
 from bayesnas_tf.errors import UserError, expanded
 from bayesnas_tf.reporting.summary_text import duration
-from bayesnas_tf.space.lookup import find_genotype
+from bayesnas_tf.space.known import find_genotype
 from bayesnas_tf.sweeping import jobs, selection
 from bayesnas_tf.sweeping.jobs import SEARCH, Job
 from bayesnas_tf.sweeping.selection import Candidate

@@ -6,11 +6,11 @@ from bayesnas_tf import config
 from bayesnas_tf.data import sources
 from bayesnas_tf.data.vocabulary import Vocabulary
 from bayesnas_tf.errors import UserError
-from bayesnas_tf.space import lookup
+from bayesnas_tf.space import known
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.training.evaluate_settings import EvaluateProblem
 
-GENOTYPE = lookup.FILE
+GENOTYPE = known.FILE
 SUMMARY = "summary.json"
 VOCABULARY = "vocabulary.txt"
 CELL = "cell"  # what pins.json calls the genotype that was trained

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from bayesnas_tf.cells import masks
-from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions, fed_by
+from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
 from bayesnas_tf.cells.scan import ProjectedRNN
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions

@@ -1,4 +1,4 @@
-"""Programs in NumPy float64: every instruction transcribed, one step after the other. The twin of every space.
+"""Programs in NumPy float64, one instruction after the other: the twin of the cells of every space.
 
 Values are `[B, U]`, or `[k, B, U]` where they are stacked. Nothing is shared with the package but the
 programs themselves.

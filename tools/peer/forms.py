@@ -28,11 +28,7 @@ FORMS = {
 }
 
 
-def fastest(seconds: Mapping[str, float | None], precision: str) -> str | None:
-    """The form of a precision that took the fewest seconds; None of seconds: it could not run."""
-    of_precision = [
-        (value, name)
-        for name, value in seconds.items()
-        if value is not None and FORMS[name].precision == precision
-    ]
-    return min(of_precision)[1] if of_precision else None
+def fastest(seconds: Mapping[str, float], precision: str) -> str | None:
+    """Of the forms that ran, that of a precision which took the fewest seconds; None: there is none."""
+    of_precision = [name for name in seconds if FORMS[name].precision == precision]
+    return min(of_precision, key=lambda name: seconds[name], default=None)

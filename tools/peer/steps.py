@@ -35,9 +35,9 @@ class Peer(NamedTuple):
 
     def model(self) -> LanguageModel:
         """The model with these weights."""
-        searched = isinstance(self.cell, str)
-        cell = SearchCell(self.weights, self.cell) if searched else DerivedCell(self.weights, self.cell)
-        return LanguageModel(self.weights, cell, self.rates)
+        if isinstance(self.cell, str):
+            return LanguageModel(self.weights, SearchCell(self.weights, self.cell), self.rates)
+        return LanguageModel(self.weights, DerivedCell(self.weights, self.cell), self.rates)
 
     def step(self, form: Form = EAGER) -> "Evaluation":
         """The step in this form on windows that follow each other, from a zero state."""
@@ -45,7 +45,7 @@ class Peer(NamedTuple):
         if form.compiled:
             # One time step, for these sizes alone: a window as one graph compiles for over seven minutes.
             cell = step.model.cell
-            cell.step = torch.compile(cell.step, fullgraph=True, dynamic=False)
+            cell.step = torch.compile(cell.step, fullgraph=True, dynamic=False)  # type: ignore[method-assign]
         step.compute = run_as(form, step.losses)
         return step
 

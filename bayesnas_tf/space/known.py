@@ -1,0 +1,49 @@
+"""Cells by their name or their file, whatever their space, as users give them."""
+
+import difflib
+from pathlib import Path
+
+from bayesnas_tf.errors import UserError, expanded
+from bayesnas_tf.space.genotype import Genotype
+from bayesnas_tf.space.highway.published import NAMES, named
+
+__all__ = ["FILE", "NAMES", "find_genotype", "named", "nearby"]
+
+FILE = "genotype.json"  # of a run directory
+
+
+def find_genotype(name: str, seed: int) -> Genotype:
+    """The genotype in a file or of a name in `known`; a random one is drawn with `seed`.
+
+    Raises:
+      UserError: nothing is named, there is no such cell or file (with those that come near), or the file
+        holds no cell.
+    """
+    if not name:
+        raise UserError(
+            "evaluate needs a cell. Add --genotype=NAME, such as DARTS_V2, or --genotype=FILE, such as "
+            "runs/ptb-seed0/genotype.json, or choose a baseline: --gin_file=baselines/awd_lstm.gin"
+        )
+    path = expanded(name)
+    if path.is_file():
+        try:
+            return Genotype.load(path)
+        except (ValueError, OSError) as error:
+            raise UserError(f"cannot use --genotype={name}. {error}. Give a genotype.json") from error
+    if (cell := named(name, seed)) is not None:
+        return cell
+    near = difflib.get_close_matches(name.upper(), NAMES, n=1) or nearby(path)
+    hint = f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
+    raise UserError(
+        f"no genotype {name!r}. There is no such file in {Path.cwd()}{hint}. "
+        f"Give a genotype.json, or one of {', '.join(NAMES)}, random, random-N, "
+        "random-N-nodesK-depthD"
+    )
+
+
+def nearby(path: Path) -> list[str]:
+    """Genotype files that a mistyped path may have meant, at most two, the likeliest first."""
+    found = {file for folder in (Path("."), path.parent) for file in folder.glob("*.json")}
+    found |= {folder / FILE for folder in (path, path.parent) if (folder / FILE).is_file()}
+    found |= set(Path("runs").glob(f"*/{FILE}")) | set(path.parent.parent.glob(f"*/{FILE}"))
+    return difflib.get_close_matches(str(path), sorted(map(str, found)), n=2, cutoff=0.4)

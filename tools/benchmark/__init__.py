@@ -1,0 +1,1 @@
+"""Speed and memory: of each part, as a search grows, and of two workers side by side."""
