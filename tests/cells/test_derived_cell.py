@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from bayesnas_tf.cells import masks
 from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
-from bayesnas_tf.cells.scan import ProjectedRNN
+from bayesnas_tf.cells.scan import ProgramRNN
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.numerics import seeds
@@ -99,7 +99,7 @@ def test_plain_and_projected_rnn_agree_over_time():
         expected = reference.step(x[:, t], expected, w_0, kernels, cell.genotype.nodes, cell.genotype.output)
     plain = keras.layers.RNN(cell, dtype="float64")(tf.constant(x), initial_state=[tf.constant(h)])
     np.testing.assert_allclose(plain, expected, rtol=1e-11, atol=1e-11)
-    projected = ProjectedRNN(cell, dtype="float64")(tf.constant(x), initial_state=[tf.constant(h)])
+    projected = ProgramRNN(cell, dtype="float64")(tf.constant(x), initial_state=[tf.constant(h)])
     np.testing.assert_allclose(projected, expected, rtol=1e-11, atol=1e-11)
 
 

@@ -68,7 +68,8 @@ def test_by_name():
 
 def test_values_and_slopes_from_one_tanh_equal_those_of_each_operation():
     x = tf.constant(np.linspace(-30.0, 30.0, 401))
-    values, slopes = primitives.values_and_slopes(x)
-    for op, value, slope in zip(primitives.FUNCTIONS, values, slopes, strict=True):
+    names = (*operations.OP_NAMES[::-1], "tanh")
+    values, slopes = primitives.values_and_slopes(names, x)
+    for op, value, slope in zip(map(primitives.by_name, names), values, slopes, strict=True):
         np.testing.assert_allclose(value, op.f(x), rtol=1e-13, atol=1e-15)
         np.testing.assert_allclose(slope, op.d1(x), rtol=1e-12, atol=1e-14)

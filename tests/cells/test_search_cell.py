@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from bayesnas_tf.cells import masks
-from bayesnas_tf.cells.scan import ProjectedRNN
+from bayesnas_tf.cells.scan import ProgramRNN
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.models import losses
 from bayesnas_tf.models.language_model import Masks
@@ -36,7 +36,7 @@ def test_over_time_the_cell_equals_the_twin_in_both_layers(form):
     input_mask, hidden_mask = drawn(random, 2, BATCH, UNITS)
     twin = reference.copy_of(cell)
     expected = reference.run(twin, x, h, input_mask=input_mask, hidden_mask=hidden_mask)
-    for layer in (ProjectedRNN, keras.layers.RNN):
+    for layer in (ProgramRNN, keras.layers.RNN):
         cell.inputs_projected = False
         rnn = layer(cell, return_sequences=True, return_state=True, dtype="float64")
         with cell.masked(masks.CellMasks(tf.constant(input_mask), tf.constant(hidden_mask))):

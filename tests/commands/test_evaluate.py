@@ -4,6 +4,7 @@ import pytest
 
 from bayesnas_tf.config import gin_files
 from bayesnas_tf.errors import UserError
+from bayesnas_tf.space import known
 from bayesnas_tf.space.genotype import parameter_count
 from bayesnas_tf.space.highway import published
 from tests.support import trained
@@ -82,9 +83,9 @@ def test_a_dry_run_prints_cell_and_parameters_and_writes_nothing(folder, capfd):
 
 def test_a_misspelt_genotype_names_those_nearby(folder):
     with pytest.raises(UserError, match=r"no genotype '.*genotyp\.json'.*did you mean '.*genotype\.json'"):
-        lookup.find_genotype(str(folder / "genotyp.json"), 0)
+        known.find_genotype(str(folder / "genotyp.json"), 0)
     with pytest.raises(UserError, match="did you mean"):
-        lookup.find_genotype(str(folder), 0)
+        known.find_genotype(str(folder), 0)
 
 
 def test_a_cell_found_by_a_search_is_named_when_its_run_is_misspelt(folder, monkeypatch):
@@ -92,29 +93,29 @@ def test_a_cell_found_by_a_search_is_named_when_its_run_is_misspelt(folder, monk
     (folder / "runs" / "ptb-seed0").mkdir(parents=True)
     trained.GENOTYPE.save(folder / "runs" / "ptb-seed0" / "genotype.json")
     with pytest.raises(UserError, match="did you mean 'runs/ptb-seed0/genotype.json'"):
-        lookup.find_genotype("runs/ptb-sed0/genotype.json", 0)
+        known.find_genotype("runs/ptb-sed0/genotype.json", 0)
 
 
 def test_a_known_cell_goes_by_its_name_and_a_file_of_that_name_comes_first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert lookup.find_genotype("DARTS_V2", 0) == published.named("DARTS_V2")
-    assert lookup.find_genotype("random", 5) == published.random_cell(5)
+    assert known.find_genotype("DARTS_V2", 0) == published.named("DARTS_V2")
+    assert known.find_genotype("random", 5) == published.random_cell(5)
     trained.GENOTYPE.save(tmp_path / "DARTS_V2")
-    assert lookup.find_genotype("DARTS_V2", 0) == trained.GENOTYPE
+    assert known.find_genotype("DARTS_V2", 0) == trained.GENOTYPE
 
 
 def test_a_misspelt_name_is_corrected_and_all_names_are_listed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"did you mean 'DARTS_V2'.*one of .*DARTS_V1.*random-N"):
-        lookup.find_genotype("darts_v2", 0)
+        known.find_genotype("darts_v2", 0)
 
 
 def test_no_genotype_and_a_broken_one_are_one_line(folder):
     with pytest.raises(UserError, match="--genotype=FILE"):
-        lookup.find_genotype("", 0)
+        known.find_genotype("", 0)
     (folder / "broken.json").write_text("{}")
     with pytest.raises(UserError, match=r"cannot use --genotype=.*broken\.json.*format"):
-        lookup.find_genotype(str(folder / "broken.json"), 0)
+        known.find_genotype(str(folder / "broken.json"), 0)
 
 
 @pytest.mark.parametrize("name", ["ptb_eval.gin", "wikitext2_eval.gin", "quickstart_eval.gin"])

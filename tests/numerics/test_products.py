@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesnas_tf.cells import highway
 from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
@@ -99,4 +98,4 @@ def test_projecting_takes_the_copy_along():
     x, kernel = drawn(2, 3, 8), drawn(8, 4, seed=1)
     copy = products.rounded(kernel, "bfloat16")
     flat = products.matmul(tf.reshape(x, [6, 8]), kernel, copy)
-    np.testing.assert_array_equal(highway.project(x, kernel, copy), tf.reshape(flat, [2, 3, 4]))
+    np.testing.assert_array_equal(products.project(x, kernel, copy), tf.reshape(flat, [2, 3, 4]))

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from bayesnas_tf.cells import primitives
 from bayesnas_tf.cells.program_cell import ProgramCell
 from bayesnas_tf.cells.search_cell import CellOptions
 from bayesnas_tf.numerics import blocks
@@ -52,7 +51,7 @@ def of_time_step(cell: CellOptions, batch: int) -> collections.Counter:
         if cell.weight_sharing == "node":
             products[Product(j * batch, units, gated)] += 1
         else:
-            per_edge = len(primitives.OPS) if cell.weight_sharing == "edge_op" else 1
+            per_edge = len(cell.searched().sites.options) if cell.weight_sharing == "edge_op" else 1
             products[Product(batch, units, gated)] += j * per_edge
     return products
 
