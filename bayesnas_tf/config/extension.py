@@ -3,7 +3,8 @@
 import shutil
 from pathlib import Path
 
-from bayesnas_tf.config import files, run_directory
+from bayesnas_tf import files
+from bayesnas_tf.config import run_directory
 from bayesnas_tf.config.run_directory import CONFIG, Run
 from bayesnas_tf.errors import UserError
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bayesnas_tf.config.files import naming, plain, write_bytes, write_text
-from bayesnas_tf.config.files import write_json as write_json  # modules import it from here
 from bayesnas_tf.errors import UserError
+from bayesnas_tf.files import naming, plain, write_bytes, write_text
+from bayesnas_tf.files import write_json as write_json  # modules import it from here
 
 
 class Metrics:

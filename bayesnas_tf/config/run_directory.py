@@ -13,10 +13,11 @@ from typing import IO, Any
 
 import gin
 
-from bayesnas_tf.config import checks, cluster, files, gin_files, locks, resolve
-from bayesnas_tf.config.files import write_text
+from bayesnas_tf import files
+from bayesnas_tf.config import checks, cluster, gin_files, locks, resolve
 from bayesnas_tf.config.flags import CommandLine
 from bayesnas_tf.errors import UserError, expanded
+from bayesnas_tf.files import write_text
 
 CONFIG = "config.gin"
 _HEADER = "# bayesnas_tf run: "

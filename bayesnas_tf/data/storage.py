@@ -5,6 +5,7 @@ import stat
 import tempfile
 from pathlib import Path
 
+from bayesnas_tf import files
 from bayesnas_tf.errors import UserError, expanded
 
 
@@ -38,19 +39,12 @@ def _writable(folder: Path) -> bool:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name, flush it to the disk and rename it: it is whole or not there.
+    """Write a file whole and on the disk, or not at all.
 
-    What is written here can be made again; those of runs have `config.files`, which `data` may not import.
+    It is prepared in a folder of its own: machines that share `path` may have processes of one number.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(handle)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        temporary = Path(folder) / path.name
+        temporary.write_bytes(content)
+        files.replace(temporary, path)

@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 import gin
 import numpy as np
 
-from bayesnas_tf import config
+from bayesnas_tf import config, files
 from bayesnas_tf.cells import masks
 from bayesnas_tf.cells.sampled_cell import SampledCell
-from bayesnas_tf.config import files
 from bayesnas_tf.curvature import weights
 from bayesnas_tf.curvature.interface import CurvatureOptions
 from bayesnas_tf.curvature.window import scalar_variables

@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from bayesnas_tf import config
-from bayesnas_tf.config import files
+from bayesnas_tf import config, files
 from bayesnas_tf.reporting import cell_drawing
 from bayesnas_tf.space import primitives, topology
 from bayesnas_tf.space.genotype import Genotype

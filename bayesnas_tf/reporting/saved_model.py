@@ -7,8 +7,7 @@ import gin
 import numpy as np
 import tensorflow as tf
 
-from bayesnas_tf import __version__, config
-from bayesnas_tf.config import files
+from bayesnas_tf import __version__, config, files
 from bayesnas_tf.data import corpora
 from bayesnas_tf.data.vocabulary import EOS, Vocabulary
 from bayesnas_tf.errors import UserError

@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 from absl import logging
 
-from bayesnas_tf.config import files
+from bayesnas_tf import files
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.training.replicas import Replicas
 
