@@ -1,11 +1,14 @@
-"""Folders for what is derived or downloaded, and writes that other processes never see half done."""
+"""Folders for what is derived or downloaded, files that are never seen half done, and arrays in files."""
 
 import os
 import stat
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
 from bayesnas_tf import files
+from bayesnas_tf.data import unpacking
 from bayesnas_tf.errors import UserError, expanded
 
 
@@ -36,6 +39,21 @@ def _writable(folder: Path) -> bool:
     """Whether we may and should write there: a folder without any write bit is respected even by root."""
     bits = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
     return bool(folder.stat().st_mode & bits) and os.access(folder, os.W_OK | os.X_OK)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an npz file.
+
+    Raises:
+      ValueError: it is missing or damaged, or no such file; the message is a few words that say why.
+    """
+    if not path.exists():
+        raise ValueError("missing")
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            return {name: found[name] for name in found.files}
+    except (*unpacking.REFUSALS, TypeError, AttributeError):
+        raise ValueError("no readable arrays: truncated or damaged") from None
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -19,9 +19,7 @@ from bayesnas_tf.data import batching, corpora
 from bayesnas_tf.data.corpora import Corpus
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.models.language_model import LanguageModel
-from bayesnas_tf.reporting import progress
-from bayesnas_tf.reporting.evaluate_command import GENOTYPE, check_trained
-from bayesnas_tf.space.genotype import Genotype
+from bayesnas_tf.reporting import progress, trained_files
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training import evaluate_settings, search_settings
 from bayesnas_tf.training.checkpoints import restore_best
@@ -107,8 +105,8 @@ def load(run: config.Run) -> Trained:
                 "the curvature. Train its genotype with `evaluate`, and give that run"
             )
     else:
-        genotype = Genotype.load(run.directory / GENOTYPE)
-        check_trained(run.directory, genotype, corpus.vocabulary)
+        genotype = trained_files.read_genotype(run.directory)
+        trained_files.check_trained(run.directory, genotype, corpus.vocabulary)
         model = evaluate_settings.build_model(settings, size, genotype)
     restore_best(run.directory / "checkpoints", model)
     return Trained(settings, corpus, model)

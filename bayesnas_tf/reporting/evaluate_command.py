@@ -8,38 +8,35 @@ from pathlib import Path
 import gin
 
 from bayesnas_tf import config
-from bayesnas_tf.data import corpora, sources
-from bayesnas_tf.data.vocabulary import Vocabulary
+from bayesnas_tf.data import corpora
 from bayesnas_tf.errors import UserError, expanded
-from bayesnas_tf.reporting import cell_drawing
+from bayesnas_tf.reporting import cell_drawing, trained_files
 from bayesnas_tf.reporting.fan_out import FanOut
 from bayesnas_tf.reporting.progress import ProgressCallback
 from bayesnas_tf.reporting.run_files import MetricsFile, perplexity
 from bayesnas_tf.reporting.summary_text import summary_lines
 from bayesnas_tf.reporting.tensorboard import TensorBoardCallback
+from bayesnas_tf.reporting.trained_files import CELL, GENOTYPE, SUMMARY, VOCABULARY, WORDS, digest_of
 from bayesnas_tf.space import known
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.training.evaluate_loop import DynamicResult, EvaluateLoop, EvaluateResult
 from bayesnas_tf.training.evaluate_settings import EvaluateProblem, EvaluateSettings, build
 from bayesnas_tf.training.validation import StreamNats
 
-GENOTYPE = "genotype.json"
-SUMMARY = "summary.json"
-VOCABULARY = "vocabulary.txt"
-CELL = "cell"  # what pins.json calls the genotype that was trained
-
 
 def run_evaluate(run: config.Run) -> None:
     """Train a cell as the run says.
 
-    A run that ended already shows its result again; with `--dynamic` it also measures what is missing.
+    A run that ended already shows its result again; with `--dynamic` it also measures what is missing. Files
+    of its cell and vocabulary that are gone or damaged are written again.
     """
     settings: EvaluateSettings = gin.get_configurable("evaluate")()
     summary_file = run.directory / SUMMARY
     summary = config.result(summary_file, "evaluate") if run.resumed else {}
-    if summary and ("dynamic" in summary or not run.options.dynamic):
-        print("\n".join(summary_lines(summary)))
-        print(f"this evaluation has ended. Its result is in {run.directory}. --overwrite repeats it")
+    ended = bool(summary) and ("dynamic" in summary or not run.options.dynamic)
+    lost = trained_files.lost(run.directory, summary) if ended and run.writes else []
+    if ended and not lost:
+        show_ended(run, summary)
         return
     genotype = chosen_genotype(settings, run)
     for note in settings.notes():
@@ -50,6 +47,10 @@ def run_evaluate(run: config.Run) -> None:
         print(describe(problem))
         return
     listeners = begin_files(run, settings, problem) if run.writes else FanOut()
+    if ended:
+        print(f"note: {' and '.join(lost)} in {run.directory} had to be written again", file=sys.stderr)
+        show_ended(run, summary)
+        return
     loop = EvaluateLoop(problem, settings, run.seed, run.directory / "checkpoints", listeners)
     if not summary:
         summary = summarise(loop.run(), problem, settings, run.seed)
@@ -59,6 +60,12 @@ def run_evaluate(run: config.Run) -> None:
         summary["dynamic"] = summarise_dynamic(loop.adapt(), settings)
     listeners.on_end(summary)  # first: a kill before the summary is written loses nothing
     write_summary(run, summary)
+
+
+def show_ended(run: config.Run, summary: dict) -> None:
+    """The result of a run that ended before."""
+    print("\n".join(summary_lines(summary)))
+    print(f"this evaluation has ended. Its result is in {run.directory}. --overwrite repeats it")
 
 
 def begin_files(run: config.Run, settings: EvaluateSettings, problem: EvaluateProblem) -> FanOut:
@@ -85,33 +92,13 @@ def pin_trained(run: config.Run, problem: EvaluateProblem) -> None:
     """
     stored = run.directory / GENOTYPE
     if CELL not in config.pins(run.directory) and run.resumed and stored.is_file():
-        config.pin(run, CELL, str(Genotype.load(stored)))
+        try:
+            config.pin(run, CELL, str(Genotype.load(stored)))
+        except ValueError as error:
+            cure = "It tells which cell the run trains. Put it back, or remove it if that is the present one"
+            raise UserError(f"{stored} is damaged. {cure}") from error
     config.pin(run, CELL, str(problem.genotype or problem.name))
-    config.pin(run, "vocabulary", digest_of(problem.corpus.vocabulary))
-
-
-def digest_of(vocabulary: Vocabulary) -> str:
-    """16 hex digits that change with any word, or with their order."""
-    return sources.digest(["\n".join(vocabulary.tokens)])
-
-
-def check_trained(directory: Path, genotype: Genotype | None, vocabulary: Vocabulary) -> None:
-    """Refuse a genotype.json or a vocabulary.txt that are not those of the weights in a run directory.
-
-    Raises:
-      UserError: it names the file, and what was trained.
-    """
-    pins, told = config.pins(directory), ""
-    if genotype is not None and directory.joinpath(SUMMARY).is_file():
-        cell = config.result(directory / SUMMARY, "evaluate").get("genotype")
-        told = str(Genotype.from_dict(cell)) if cell else ""
-    if genotype is not None and (trained := pins.get(CELL, told)) and trained != str(genotype):
-        raise UserError(f"{directory / GENOTYPE} is not the cell that was trained. Bring back {trained}")
-    if pins.get("vocabulary", digest_of(vocabulary)) != digest_of(vocabulary):
-        raise UserError(
-            f"{directory / VOCABULARY} is not the vocabulary of the trained weights. Bring it back; the same "
-            "evaluate that made the run writes it again"
-        )
+    config.pin(run, WORDS, digest_of(problem.corpus.vocabulary))
 
 
 def write_summary(run: config.Run, summary: dict) -> None:

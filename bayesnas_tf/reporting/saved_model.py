@@ -1,6 +1,8 @@
 """`export`: a trained run becomes a SavedModel that loads with TensorFlow alone."""
 
+import contextlib
 import json
+import sys
 from pathlib import Path
 
 import gin
@@ -8,12 +10,13 @@ import numpy as np
 import tensorflow as tf
 
 from bayesnas_tf import __version__, config, files
+from bayesnas_tf.config import gin_files
 from bayesnas_tf.data import corpora
 from bayesnas_tf.data.vocabulary import EOS, Vocabulary
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.models.language_model import LanguageModel
-from bayesnas_tf.reporting import model_card
-from bayesnas_tf.reporting.evaluate_command import GENOTYPE, VOCABULARY, cell_of, check_trained
+from bayesnas_tf.reporting import model_card, trained_files
+from bayesnas_tf.reporting.evaluate_command import cell_of
 from bayesnas_tf.reporting.graph_text import RULES, Rule
 from bayesnas_tf.reporting.serving import ServedModel
 from bayesnas_tf.space.genotype import Genotype
@@ -27,14 +30,14 @@ TOLERANCE = 1e-4  # relative; float32, with sums in another order
 def run_export(run: config.Run) -> None:
     """Write the best weights of a run of `evaluate` as a SavedModel."""
     directory, out = Path(run.options.run), Path(run.options.out)
-    if not (directory / VOCABULARY).is_file():
+    if config.stored_command(directory) != "evaluate":
         raise UserError(f"{directory} holds no trained cell. Give the directory of a run of `evaluate`")
     if (out / "saved_model.pb").is_file() and not run.overwrite:
         raise UserError(f"{out} holds a SavedModel. Choose another --out, or replace it with --overwrite")
     settings: EvaluateSettings = gin.get_configurable("evaluate")()
-    genotype = Genotype.load(directory / GENOTYPE) if settings.baseline is None else None
-    vocabulary = read_vocabulary(directory / VOCABULARY)
-    check_trained(directory, genotype, vocabulary)
+    genotype = trained_files.read_genotype(directory) if settings.baseline is None else None
+    vocabulary = trained_files.read_vocabulary(directory)
+    trained_files.check_trained(directory, genotype, vocabulary)
     model = build_model(settings, len(vocabulary), genotype)
     restore_best(directory / "checkpoints", model)
     facts = facts_of(directory, settings, model, genotype)
@@ -50,7 +53,6 @@ def facts_of(
     directory: Path, settings: EvaluateSettings, model: LanguageModel, genotype: Genotype | None
 ) -> model_card.Facts:
     """What a run's directory tells of its model."""
-    summary = directory / "summary.json"
     return model_card.Facts(
         name=name_of(settings, genotype),
         genotype=genotype,
@@ -62,15 +64,21 @@ def facts_of(
         experts=settings.head.experts if settings.head else 1,
         parameters=model.count_params(),
         configuration=read_configuration(directory),
-        summary=config.result(summary, "evaluate") or None,
+        summary=trained_files.read_summary(directory) or None,
         seeds=model_card.siblings(directory),
     )
 
 
 def read_configuration(directory: Path) -> str:
     """All that a run set, defaults included where it recorded them."""
-    files = [directory / name for name in ("operative_config.gin", "config.gin")]
-    return next(file for file in files if file.is_file()).read_text(encoding="utf-8")
+    path = directory / "operative_config.gin"
+    with contextlib.suppress(OSError, ValueError, UserError):
+        text = path.read_text(encoding="utf-8")
+        if gin_files.read_text(text, path.name):
+            return text
+    if path.exists():
+        print(f"note: cannot read {path}. The model card shows no defaults", file=sys.stderr)
+    return (directory / "config.gin").read_text(encoding="utf-8")
 
 
 def about(facts: model_card.Facts) -> str:
@@ -78,18 +86,6 @@ def about(facts: model_card.Facts) -> str:
     names = ("corpus", "vocabulary", "units", "parameters", "tokenisation")
     told = {**cell_of(facts.genotype, facts.name), **{name: getattr(facts, name) for name in names}}
     return json.dumps({**told, "bayesnas_tf": __version__}, indent=1) + "\n"
-
-
-def read_vocabulary(path: Path) -> Vocabulary:
-    """The tokens of a run, one per line.
-
-    Raises:
-      UserError: the file is damaged.
-    """
-    try:
-        return Vocabulary(tuple(path.read_bytes().decode().removesuffix("\n").split("\n")))
-    except (OSError, ValueError) as error:  # no UTF-8, or a token twice
-        raise UserError(f"{path} is damaged. The same evaluate that made the run writes it again") from error
 
 
 def export(
