@@ -155,18 +155,18 @@ CHECKPOINT = ("cut", "empty", "noise", "folder", "removed")
 
 
 def read_cases():
-    """Commands that read a run and write elsewhere: all of them are quick."""
-    for command, run in (("export", "evaluate"), ("curvature", "evaluate"), ("curvature", "search")):
+    """Commands that read a run and write elsewhere."""
+    for command, run in (("export", "evaluate"), ("curvature", "search")):
         yield from (Case(command, run, "config.gin", damage) for damage in ALL)
-        yield from (Case(command, run, "pins.json", damage) for damage in JSON)
-        yield from (Case(command, run, "pins.json", damage, False) for damage in ("removed", "object"))
         best = BEST if run == "evaluate" else [name.replace("-2", "-1") for name in BEST]
-        for name in best:
-            yield from (Case(command, run, name, damage) for damage in CHECKPOINT)
-        for damage in ("empty", "noise", "folder", "removed"):
+        yield from (Case(command, run, name, damage) for name in best for damage in CHECKPOINT)
+        for damage in ("empty", "folder", "removed"):
             yield Case(command, run, "checkpoints/best/checkpoint", damage, False)
-    for command, names in {"export": ("vocabulary.txt", CELL), "curvature": (CELL,)}.items():
-        yield from (Case(command, "evaluate", name, damage) for name in names for damage in ALL)
+    for command in ("export", "curvature"):
+        yield from (Case(command, "evaluate", "pins.json", damage) for damage in JSON)
+        yield from (Case(command, "evaluate", "pins.json", damage, False) for damage in ("removed", "object"))
+        yield from (Case(command, "evaluate", CELL, damage) for damage in ALL)
+    yield from (Case("export", "evaluate", "vocabulary.txt", damage) for damage in ALL)
     yield from (Case("export", "evaluate", "summary.json", damage) for damage in (*JSON, "object"))
     yield Case("export", "evaluate", "summary.json", "removed", False)  # its training may go on
     for damage in ("empty", "noise", "folder"):

@@ -4,7 +4,6 @@ import errno
 import fcntl
 import json
 import os
-import sys
 from pathlib import Path
 
 import gin
@@ -281,23 +280,6 @@ def test_export_reads_the_configuration_of_the_run():
     assert (run.directory, run.options.out) == (Path("r"), Path("r/saved_model"))
     with pytest.raises(UserError, match="no run in nowhere"):
         config.open_run(flags.parse("export", ["--run=nowhere"]), MODULES)
-
-
-@pytest.mark.parametrize("command", ["export", "curvature"])
-def test_what_a_run_imports_is_imported_where_the_command_line_names_it(here, monkeypatch, command):
-    monkeypatch.syspath_prepend(here)
-    module = f"mine_for_{command}"
-    Path(f"{module}.py").write_text(f"import gin\n\n@gin.register\ndef of_{module}(size=1):\n    pass\n")
-    Path("mine.gin").write_text(f"import {module}\n")
-    open_run("--run_dir=r", command="evaluate").close()
-    with Path("r/config.gin").open("a") as file:
-        file.write(f"import {module}\nof_{module}.size = 3\n")
-    told = f"nothing named 'of_{module}' .* the run has `import {module}`.* Add --gin_file=FILE"
-    with pytest.raises(UserError, match=told):
-        config.open_run(flags.parse(command, ["--run=r"]), MODULES)
-    assert module not in sys.modules
-    config.open_run(flags.parse(command, ["--run=r", "--gin_file=mine.gin"]), MODULES)
-    assert gin.query_parameter(f"of_{module}.size") == 3
 
 
 def test_the_operative_configuration_has_the_defaults():
