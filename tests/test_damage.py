@@ -14,8 +14,9 @@ from bayesnas_tf import config
 from bayesnas_tf.commands import curvature as curvature_command
 from bayesnas_tf.config import stored
 from bayesnas_tf.errors import UserError
-from bayesnas_tf.reporting import run_files, trained_files
+from bayesnas_tf.reporting import run_files
 from bayesnas_tf.sweeping.ledger import Ledger
+from bayesnas_tf.training import trained_files
 from bayesnas_tf.training.records import RunFacts
 from tests import test_old_runs
 from tests.reporting.test_run_files import update
@@ -52,7 +53,7 @@ DAMAGES = {
     "list": written(b"[1, 2]\n"),
 }
 ALL = tuple(DAMAGES)
-JSON = ("cut", "empty", "noise", "folder", "list")  # of a JSON file in which nothing need be
+JSON = ("cut", "empty", "noise", "folder", "list")  # of JSON in which nothing need be
 
 
 class Told(NamedTuple):
@@ -297,5 +298,4 @@ def test_a_sweep_without_its_table_says_so(tmp_path, capfd, damage):
 
 
 def test_there_are_many_cases():
-    assert len(QUICK) + len(UNENDED) > 150
-    assert len(set(map(named, QUICK))) == len(QUICK)
+    assert len(set(map(named, QUICK))) == len(QUICK) > 140
