@@ -1,10 +1,13 @@
-"""Files that a gin file names are looked for beside it: includes, texts, genotypes, files of a sweep."""
+"""What a gin file names: files are looked for beside it, modules are imported for the command line alone."""
+
+import sys
+from pathlib import Path
 
 import gin
 import pytest
 
 from bayesnas_tf import config
-from bayesnas_tf.config import bindings, gin_files
+from bayesnas_tf.config import bindings, flags, gin_files
 from bayesnas_tf.errors import UserError
 
 
@@ -91,3 +94,22 @@ def test_a_scope_that_nothing_enters_is_named(study):
     (study / "a.gin").write_text("include 'ptb.gin'\nsmall/CellOptions.units = 8\n")
     with pytest.raises(UserError, match="nothing enters the scope 'small' of small/CellOptions.units"):
         config.parse([str(study / "a.gin")])
+
+
+@pytest.mark.parametrize("command", ["export", "curvature"])
+def test_what_a_run_imports_is_imported_where_the_command_line_names_it(study, monkeypatch, command):
+    monkeypatch.syspath_prepend(study)
+    module, modules = f"mine_for_{command}", ("tests.configurables",)
+    (study / f"{module}.py").write_text(f"import gin\n\n@gin.register\ndef of_{module}(size=1):\n    pass\n")
+    (study / "own.gin").write_text(f"import {module}\n")
+    (study / "toy.gin").write_text("ToyOptions.units = 5\n")
+    line = flags.parse("evaluate", ["--run_dir=r", f"--gin_file={study / 'toy.gin'}"])
+    config.open_run(line, modules).close()
+    with Path("r/config.gin").open("a") as file:
+        file.write(f"import {module}\nof_{module}.size = 3\n")
+    told = f"nothing named 'of_{module}' .* the run has `import {module}`.* Add --gin_file=FILE"
+    with pytest.raises(UserError, match=told):
+        config.open_run(flags.parse(command, ["--run=r"]), modules)
+    assert module not in sys.modules
+    config.open_run(flags.parse(command, ["--run=r", f"--gin_file={study / 'own.gin'}"]), modules)
+    assert gin.query_parameter(f"of_{module}.size") == 3

@@ -58,10 +58,10 @@ def _imports(path: Path) -> set[str]:
 def _wrong_imports(part: str, imported: set[str]) -> set[str]:
     """What a folder (or an entry module) imports although it stands below."""
     if part == "config":
-        return imported - {"config", "errors", "options", "__version__"}
+        return imported - {"config", "errors", "options", "files", "__version__"}
     if part not in ROWS:
         return set()
-    allowed = {*ROWS[: ROWS.index(part) + 1], "errors", "options", "__version__"}
+    allowed = {*ROWS[: ROWS.index(part) + 1], "errors", "options", "files", "__version__"}
     if part in MAY_IMPORT_CONFIG:
         allowed.add("config")
     return imported - allowed

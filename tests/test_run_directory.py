@@ -9,8 +9,8 @@ from pathlib import Path
 import gin
 import pytest
 
-from bayesnas_tf import config
-from bayesnas_tf.config import files, flags
+from bayesnas_tf import config, files
+from bayesnas_tf.config import flags
 from bayesnas_tf.config.run_directory import default_directory
 from bayesnas_tf.errors import UserError
 

@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 import gin
 import numpy as np
 
-from bayesnas_tf import config
+from bayesnas_tf import config, files
 from bayesnas_tf.cells.sampled_cell import SampledCell
-from bayesnas_tf.config import files
 from bayesnas_tf.curvature import weights
 from bayesnas_tf.curvature.interface import CurvatureOptions
 from bayesnas_tf.curvature.window import scalar_variables
@@ -21,13 +20,11 @@ from bayesnas_tf.errors import UserError
 from bayesnas_tf.models.language_model import LanguageModel
 from bayesnas_tf.numerics import seeds
 from bayesnas_tf.reporting import progress
-from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.training import compile as compiling
-from bayesnas_tf.training import evaluate_settings, search_settings
+from bayesnas_tf.training import evaluate_settings, search_settings, trained_files
 from bayesnas_tf.training.checkpoints import restore_best
 from bayesnas_tf.training.evaluate_settings import EvaluateSettings
 from bayesnas_tf.training.fixed_windows import fixed_windows
-from bayesnas_tf.training.identity import GENOTYPE, check_trained
 from bayesnas_tf.training.search_settings import SearchSettings
 from bayesnas_tf.training.strategies.bayesnas.strategy import HESSIAN_SEED
 
@@ -108,8 +105,8 @@ def load(run: config.Run) -> Trained:
                 "the curvature. Train its genotype with `evaluate`, and give that run"
             )
     else:
-        genotype = Genotype.load(run.directory / GENOTYPE)
-        check_trained(run.directory, genotype, corpus.vocabulary)
+        genotype = trained_files.read_genotype(run.directory)
+        trained_files.check_trained(run.directory, genotype, corpus.vocabulary)
         model = evaluate_settings.build_model(settings, size, genotype)
     restore_best(run.directory / "checkpoints", model)
     return Trained(settings, corpus, model)

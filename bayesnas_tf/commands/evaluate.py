@@ -18,23 +18,26 @@ from bayesnas_tf.reporting.summary_text import summary_lines
 from bayesnas_tf.reporting.tensorboard import TensorBoardCallback
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.space.known import find_genotype
+from bayesnas_tf.training import trained_files
 from bayesnas_tf.training.evaluate_loop import DynamicResult, EvaluateLoop, EvaluateResult
 from bayesnas_tf.training.evaluate_settings import EvaluateProblem, EvaluateSettings, build
-from bayesnas_tf.training.identity import GENOTYPE, SUMMARY, VOCABULARY, cell_of, pin_trained
+from bayesnas_tf.training.trained_files import CELL, GENOTYPE, SUMMARY, VOCABULARY, WORDS, cell_of, digest_of
 from bayesnas_tf.training.validation import StreamNats
 
 
 def run_evaluate(run: config.Run) -> None:
     """Train a cell as the run says.
 
-    A run that ended already shows its result again; with `--dynamic` it also measures what is missing.
+    A run that ended already shows its result again; with `--dynamic` it also measures what is missing. Files
+    of its cell and vocabulary that are gone or damaged are written again.
     """
     settings: EvaluateSettings = gin.get_configurable("evaluate")()
     summary_file = run.directory / SUMMARY
     summary = config.result(summary_file, "evaluate") if run.resumed else {}
-    if summary and ("dynamic" in summary or not run.options.dynamic):
-        print("\n".join(summary_lines(summary)))
-        print(f"this evaluation has ended. Its result is in {run.directory}. --overwrite repeats it")
+    ended = bool(summary) and ("dynamic" in summary or not run.options.dynamic)
+    lost = trained_files.lost(run.directory, summary) if ended and run.writes else []
+    if ended and not lost:
+        show_ended(run, summary)
         return
     genotype = chosen_genotype(settings, run)
     for note in settings.notes():
@@ -45,6 +48,10 @@ def run_evaluate(run: config.Run) -> None:
         print(describe(problem))
         return
     listeners = begin_files(run, settings, problem) if run.writes else FanOut()
+    if ended:
+        print(f"note: {' and '.join(lost)} in {run.directory} had to be written again", file=sys.stderr)
+        show_ended(run, summary)
+        return
     loop = EvaluateLoop(problem, settings, run.seed, run.directory / "checkpoints", listeners)
     if not summary:
         summary = summarise(loop.run(), problem, settings, run.seed)
@@ -54,6 +61,12 @@ def run_evaluate(run: config.Run) -> None:
         summary["dynamic"] = summarise_dynamic(loop.adapt(), settings)
     listeners.on_end(summary)  # first: a kill before the summary is written loses nothing
     write_summary(run, summary)
+
+
+def show_ended(run: config.Run, summary: dict) -> None:
+    """The result of a run that ended before."""
+    print("\n".join(summary_lines(summary)))
+    print(f"this evaluation has ended. Its result is in {run.directory}. --overwrite repeats it")
 
 
 def begin_files(run: config.Run, settings: EvaluateSettings, problem: EvaluateProblem) -> FanOut:
@@ -70,6 +83,23 @@ def begin_files(run: config.Run, settings: EvaluateSettings, problem: EvaluatePr
         TensorBoardCallback(events, run.config_text, hyperparameters(settings, problem, run.seed)),
         ProgressCallback(),
     )
+
+
+def pin_trained(run: config.Run, problem: EvaluateProblem) -> None:
+    """Tie the run directory to its cell and its vocabulary, which its weights fit and no others.
+
+    A name such as `random-1-nodes8-depth9` may be another cell in another version; a run of version 0.1 is
+    tied to the genotype.json that lies in it.
+    """
+    stored = run.directory / GENOTYPE
+    if CELL not in config.pins(run.directory) and run.resumed and stored.is_file():
+        try:
+            config.pin(run, CELL, str(Genotype.load(stored)))
+        except ValueError as error:
+            cure = "It tells which cell the run trains. Put it back, or remove it if that is the present one"
+            raise UserError(f"{stored} is damaged. {cure}") from error
+    config.pin(run, CELL, str(problem.genotype or problem.name))
+    config.pin(run, WORDS, digest_of(problem.corpus.vocabulary))
 
 
 def write_summary(run: config.Run, summary: dict) -> None:

@@ -50,7 +50,7 @@ def run_search(run: config.Run) -> None:
         config.record_operative(run)
         listeners = FanOut(
             MetricsFile(run.directory),
-            SearchFiles(run.directory),
+            SearchFiles(run.directory, isinstance(settings.strategy, BayesNasOptions)),
             TensorBoardCallback(run.directory / "tb", run.config_text, hyperparameters(settings, run.seed)),
             ProgressCallback(),
         )

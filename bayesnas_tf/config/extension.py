@@ -3,8 +3,10 @@
 import shutil
 from pathlib import Path
 
-from bayesnas_tf.config import files, run_directory
-from bayesnas_tf.config.run_directory import CONFIG, Run
+from bayesnas_tf import files
+from bayesnas_tf.config import run_directory, stored
+from bayesnas_tf.config.run_directory import Run
+from bayesnas_tf.config.stored import CONFIG, CONFIGURATION
 from bayesnas_tf.errors import UserError
 
 EPOCHS = "evaluate.epochs"
@@ -51,15 +53,16 @@ def _copy(source: Path, path: Path) -> None:
 
 def _check_extends(run: Run, source: Path) -> None:
     """Refuse a source that is not the beginning of the run."""
-    stored = run_directory.stored_config(source)
+    begun = run_directory.stored_config(source)
     own = (run.directory / CONFIG).read_text(encoding="utf-8")
-    before, after = map(run_directory.deciding, (stored, own))
+    before, after = run_directory.deciding(begun, source / CONFIG), run_directory.deciding(own)
     old, new = before.pop(EPOCHS, 1), after.pop(EPOCHS, 1)
     changed = [name for name in before | after if before.get(name) != after.get(name)]
-    if run_directory.header(stored) != run_directory.header(own):
+    if stored.header(begun) != stored.header(own):
         changed.append("command, seed or genotype")
-    theirs, ours = run_directory.pins(source), run_directory.pins(run.directory)
-    changed += [name for name in theirs.keys() & ours.keys() if theirs[name] != ours[name]]
+    theirs, ours = stored.pins(source), stored.pins(run.directory)
+    shared = (theirs.keys() & ours.keys()) - {CONFIGURATION}  # of which the epochs are a part
+    changed += [name for name in sorted(shared) if theirs[name] != ours[name]]
     if changed:
         raise UserError(
             f"{run.directory} does not go on with {source}: {', '.join(changed)} differ. "

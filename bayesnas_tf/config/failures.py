@@ -61,7 +61,9 @@ def _of_files(error: BaseException) -> str | None:
     if found is None and not (isinstance(error, OSError) and error.filename):
         return None
     path = getattr(error, "filename", None) or next(iter(_PATH.findall(str(error))), "a file")
-    reading = "no such file" in text or "is a directory" in text
+    if "is a directory" in text:
+        return f"cannot use {path}: it is a folder. Move it away, or give another path"
+    reading = "no such file" in text
     cure = REASONS.get(found or "", "Give another path" if reading else "Check it; the same command resumes")
     return f"cannot {'read' if reading else 'write'} {path}: {found or text}. {cure}"
 

@@ -211,3 +211,9 @@ def read_text(text: str, source: str) -> list[Statement]:
     """
     found = _statements(text, source, (Path(source),))
     return [statement for statement in found if not isinstance(statement, Import)]
+
+
+def imports(text: str, source: str) -> list[str]:
+    """The lines of such a configuration that import, which are left out when it is read."""
+    found = _statements(text, source, (Path(source),))
+    return [statement.text for statement in found if isinstance(statement, Import)]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import gin
 
-from bayesnas_tf.config import bindings, failures, flags, gin_files, resolve, run_directory
+from bayesnas_tf.config import bindings, failures, flags, gin_files, registry, resolve, run_directory
 from bayesnas_tf.config.run_directory import Run
-from bayesnas_tf.errors import UsageError
+from bayesnas_tf.errors import UsageError, UserError
 
 INTERRUPTED = 130
 
@@ -38,12 +38,19 @@ def open_run(line: flags.CommandLine, modules: Iterable[str] = bindings.MODULES)
         return _reader(line, line.options.out.parent)  # reads configurations, has none, needs no TensorFlow
     statements = gin_files.read(line.gin_files, line.gin_params)
     reads_run = line.command in flags.READS_RUN
-    stored = _stored_statements(line.options.run) if reads_run else []
+    stored, imports = _stored_statements(line.options.run) if reads_run else ([], [])
     with _quiet(line.verbose):
         bindings.load(modules)
         _prepare_keras()
     ours = modules is bindings.MODULES  # of other configurables nobody knows what a command needs and reads
-    bindings.bind([*stored, *statements], line.command if ours else "")
+    left_out = [text for text in imports if text not in {getattr(s, "text", "") for s in statements}]
+    try:
+        bindings.bind([*stored, *statements], line.command if ours else "")
+    except registry.Unknown as error:
+        if not left_out:
+            raise
+        told = f"the run has `{left_out[0]}`, and {line.command} imports nothing that a run names"
+        raise UserError(f"{error}. But {told}. Add --gin_file=FILE, a file with that line") from error
     if reads_run:
         return _reader(line, line.options.run)
     if line.command == "score":
@@ -51,10 +58,10 @@ def open_run(line: flags.CommandLine, modules: Iterable[str] = bindings.MODULES)
     return run_directory.open_run(line, gin.config_str())
 
 
-def _stored_statements(directory: Path) -> list[gin_files.Statement]:
-    """What the run in `directory` was configured with; `UserError` where there is no run."""
-    config = directory / run_directory.CONFIG
-    return [*resolve.lasting(gin_files.read_text(run_directory.stored_config(directory), str(config)))]
+def _stored_statements(directory: Path) -> tuple[list[gin_files.Statement], list[str]]:
+    """What the run in `directory` was configured with, and what it imports; `UserError` where none is."""
+    text, where = run_directory.stored_config(directory), str(directory / run_directory.CONFIG)
+    return [*resolve.lasting(gin_files.read_text(text, where))], gin_files.imports(text, where)
 
 
 @contextlib.contextmanager

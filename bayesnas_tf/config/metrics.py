@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bayesnas_tf.config.files import naming, plain, write_bytes, write_text
-from bayesnas_tf.config.files import write_json as write_json  # modules import it from here
 from bayesnas_tf.errors import UserError
+from bayesnas_tf.files import naming, plain, write_bytes, write_text
+from bayesnas_tf.files import write_json as write_json  # modules import it from here
 
 
 class Metrics:
@@ -41,14 +41,32 @@ class Metrics:
           UserError: one of them is damaged: somebody else has written there.
         """
         lines = self.path.read_bytes().splitlines() if self.path.exists() else []
-        try:
-            return [json.loads(line) for line in lines]
-        except ValueError as error:
-            raise UserError(f"{self.path} has a damaged line: {error}. Put the file back") from error
+        return [self._row(number, line) for number, line in enumerate(lines, start=1)]
 
-    def keep(self, wanted: Callable[[dict[str, Any]], bool]) -> None:
-        """Drop the other rows: a run that resumes writes them again."""
-        rows = self.rows()
-        kept = [row for row in rows if wanted(row)]
+    def _row(self, number: int, line: bytes) -> dict[str, Any]:
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict):
+            raise self._damaged(number)
+        return row
+
+    def _damaged(self, number: int) -> UserError:
+        return UserError(f"{self.path} has a damaged line, line {number}. Put the file back, or remove it")
+
+    def keep(self, wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+        """Drop the other rows, which a run that resumes writes again, and return those that stay.
+
+        Raises:
+          UserError: a row is damaged, or `wanted` misses something in it.
+        """
+        rows, kept = self.rows(), []
+        for number, row in enumerate(rows, start=1):
+            try:
+                kept += [row] if wanted(row) else []
+            except (KeyError, TypeError):
+                raise self._damaged(number) from None
         if len(kept) < len(rows) or not self.path.exists():
             write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
+        return kept

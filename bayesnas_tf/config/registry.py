@@ -11,6 +11,10 @@ from bayesnas_tf.errors import UserError, did_you_mean
 OURS = "bayesnas_tf."
 
 
+class Unknown(UserError):
+    """Nothing of a name is registered."""
+
+
 def registered() -> dict[str, Any]:
     """Complete selector -> gin's record of the configurable, without gin's own."""
     # Gin offers no public list of what is registered.
@@ -26,7 +30,7 @@ def lookup(selector: str, where: str) -> Any:
         raise UserError(f"{selector!r} is ambiguous. {where}. Write one of {', '.join(sorted(matches))}")
     found = registered()
     known = {entry.name for entry in found.values()} | set(found)
-    raise UserError(f"nothing named {selector!r} can be configured. {where}{did_you_mean(selector, known)}")
+    raise Unknown(f"nothing named {selector!r} can be configured. {where}{did_you_mean(selector, known)}")
 
 
 def parameter(binding: Binding) -> inspect.Parameter | None:

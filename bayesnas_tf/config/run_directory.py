@@ -6,6 +6,7 @@ import difflib
 import errno
 import hashlib
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,16 +14,17 @@ from typing import IO, Any
 
 import gin
 
-from bayesnas_tf.config import checks, cluster, files, gin_files, locks, resolve
-from bayesnas_tf.config.files import write_text
+from bayesnas_tf import files
+from bayesnas_tf.config import checks, cluster, gin_files, locks, resolve, stored
 from bayesnas_tf.config.flags import CommandLine
+from bayesnas_tf.config.stored import CONFIG, CONFIGURATION, HEADER, PINS, header, pins
 from bayesnas_tf.errors import UserError, expanded
+from bayesnas_tf.files import write_text
 
-CONFIG = "config.gin"
-_HEADER = "# bayesnas_tf run: "
-_PINS = "pins.json"
 _SUMMARY = "summary.json"
-_WORK = ("metrics.jsonl", "checkpoints", _SUMMARY, _PINS)
+_WORK = ("metrics.jsonl", "checkpoints", _SUMMARY, PINS)
+# a folder of such a name stands where a run writes a file
+_FILES = (".json", ".jsonl", ".npz", ".gin", ".txt", ".svg", ".dot")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +111,7 @@ def open_run(line: CommandLine, config_text: str) -> Run:
     )
     if line.dry_run:
         return run
-    text = f"{_HEADER}{json.dumps(_identity(line), sort_keys=True)}\n{config_text.rstrip()}\n"
+    text = f"{HEADER}{json.dumps(_identity(line), sort_keys=True)}\n{config_text.rstrip()}\n"
     if _follows(line.command, text):
         return _follower(run, text)
     with _writing(directory):
@@ -118,11 +120,12 @@ def open_run(line: CommandLine, config_text: str) -> Run:
         lock = locks.locked(directory)
         try:
             files.clean(directory)
-            stored = _stored(directory) if _begun(directory) else None
-            if stored is not None and not line.overwrite:
-                _check_same(directory, stored, text)
+            begun = _stored(directory) if _begun(directory) else None
+            if begun is not None and not line.overwrite:
+                _check_same(directory, begun, text)
+                _check_files(directory)
                 return dataclasses.replace(run, resumed=True, lock=lock)
-            if stored is not None:
+            if begun is not None:
                 _check_quiet(directory)
                 _empty(directory)
             write_text(directory / CONFIG, text)
@@ -141,8 +144,8 @@ def _follows(command: str, text: str) -> bool:
 def _follower(run: Run, text: str) -> Run:
     """The run of a process that only reads the directory: checked as that of the first one is."""
     resumed = _begun(run.directory) and not run.overwrite
-    if resumed and (stored := _stored(run.directory)) is not None:
-        _check_same(run.directory, stored, text)
+    if resumed and (begun := _stored(run.directory)) is not None:
+        _check_same(run.directory, begun, text)
     return dataclasses.replace(run, resumed=resumed, writes=False)
 
 
@@ -163,8 +166,13 @@ def _stored(directory: Path) -> str | None:
     config = directory / CONFIG
     if config.is_file():
         text = config.read_text(encoding="utf-8", errors="replace")
-        if text.startswith(_HEADER):
+        if text.startswith(HEADER):
             return text
+    if _begun(directory):
+        raise UserError(
+            f"{config} is missing or damaged, and only it says which run {directory} holds. Put it back, or "
+            "choose another --run_dir"
+        )
     if directory.is_dir() and not all(map(_of_a_start, directory.iterdir())):
         raise UserError(f"{directory} holds files but no run. Choose another --run_dir, or empty it yourself")
     return None
@@ -189,19 +197,18 @@ def pin(run: Run, name: str, value: str) -> None:
       UserError: it brings another; the lines that changed are its details.
     """
     known = pins(run.directory)
+    if run.resumed and not known:
+        told = f"nothing in {run.directory / PINS} says which {name} the run began with"
+        print(f"note: {told}. It is tied to the present one", file=sys.stderr)
+    begun = (run.directory / CONFIG).read_text(encoding="utf-8", errors="replace")
+    known.setdefault(CONFIGURATION, stored.configuration_digest(begun))
     if (before := known.setdefault(name, value)) != value:
         raise UserError(
             f"{run.directory} was begun with another {name} (- then, + now), and its state does not fit this "
             f"one. Bring the {name} back, choose another --run_dir, or replace the run with --overwrite",
             _diff(before.splitlines(), value.splitlines()),
         )
-    write_text(run.directory / _PINS, json.dumps(known, indent=1) + "\n")
-
-
-def pins(directory: Path) -> dict[str, str]:
-    """What `pin` has tied the run in `directory` to."""
-    path = directory / _PINS
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    write_text(run.directory / PINS, json.dumps(known, indent=1) + "\n")
 
 
 def _check_quiet(directory: Path) -> None:
@@ -215,34 +222,16 @@ def _check_quiet(directory: Path) -> None:
             raise locks.written(path.parent)
 
 
-def header(text: str) -> str:
-    """The first line of config.gin: what, besides the configuration, makes two runs the same."""
-    return text.partition("\n")[0]
-
-
-def deciding(text: str) -> dict[str, Any]:
+def deciding(text: str, where: str | Path = CONFIG) -> dict[str, Any]:
     """The settings of config.gin that a result may depend on, however they are written down.
 
     An earlier version also took settings that its command does not read.
     """
-    statements = gin_files.read_text(text, CONFIG)
-    command = json.loads(header(text).removeprefix(_HEADER)).get("command", "")
+    statements = gin_files.read_text(text, str(where))
+    command = stored.identity(text, where)["command"]
     without = {s.name for s in checks.unread(command, statements)}
     found = resolve.deciding(resolve.settled(statements))
     return {name: value for name, value in found.items() if name not in without}
-
-
-def _facts(text: str) -> list[str]:
-    """The lines of config.gin, one fact per line."""
-    first, _, rest = text.partition("\n")
-    try:
-        identity = json.loads(first.removeprefix(_HEADER))
-    except ValueError:
-        identity = {"header": first}
-    lines = [line.rstrip() for line in rest.splitlines()]
-    return [f"{key}: {value}" for key, value in identity.items()] + [
-        line for line in lines if line and not line.startswith("#")
-    ]
 
 
 def _diff(old: Sequence[str], new: Sequence[str]) -> str:
@@ -251,14 +240,24 @@ def _diff(old: Sequence[str], new: Sequence[str]) -> str:
     return "\n".join(line for line in changes if not line.startswith(("---", "+++", "@@")))
 
 
-def _check_same(directory: Path, stored: str, text: str) -> None:
+def _check_same(directory: Path, begun: str, text: str) -> None:
     """Refuse to go on with a run under another configuration than it began with."""
-    if header(stored) != header(text) or deciding(stored) != deciding(text):
+    path = directory / CONFIG
+    stored.identity(begun, path)
+    if header(begun) != header(text) or deciding(begun, path) != deciding(text):
+        stored.check_whole(begun, path, pins(directory))
         raise UserError(
             f"{directory} was begun with another configuration (- then, + now). "
             "Use another --run_dir, or --overwrite to begin again",
-            _diff(_facts(stored), _facts(text)),
+            _diff(stored.facts(begun), stored.facts(text)),
         )
+
+
+def _check_files(directory: Path) -> None:
+    """Refuse a folder where the run writes a file, before it computes what goes there."""
+    for path in sorted(directory.iterdir()):
+        if path.suffix in _FILES and path.is_dir():
+            raise UserError(f"{path} is a folder, and the run keeps a file there. Move the folder away")
 
 
 def _empty(directory: Path) -> None:
@@ -277,17 +276,22 @@ def _empty(directory: Path) -> None:
 
 
 def stored_config(directory: Path) -> str:
-    """The configuration of a run directory as one gin text; `UserError` where there is no run."""
+    """The configuration of a run directory as one gin text.
+
+    Raises:
+      UserError: there is no run, or its configuration was cut or edited.
+    """
     text = _stored(directory) if directory.is_dir() else None
     if text is None:
         raise UserError(f"no run in {directory}: it has no {CONFIG}. Give the directory of a trained run")
+    stored.identity(text, directory / CONFIG)
+    stored.check_whole(text, directory / CONFIG, pins(directory))
     return text
 
 
 def stored_command(directory: Path) -> str:
     """The command that made the run in `directory`; `UserError` where there is no run."""
-    first = stored_config(directory).partition("\n")[0]
-    return json.loads(first.removeprefix(_HEADER))["command"]
+    return stored.identity(stored_config(directory), directory / CONFIG)["command"]
 
 
 def record_operative(run: Run) -> None:

@@ -108,16 +108,11 @@ def diagonal(
     Raises:
       ValueError: there are no windows, or they differ in shape.
     """
-    estimator = ESTIMATORS[options.estimator]
-    if groups > 1 and options.estimator == "ggn":
-        estimator = functools.partial(estimator, groups=groups)
+    estimator = _grouped(ESTIMATORS[options.estimator], groups if options.estimator == "ggn" else 1)
     if options.target_error and options.estimator == "ggn":
         options, windows = _enough_probes(estimator, model, iter(windows), state, options, seed)
 
-    @tf.function(jit_compile=jit_compile)
-    def one_window(x, y, state, seed):
-        return estimator(model, x, y, state, seed, options)
-
+    one_window = _compiled(estimator, model, options, jit_compile)
     rows, shape = [], None
     for k, (x, y) in enumerate(windows):
         shape = x.shape if shape is None else shape
@@ -140,13 +135,33 @@ def diagonal(
     return Estimate(h, gradient, h_zero, gradient_zero, variance, options.probes)
 
 
+@functools.lru_cache(maxsize=4)
+def _grouped(estimator, groups: int):
+    """An estimator that takes so many groups of rows; the same object for the same arguments."""
+    return functools.partial(estimator, groups=groups) if groups > 1 else estimator
+
+
+@functools.lru_cache(maxsize=2)  # of the pilot, and of what follows it
+def _compiled(estimator, model, options: CurvatureOptions, jit_compile: bool):
+    """The function of one window, compiled once for all epochs of a search.
+
+    TensorFlow never frees all of a graph: a new one at each epoch cost 15 MB, of a tiny model, and its time.
+    """
+
+    @tf.function(jit_compile=jit_compile)
+    def one_window(x, y, state, seed):
+        return estimator(model, x, y, state, seed, options)
+
+    return one_window
+
+
 def _enough_probes(estimator, model, windows, state, options: CurvatureOptions, seed):
     """Options with as many probes as the first window says are needed, and all windows again."""
     first = next(windows, None)
     if first is None:
         return options, windows
     x, y = first
-    pilot = tf.function(lambda: estimator(model, x, y, state, seed, options))()
+    pilot = _compiled(estimator, model, options, False)(x, y, state, seed)
     needed = ggn.probes_needed(pilot.h.numpy(), pilot.variance.numpy(), options)
     return dataclasses.replace(options, probes=needed), itertools.chain([first], windows)
 

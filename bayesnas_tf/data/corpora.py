@@ -13,7 +13,7 @@ from typing import Annotated, Literal, NamedTuple
 import gin
 import numpy as np
 
-from bayesnas_tf.data import reader, sotu, sources, storage, text, unpacking
+from bayesnas_tf.data import reader, sotu, sources, storage, text
 from bayesnas_tf.data.vocabulary import EOS, Vocabulary
 from bayesnas_tf.errors import expanded
 from bayesnas_tf.options import FilePath, Options, Range, Whole
@@ -179,10 +179,10 @@ def _packed(corpus: Corpus) -> bytes:
 def _read(path: Path, name: str) -> Corpus | None:
     """The corpus in an npz file, or None when the file is not there, damaged or holds anything else."""
     try:
-        with np.load(path) as data:
-            vocabulary = Vocabulary(tuple(data["words"].tobytes().decode().split("\n")))
-            streams = [data[split] for split in sources.SPLITS]
-    except (*unpacking.REFUSALS, TypeError, AttributeError):
+        data = storage.read_arrays(path)
+        vocabulary = Vocabulary(tuple(data["words"].tobytes().decode().split("\n")))
+        streams = [data[split] for split in sources.SPLITS]
+    except (ValueError, KeyError):
         return None
     for ids in streams:
         if ids.dtype != np.int32 or ids.ndim != 1 or not len(ids):

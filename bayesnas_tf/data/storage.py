@@ -1,10 +1,14 @@
-"""Folders for what is derived or downloaded, and writes that other processes never see half done."""
+"""Folders for what is derived or downloaded, files that are never seen half done, and arrays in files."""
 
 import os
 import stat
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
+from bayesnas_tf import files
+from bayesnas_tf.data import unpacking
 from bayesnas_tf.errors import UserError, expanded
 
 
@@ -37,20 +41,28 @@ def _writable(folder: Path) -> bool:
     return bool(folder.stat().st_mode & bits) and os.access(folder, os.W_OK | os.X_OK)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name, flush it to the disk and rename it: it is whole or not there.
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an npz file.
 
-    What is written here can be made again; those of runs have `config.files`, which `data` may not import.
+    Raises:
+      ValueError: it is missing or damaged, or no such file; the message is a few words that say why.
+    """
+    if not path.exists():
+        raise ValueError("missing")
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            return {name: found[name] for name in found.files}
+    except (*unpacking.REFUSALS, TypeError, AttributeError):
+        raise ValueError("no readable arrays: truncated or damaged") from None
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole and on the disk, or not at all.
+
+    It is prepared in a folder of its own: machines that share `path` may have processes of one number.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(handle)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        temporary = Path(folder) / path.name
+        temporary.write_bytes(content)
+        files.replace(temporary, path)

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from bayesnas_tf.config.run_directory import CONFIG
+from bayesnas_tf.config import stored
+from bayesnas_tf.config.stored import CONFIG, PINS
 from bayesnas_tf.report import readers
 from bayesnas_tf.report.records import Collection, Failure, Place, Posterior, Problem, Run, Selected
 from bayesnas_tf.report.settings import SEARCHED
@@ -109,7 +110,8 @@ class _Reading:
 
     def run(self, path: Path, place: Place) -> Run | None:
         """One run directory; None where nothing of it can be attributed to a configuration."""
-        if (identity := self.attempt(path, CONFIG, readers.config)) is None:
+        pins = self.attempt(path, PINS, stored.parsed) if (path / PINS).exists() else {}
+        if (identity := self.attempt(path, CONFIG, lambda file: readers.config(file, pins or {}))) is None:
             return None
         kind, seed, settings = identity
         if kind not in readers.KINDS:
@@ -119,7 +121,7 @@ class _Reading:
             settings = settings.completed(used) if used else settings
         ended = (path / "summary.json").exists()
         summary = (
-            self.attempt(path, "summary.json", lambda file: readers.summary(file, kind)) if ended else None
+            self.attempt(path, "summary.json", lambda file: stored.summary(file, kind)) if ended else None
         )
         rows, told = self.attempt(path, "metrics.jsonl", readers.metrics) or ((), "")
         if told:
@@ -127,7 +129,6 @@ class _Reading:
         if not ended:
             done = max((row.epoch for row in rows if row.split == "valid"), default=0)
             self.fail(path, "not ended", f"validated epochs so far: {done}", 1)
-        pins = self.attempt(path, "pins.json", readers.json_object) if (path / "pins.json").exists() else {}
         summary = summary or {}
         return Run(
             self.shown(path),
@@ -155,14 +156,12 @@ class _Reading:
         if summary.get("genotype") is not None:
             return self.attempt(path, "summary.json", lambda _: readers.genotype(summary["genotype"]))
         if (path / "genotype.json").exists():
-            return self.attempt(
-                path, "genotype.json", lambda file: readers.genotype(readers.json_object(file))
-            )
+            return self.attempt(path, "genotype.json", lambda file: readers.genotype(stored.parsed(file)))
         return None
 
     def sweep(self, path: Path) -> dict[Path, Place]:
         """Where the runs of a sweep stand in it; keeps its failures and what it selected."""
-        data = self.attempt(path, SWEEP, readers.json_object) or {}
+        data = self.attempt(path, SWEEP, stored.parsed) or {}
         candidates: dict[Path, list[str]] = {}
         for entry in _entries(data, "runs"):
             directory = path / str(entry.get("run", ""))

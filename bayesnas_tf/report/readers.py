@@ -3,12 +3,15 @@
 import dataclasses
 import json
 import math
-import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bayesnas_tf.config import stored
+from bayesnas_tf.data import storage
+from bayesnas_tf.errors import UserError
 from bayesnas_tf.report import settings
 from bayesnas_tf.report.records import Posterior, Row
 from bayesnas_tf.space.genotype import Genotype
@@ -16,7 +19,6 @@ from bayesnas_tf.space.genotype import Genotype
 MOST = 10**15  # steps or epochs: more is damage
 MOST_NODES = 64
 KINDS = ("search", "evaluate")
-HEADER = "# bayesnas_tf run: "
 
 
 def text(path: Path) -> str:
@@ -31,28 +33,18 @@ def text(path: Path) -> str:
         raise ValueError((error.strerror or str(error)).lower()) from None
 
 
-def json_object(path: Path) -> dict[str, Any]:
-    """A file that holds one JSON object."""
+def config(path: Path, pins: Mapping[str, Any]) -> tuple[str, int, settings.Settings]:
+    """Command, seed and settings that config.gin of a run begins with and holds; `pins` may tie it."""
+    content = text(path)
     try:
-        data = json.loads(text(path))
-    except (json.JSONDecodeError, RecursionError) as error:
-        where = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
-        raise ValueError(f"no valid JSON{where}: truncated or damaged") from None
-    if not isinstance(data, dict):
-        raise ValueError("no JSON object")
-    return data
-
-
-def config(path: Path) -> tuple[str, int, settings.Settings]:
-    """Command, seed and settings that config.gin of a run begins with and holds."""
-    first, _, _ = (content := text(path)).partition("\n")
-    try:
-        identity = json.loads(first.removeprefix(HEADER)) if first.startswith(HEADER) else None
-    except json.JSONDecodeError:
-        identity = None
-    if not isinstance(identity, dict) or type(identity.get("seed")) is not int:
+        identity = stored.identity(content, path) if content.startswith(stored.HEADER) else None
+        if identity is not None:
+            stored.check_whole(content, path, pins)
+    except UserError as error:
+        raise ValueError(str(error).removeprefix(f"{path} ")) from None
+    if identity is None:
         raise ValueError("does not begin as the configuration of a run")
-    return str(identity.get("command")), identity["seed"], settings.read(content, path.name)
+    return identity["command"], identity["seed"], settings.read(content, path.name)
 
 
 def operative(path: Path) -> settings.Settings:
@@ -61,23 +53,6 @@ def operative(path: Path) -> settings.Settings:
     if not found.values:
         raise ValueError("sets nothing")
     return found
-
-
-def summary(path: Path, kind: str) -> dict[str, Any]:
-    """The result of a run of that kind."""
-    data = json_object(path)
-    if data.get("kind") != kind:
-        raise ValueError(f"its kind is {data.get('kind')!r} where the configuration says {kind!r}")
-    wrong = [
-        name
-        for name in ("valid_ppl", "test_ppl", "parameters", "epochs", "tokens_per_second")
-        if isinstance(data.get(name), bool) or not isinstance(data.get(name), int | float | None)
-    ]
-    if wrong:
-        raise ValueError(f"{wrong[0]} is no number")
-    if kind == "evaluate" and not {"valid_ppl", "test_ppl"} <= data.keys():
-        raise ValueError("has no valid_ppl and test_ppl")
-    return data
 
 
 def genotype(data: Any) -> Genotype | None:
@@ -139,23 +114,11 @@ def probabilities(path: Path) -> Posterior | None:
 
 def _arrays(path: Path, names: tuple[str, ...]) -> list[np.ndarray]:
     """Arrays of a file; `MissingArray` where it lacks one."""
-    if not path.is_file():
-        raise ValueError("missing")
+    found = storage.read_arrays(path)
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            return [np.atleast_1d(stored[name]) for name in names]
+        return [np.atleast_1d(found[name]) for name in names]
     except KeyError as error:
         raise MissingArray(f"has no array {error}") from None
-    except (
-        ValueError,
-        OSError,
-        EOFError,
-        TypeError,
-        AttributeError,
-        zipfile.BadZipFile,
-        NotImplementedError,
-    ):
-        raise ValueError("no readable arrays: truncated or damaged") from None
 
 
 def _checked(

@@ -1,12 +1,14 @@
 """What a search leaves in its run directory while it goes: metrics, posterior, genotype, drawings."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bayesnas_tf import config
-from bayesnas_tf.config import files
+from bayesnas_tf import config, files
+from bayesnas_tf.data import storage
+from bayesnas_tf.errors import UserError
 from bayesnas_tf.models.losses import perplexity
 from bayesnas_tf.reporting import cell_drawing
 from bayesnas_tf.space.genotype import Genotype
@@ -31,11 +33,14 @@ class MetricsFile(Callbacks):
 
     def on_start(self, facts: RunFacts) -> None:
         """Drop the rows that the resumed run writes again: of later steps, and of epochs not yet ended."""
-        self._metrics.keep(
+        before = len(self._metrics.rows())
+        kept = self._metrics.keep(
             lambda row: (
                 row["step"] <= facts.step and (row["split"] == "train" or row["epoch"] <= facts.epochs_done)
             )
         )
+        if told := _told_of(kept, before, facts):
+            print(f"note: {self._metrics.path} {told}", file=sys.stderr)
 
     def on_rollback(self, facts: RunFacts, number: int) -> None:
         """Drop the rows of what is done again."""
@@ -57,12 +62,29 @@ class MetricsFile(Callbacks):
             self._row(record, "valid", record.valid_nats, **more)
 
 
+def _told_of(kept: list[dict[str, Any]], before: int, facts: RunFacts) -> str:
+    """What is lost of metrics.jsonl, or of the checkpoints that it goes with; empty where nothing is."""
+    ended = {row["epoch"] for row in kept if row["split"] == "train_epoch"}
+    if lacking := set(range(1, facts.epochs_done + 1)) - ended:
+        return f"lacks the rows of {len(lacking)} ended epochs. The run goes on without them"
+    if facts.step and not kept:
+        return f"has no row of the {facts.step} steps done. The run goes on without them"
+    if before and not facts.step:
+        return "tells of steps that no checkpoint holds. The run begins anew"
+    return ""
+
+
 class SearchFiles(Callbacks):
     """Writes what a search knows, genotype.json, cell.svg and cell.dot after each update or choice."""
 
-    def __init__(self, directory: Path):
-        """Files go to `directory`."""
-        self._directory = directory
+    def __init__(self, directory: Path, posterior: bool = True):
+        """Files go to `directory`; `posterior` tells whether each update is appended to posterior.npz."""
+        self._directory, self._posterior = directory, posterior
+
+    def on_start(self, facts: RunFacts) -> None:
+        """Refuse to go on where the updates of ended epochs are lost, before the next one is computed."""
+        if self._posterior and facts.epochs_done:
+            earlier_updates(self._directory / "posterior.npz", facts.epochs_done)
 
     def on_update(self, record: UpdateRecord) -> None:
         """Append the update to posterior.npz and draw the cell."""
@@ -101,15 +123,34 @@ def write_posterior(path: Path, record: UpdateRecord) -> None:
     `gradient` [E, O] of the mean loss.
     """
     rows: dict[str, Any] = {name: np.asarray(getattr(record, name))[np.newaxis] for name in POSTERIOR_ARRAYS}
-    if path.exists() and record.epoch > 1:
-        with np.load(path) as stored:
-            for name in POSTERIOR_ARRAYS:
-                rows[name] = np.concatenate([stored[name][: record.epoch - 1], rows[name]])
+    if record.epoch > 1:
+        for name, before in earlier_updates(path, record.epoch - 1).items():
+            rows[name] = np.concatenate([before, rows[name]])
     rows |= {"edges": record.sites.pairs(), "ops": record.sites.options}
     names = ("kappa", "h_windows", "h_standard_error", "gradient")
     last = {name: getattr(record, name) for name in names}
     rows |= {name: value for name, value in last.items() if value is not None}
     _savez(path, rows)
+
+
+def earlier_updates(path: Path, count: int) -> dict[str, np.ndarray]:
+    """The first `count` updates in posterior.npz, each array [count, E, O].
+
+    Raises:
+      UserError: it is missing or damaged, or has fewer.
+    """
+    try:
+        stored = storage.read_arrays(path)
+        shape = (count, len(stored["edges"]), len(stored["ops"]))
+        found = {name: stored[name][:count] for name in POSTERIOR_ARRAYS}
+        if any(array.shape != shape for array in found.values()):
+            raise ValueError("other shapes")
+    except (ValueError, LookupError, TypeError) as error:
+        raise UserError(
+            f"{path} is missing or damaged: it does not hold the {count} updates of the epochs that ended. "
+            "Put it back, or search again with --overwrite"
+        ) from error
+    return found
 
 
 def _savez(path: Path, arrays: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from tensorboard.plugins.hparams import api as hparams_api
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams import summary as hparams_summary
 
-from bayesnas_tf.config import files
+from bayesnas_tf import files
 from bayesnas_tf.models.losses import perplexity
 from bayesnas_tf.reporting import cell_drawing
 from bayesnas_tf.reporting.heatmap import edge_heatmap

@@ -2,12 +2,14 @@
 
 import json
 import statistics
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from bayesnas_tf import __version__
+from bayesnas_tf import __version__, config
+from bayesnas_tf.errors import UserError
 from bayesnas_tf.space.genotype import Genotype
 
 FILE = "MODEL_CARD.md"
@@ -85,22 +87,23 @@ def siblings(run: Path) -> list[dict[str, Any]]:
     own, found = _identity(run), {}
     others = (path for path in run.resolve().parent.iterdir() if path.is_dir())
     for folder in [*sorted(others), run]:
-        try:
-            summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-            if _identity(folder) == own:
-                found[summary["seed"]] = summary
-        except (OSError, ValueError, KeyError):
+        if not (folder / "summary.json").exists():
             continue  # no ended run
+        try:
+            if _identity(folder) == own:
+                summary = config.summary(folder / "summary.json", "evaluate")
+                found[summary["seed"]] = summary
+        except (OSError, ValueError, KeyError, UserError):
+            print(f"note: {folder} cannot be read, and the model card leaves it out", file=sys.stderr)
     return [found[seed] for seed in sorted(found)]
 
 
 def _identity(run: Path) -> tuple:
     """Configuration, cell and corpus of a run, its seed left out."""
     text = (run / "config.gin").read_text(encoding="utf-8")
-    cell, pins = run / "genotype.json", run / "pins.json"  # a baseline has no such cell
+    cell = run / "genotype.json"  # a baseline has no such file
     genotype = Genotype.load(cell) if cell.is_file() else None
-    corpus = pins.read_text(encoding="utf-8") if pins.is_file() else None
-    return text.partition("\n")[2], genotype, corpus
+    return text.partition("\n")[2], genotype, config.pins(run).get("corpus")
 
 
 def card(facts: Facts) -> str:

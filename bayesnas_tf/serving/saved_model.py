@@ -1,13 +1,15 @@
 """`export`: a trained run becomes a SavedModel that loads with TensorFlow alone."""
 
+import contextlib
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from bayesnas_tf import __version__, config
-from bayesnas_tf.config import files
+from bayesnas_tf import __version__, config, files
+from bayesnas_tf.config import gin_files
 from bayesnas_tf.data import corpora
 from bayesnas_tf.data.vocabulary import EOS, Vocabulary
 from bayesnas_tf.errors import UserError
@@ -16,8 +18,9 @@ from bayesnas_tf.serving import model_card
 from bayesnas_tf.serving.signatures import ServedModel
 from bayesnas_tf.serving.tokenisation import RULES, Rule
 from bayesnas_tf.space.genotype import Genotype
+from bayesnas_tf.training import trained_files
 from bayesnas_tf.training.evaluate_settings import EvaluateSettings, name_of
-from bayesnas_tf.training.identity import cell_of
+from bayesnas_tf.training.trained_files import cell_of
 
 ABOUT = Path("assets.extra") / "about.json"  # where serving systems expect what is no part of the graph
 TOLERANCE = 1e-4  # relative; float32, with sums in another order
@@ -27,7 +30,6 @@ def facts_of(
     directory: Path, settings: EvaluateSettings, model: LanguageModel, genotype: Genotype | None
 ) -> model_card.Facts:
     """What a run's directory tells of its model."""
-    summary = directory / "summary.json"
     return model_card.Facts(
         name=name_of(settings, genotype),
         genotype=genotype,
@@ -39,15 +41,21 @@ def facts_of(
         experts=settings.head.experts if settings.head else 1,
         parameters=model.count_params(),
         configuration=read_configuration(directory),
-        summary=config.result(summary, "evaluate") or None,
+        summary=trained_files.read_summary(directory) or None,
         seeds=model_card.siblings(directory),
     )
 
 
 def read_configuration(directory: Path) -> str:
     """All that a run set, defaults included where it recorded them."""
-    files = [directory / name for name in ("operative_config.gin", "config.gin")]
-    return next(file for file in files if file.is_file()).read_text(encoding="utf-8")
+    path = directory / "operative_config.gin"
+    with contextlib.suppress(OSError, ValueError, UserError):
+        text = path.read_text(encoding="utf-8")
+        if gin_files.read_text(text, path.name):
+            return text
+    if path.exists():
+        print(f"note: cannot read {path}. The model card shows no defaults", file=sys.stderr)
+    return (directory / "config.gin").read_text(encoding="utf-8")
 
 
 def about(facts: model_card.Facts) -> str:
@@ -55,18 +63,6 @@ def about(facts: model_card.Facts) -> str:
     names = ("corpus", "vocabulary", "units", "parameters", "tokenisation")
     told = {**cell_of(facts.genotype, facts.name), **{name: getattr(facts, name) for name in names}}
     return json.dumps({**told, "bayesnas_tf": __version__}, indent=1) + "\n"
-
-
-def read_vocabulary(path: Path) -> Vocabulary:
-    """The tokens of a run, one per line.
-
-    Raises:
-      UserError: the file is damaged.
-    """
-    try:
-        return Vocabulary(tuple(path.read_bytes().decode().removesuffix("\n").split("\n")))
-    except (OSError, ValueError) as error:  # no UTF-8, or a token twice
-        raise UserError(f"{path} is damaged. The same evaluate that made the run writes it again") from error
 
 
 def export(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from bayesnas_tf.config import files
+from bayesnas_tf import files
 from bayesnas_tf.data import reader
 from bayesnas_tf.data.vocabulary import UNK
 from bayesnas_tf.errors import UserError

@@ -6,6 +6,7 @@ import reprlib
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from bayesnas_tf import files
 from bayesnas_tf.space import base
 
 HIGHWAY = "highway"
@@ -87,8 +88,8 @@ class Genotype:
         return cls(nodes, output, name, provenance, space)
 
     def save(self, path: str | Path) -> None:
-        """Write the genotype as JSON."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=1) + "\n")
+        """Write the genotype as JSON, whole and on the disk, or not at all."""
+        files.write_text(path, json.dumps(self.to_dict(), indent=1) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> "Genotype":

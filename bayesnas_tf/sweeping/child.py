@@ -16,7 +16,7 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 PR_SET_PDEATHSIG = 1
 MARK = "# "  # begins the line of a log that says who writes from here on
@@ -44,12 +44,13 @@ def environment(cores: int) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path), **dict.fromkeys(threads, str(cores))}
 
 
-def done(summary: str | Path) -> bool:
-    """Whether a run left its result."""
+def result(summary: str | Path) -> dict[str, Any] | None:
+    """What a run left as its result; None where there is none, or it cannot be read: the run is not done."""
     try:
-        return isinstance(json.loads(Path(summary).read_text(encoding="utf-8")), dict)
-    except (OSError, ValueError):
-        return False
+        found = json.loads(Path(summary).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and found else None
 
 
 def stop_with(parent: int) -> None:
@@ -72,7 +73,7 @@ def become(launch: Launch) -> None:
     except OSError as error:  # some network file systems know no locks
         if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
             raise
-    if done(launch.summary):
+    if result(launch.summary) is not None:
         return
     os.write(log, f"{MARK}{socket.gethostname()}, process {os.getpid()}, {time.strftime('%F %T')}\n".encode())
     for stream in (1, 2):

@@ -1,12 +1,13 @@
 """What became of each run, read from its directory; sweep.json is a view of it."""
 
-import json
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from bayesnas_tf import config
+from bayesnas_tf.errors import UserError
 from bayesnas_tf.sweeping import child
 from bayesnas_tf.sweeping.jobs import SUMMARY, Job
 
@@ -49,10 +50,10 @@ class Ledger:
     def summary(self, job: Job) -> dict[str, Any] | None:
         """The result of a run; None while there is none."""
         if job.directory not in self._summaries:
-            path = self.root / job.directory / SUMMARY
-            if not child.done(path):
+            found = child.result(self.root / job.directory / SUMMARY)
+            if found is None:
                 return None
-            self._summaries[job.directory] = json.loads(path.read_text(encoding="utf-8"))
+            self._summaries[job.directory] = found
         return self._summaries[job.directory]
 
     def failure(self, job: Job) -> Failure:
@@ -109,7 +110,11 @@ class Ledger:
 
 def _seconds(path: Path) -> float:
     """The time that earlier commands spent, as they last wrote it."""
+    if not path.exists():
+        return 0.0
     try:
-        return float(json.loads(path.read_text(encoding="utf-8"))["seconds"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return float(config.json_object(path, "")["seconds"])
+    except (UserError, ValueError, KeyError, TypeError):
+        told = f"note: {path} cannot be read. It is written again, without the seconds of earlier commands"
+        print(told, file=sys.stderr)
         return 0.0

@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 from absl import logging
 
-from bayesnas_tf.config import files
+from bayesnas_tf import files
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.training.replicas import Replicas
 
@@ -231,7 +231,7 @@ def restore_best(directory: Path, model) -> None:
         return
     if unusable:
         raise UserError(f"cannot use checkpoint {unusable[0]}. {CURE}")
-    if math.isfinite(_best_nats(last)):
+    if (best.folder / LIST).exists() or math.isfinite(_best_nats(last)):
         raise UserError(f"the best weights are gone from {best.folder}. {CURE}")
     raise UserError(f"no trained weights in {best.folder}. Let the training end one epoch first")
 

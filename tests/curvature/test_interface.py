@@ -22,6 +22,14 @@ def diagonal(model, dtype="float64", windows=2, jit_compile=False, of=1, groups=
     return interface.diagonal(model, [(x, y)] * windows, state, chosen, SEED, jit_compile, groups)
 
 
+def test_a_window_is_compiled_once_for_all_updates():
+    model, (x, y, state), options = small_model(), small_window("float64"), CurvatureOptions(windows=1)
+    for update in range(3):
+        interface.diagonal(model, [(x, y)], state, options, seeds.fold(SEED, update))
+    compiled = interface._compiled(ESTIMATORS[options.estimator], model, options, False)
+    assert compiled.experimental_get_tracing_count() == 1
+
+
 def test_every_estimator_can_be_chosen_and_has_its_tests():
     assert set(ESTIMATORS) == set(get_args(interface.Estimator))
     for name in ESTIMATORS:

@@ -261,7 +261,7 @@ def test_a_run_without_trained_weights_is_refused(exported, tmp_path, capfd):
     assert "no trained weights" in capfd.readouterr().err
     (tmp_path / "run" / "vocabulary.txt").unlink()
     assert trained.export(tmp_path) == 1
-    assert "holds no trained cell" in capfd.readouterr().err
+    assert "vocabulary.txt: it is missing. Bring it back; the same evaluate" in capfd.readouterr().err
 
 
 def test_a_model_that_computes_something_else_is_never_put_in_place(tmp_path):

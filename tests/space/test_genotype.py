@@ -1,7 +1,9 @@
 """Genotype: JSON round trip, each error, depths and the parameter counts of the thesis."""
 
+import errno
 import json
 import math
+import os
 import random
 
 import pytest
@@ -179,3 +181,18 @@ def test_depths_and_short_form():
 )
 def test_parameter_counts_of_tables_5_2_and_5_3(vocabulary, units, nodes, expected):
     assert parameter_count(vocabulary, units, nodes) == expected
+
+
+def test_a_genotype_is_saved_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "genotype.json"
+    CELL.save(path)
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        CELL.save(path)
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["genotype.json"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from bayesnas_tf.config import files
+from bayesnas_tf import files
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.training.checkpoints import Checkpoints, restore_best
 from bayesnas_tf.training.progress import Progress

@@ -20,7 +20,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = ("search", "evaluate", "sweep", "export", "extend", "curvature", "diagnose", "dynamic")
-MORE = ("resume", "overwrite", "export_over")  # a run that goes on, and what replaces an older result
+# a run that goes on, what replaces an older result, and a search of four updates
+MORE = ("resume", "overwrite", "export_over", "updates")
 MODES = ("kill", "power", "full")
 
 

@@ -75,6 +75,7 @@ def cases(root: Path) -> dict[str, Case]:
     longer = ["--gin_param=AveragingOptions.after_epoch=9", f"--extend={work}/short"]
     return {
         "search": Case((), search()),
+        "updates": Case((), search("--gin_param=search.epochs=4")),
         "evaluate": Case((), evaluate("run")),
         "sweep": Case((), Step("sweep", sweep)),
         "export": Case(ended, Step("export", [f"--run={work}/run"])),

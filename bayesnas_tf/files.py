@@ -104,7 +104,7 @@ def replace(temporary: Path, path: Path) -> None:
     A folder that stands there goes aside for a moment: a kill may leave none, but never half of one.
     """
     sync(temporary)
-    if path.is_dir():
+    if path.is_dir() and temporary.is_dir():
         aside = path.with_name(f".{path.name}{_ASIDE}.{os.getpid()}")
         remove(aside)
         path.rename(aside)
