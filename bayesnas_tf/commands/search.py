@@ -1,6 +1,7 @@
 """`search` as a user meets it: the loop, its listeners, and what it leaves behind."""
 
 import gin
+import numpy as np
 
 from bayesnas_tf import config
 from bayesnas_tf.data import corpora
@@ -12,7 +13,6 @@ from bayesnas_tf.reporting.run_files import MetricsFile, SearchFiles
 from bayesnas_tf.reporting.summary_text import summary_lines
 from bayesnas_tf.reporting.tensorboard import TensorBoardCallback
 from bayesnas_tf.space.genotype import parameter_count
-from bayesnas_tf.space.highway.topology import edge_count
 from bayesnas_tf.training.records import UpdateRecord
 from bayesnas_tf.training.search_loop import SearchLoop, SearchResult
 from bayesnas_tf.training.search_settings import SearchProblem, SearchSettings, build
@@ -85,12 +85,14 @@ def describe(problem: SearchProblem, settings: SearchSettings) -> str:
     if isinstance(settings.strategy, BayesNasOptions):
         travel = expected_travel(problem, settings)
         last = f"travel     L1 alone moves a scalar by {travel:.2f} in an epoch"
-    found = parameter_count(vocabulary, EVALUATION_UNITS, cell.nodes)
+    space = problem.model.cell.space
+    whole = space.of_choice(np.zeros_like(space.slots))
+    found = parameter_count(whole, vocabulary, EVALUATION_UNITS)
     return "\n".join(
         [
             f"corpus     {corpus.name}: {len(corpus.train):,} / {len(corpus.valid):,} / {len(corpus.test):,} "
             f"tokens, vocabulary {vocabulary:,}",
-            f"supernet   {cell.nodes} nodes, {edge_count(cell.nodes)} edges, {cell.units} units, "
+            f"supernet   {cell.nodes} nodes, {len(space.sites.exists)} edges, {cell.units} units, "
             f"norm {cell.norm}, weight sharing {cell.weight_sharing}: "
             f"{problem.model.count_params():,} parameters",
             f"cell       {found:,} parameters at {EVALUATION_UNITS} units if all nodes live",
@@ -128,7 +130,7 @@ def summarise(result: SearchResult, problem: SearchProblem, settings: SearchSett
         "corpus": problem.corpus.name,
         "vocabulary": vocabulary,
         "supernet_parameters": problem.model.count_params(),
-        "parameters": parameter_count(vocabulary, EVALUATION_UNITS, len(genotype.nodes)),
+        "parameters": parameter_count(genotype, vocabulary, EVALUATION_UNITS),
         "units_of_parameters": EVALUATION_UNITS,
         "tokens": {"train": result.train_tokens, "architecture": result.architecture_tokens},
         "seconds": seconds,

@@ -120,7 +120,10 @@ def compare(loaded, model: LanguageModel, vocabulary: Vocabulary, rule: Rule) ->
     }
     if "cell" in loaded.signatures:
         embedded = tf.gather(tf.convert_to_tensor(model.embedding), x[0, 1:2])
-        pairs["cell"] = (loaded.signatures["cell"](x=embedded, h=before)["h"], state)
+        names = model.cell.program.state
+        given = dict(zip(names, tf.split(before, len(names), axis=1), strict=True))
+        after = loaded.signatures["cell"](x=embedded, **given)
+        pairs["cell"] = (tf.concat([after[name] for name in names], axis=1), state)
     for name, (found, wanted) in pairs.items():
         if not np.allclose(found, wanted, rtol=TOLERANCE, atol=TOLERANCE):
             raise UserError(

@@ -65,7 +65,10 @@ class ServedModel(tf.Module):
             "decode": _signature(functions.decode, ids),
         }
         if isinstance(functions.model.cell, ProgramCell):  # a stack has no cell that stands alone
-            found["cell"] = _signature(functions.cell, state(None, "x"), state(None, "h"))
+            cell = functions.model.cell
+            names = ("x", *cell.program.state)
+            specs = [tf.TensorSpec([None, cell.units], dtype, name) for name in names]
+            found["cell"] = _signature(functions.cell, *specs)
         return found
 
 
@@ -155,10 +158,13 @@ class _Functions:
         words = self.model.log_probabilities(hidden)[:, 0, : len(self.served.words)]
         return {"log_probabilities": words, "state": state}
 
-    def cell(self, x, h):
-        """The learned cell alone: h_t [B, U] from x_t and h_{t-1}, both [B, U]."""
+    def cell(self, x, *states):
+        """The learned cell alone: all states, and the output where it is none, from x_t and the states before.
+
+        All are [B, U]; most cells have one state, `h`.
+        """
         cell = self.model.cell
-        return {"h": cell.step(cell.project_inputs(x), h)[0]}
+        return dict(zip(cell.program.ends, cell.step(cell.project_inputs(x), *states), strict=True))
 
     def encode(self, lines):
         """Ids of all lines one after the other, each with `<eos>` at its end, and how many each line has."""

@@ -154,9 +154,10 @@ def _check_writable(provenance: dict[str, Any]) -> None:
         raise ValueError(f"broken genotype: its 'provenance' is no JSON: {error}") from error
 
 
-def parameter_count(vocabulary: int, units: int, nodes: int) -> int:
+def parameter_count(genotype: Genotype, vocabulary: int, units: int) -> int:
     """Trainable parameters of a language model with this cell, tied embedding and decoder bias.
 
-    V U + V + (2U)^2 + n 2U^2; reproduces tables 5.2 and 5.3 of the thesis (23/20/33/31 M).
+    In the space `highway` V U + V + (2U)^2 + n 2U^2: tables 5.2 and 5.3 of the thesis (23/20/33/31 M).
     """
-    return vocabulary * units + vocabulary + (2 * units) ** 2 + nodes * 2 * units**2
+    program = base.named(genotype.space).discrete(genotype)
+    return vocabulary * units + vocabulary + program.parameters(units)

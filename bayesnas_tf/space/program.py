@@ -4,6 +4,7 @@ Values are `[..., B, U]` where no instruction says otherwise. A step reads `x`, 
 kernel, the states of the step before (`before`), weights and constants, all by name.
 """
 
+import math
 from typing import NamedTuple
 
 SCALARS = "w"  # the constant that holds the architecture scalars, [E, O]
@@ -66,6 +67,11 @@ class Program(NamedTuple):
         for op in self.ops:
             (varying if varying.intersection(op.args) else constant).add(op.out)
         return constant
+
+    def parameters(self, units: int) -> int:
+        """Weights of a cell of so many units whose inputs are as wide."""
+        own = (math.prod(w.lead) * math.prod(count * units for count in w.units) for w in self.weights)
+        return self.inputs * units**2 + sum(own)
 
     def projections(self) -> tuple[Op, ...]:
         """The products with kernels, in their order."""

@@ -17,6 +17,7 @@ from bayesnas_tf.data.corpora import Corpus, CorpusOptions
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.numerics import seeds
 from bayesnas_tf.options import Count, Options, Range
+from bayesnas_tf.space.genotype import HIGHWAY
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training import threads
 from bayesnas_tf.training.replicas import Replicas, replicas
@@ -57,6 +58,11 @@ class SearchSettings(Options):
         """Refuse settings that do not go together."""
         super().__post_init__()
         self.strategy.check(self)
+        if self.curvature.estimator == "thesis" and self.cell.space != HIGHWAY:
+            raise ValueError(
+                f"CurvatureOptions.estimator='thesis' knows no CellOptions.space but {HIGHWAY!r}, and it is "
+                f"{self.cell.space!r}. Take 'ggn' or 'recursive'"
+            )
         if self.distribute != "none" and not isinstance(self.strategy, BayesNasOptions):
             raise ValueError(
                 f"search.distribute={self.distribute!r} knows no strategy but @BayesNasOptions(). "

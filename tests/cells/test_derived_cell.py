@@ -9,10 +9,11 @@ from bayesnas_tf.cells.scan import ProgramRNN
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.numerics import seeds
-from bayesnas_tf.space.genotype import Genotype, Node, parameter_count
+from bayesnas_tf.space.genotype import Genotype, Node
 from bayesnas_tf.space.highway import operations, published, topology
 from bayesnas_tf.space.highway.programs import fed_by
 from tests.references import derived as reference
+from tests.support.sizes import parameter_count
 
 U, B, T = 5, 3, 4
 

@@ -5,9 +5,9 @@ import pytest
 from bayesnas_tf.config import gin_files
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.space import known
-from bayesnas_tf.space.genotype import parameter_count
 from bayesnas_tf.space.highway import published
 from tests.support import trained
+from tests.support.sizes import parameter_count
 
 
 @pytest.fixture

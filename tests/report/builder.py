@@ -5,9 +5,10 @@ import json
 import numpy as np
 
 from bayesnas_tf import config
-from bayesnas_tf.space.genotype import Genotype, parameter_count
+from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.space.highway import published, topology
 from bayesnas_tf.space.highway.operations import OP_NAMES
+from tests.support.sizes import parameter_count
 
 VOCABULARY = 10_000
 MADE_BY = {"bayesnas_tf": "0.1.0", "commit": "8b982ab", "machine": "AMD EPYC", "cores": 2}

@@ -9,6 +9,8 @@ import random
 import pytest
 
 from bayesnas_tf.space.genotype import FORMAT, Genotype, Node, parameter_count
+from bayesnas_tf.space.highway.published import random_cell
+from tests.support import sizes
 
 CELL = Genotype(
     (Node(0, "relu"), Node(1, "tanh"), Node(0, "identity")),
@@ -180,7 +182,12 @@ def test_depths_and_short_form():
     ],
 )
 def test_parameter_counts_of_tables_5_2_and_5_3(vocabulary, units, nodes, expected):
-    assert parameter_count(vocabulary, units, nodes) == expected
+    cell = random_cell(0, nodes)
+    assert (
+        parameter_count(cell, vocabulary, units)
+        == sizes.parameter_count(vocabulary, units, nodes)
+        == expected
+    )
 
 
 def test_a_genotype_is_saved_whole_or_not_at_all(tmp_path, monkeypatch):

@@ -58,8 +58,9 @@ def rows(run: Path, tokens_per_window: int, corpus_tokens: int, vocabulary: int)
         try:
             genotype = prune.derive(posterior.gamma, mask, prune.PruneOptions(), space)
             live, cell = len(genotype.nodes), str(genotype).split(" ->")[0]
+            size = f"{parameter_count(genotype, vocabulary, UNITS):,}"
         except prune.CollapsedCell:
-            live, cell = 0, "collapsed"
+            live, cell, size = 0, "collapsed", "none"
         yield (
             run.name,
             setting(config, "CellOptions.norm", "batch"),
@@ -73,7 +74,7 @@ def rows(run: Path, tokens_per_window: int, corpus_tokens: int, vocabulary: int)
             quantiles(posterior.omega),
             f"{mask.mean():.0%}",
             str(live),
-            f"{parameter_count(vocabulary, UNITS, live):,}",
+            size,
             cell,
         )
 

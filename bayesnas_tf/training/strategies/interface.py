@@ -69,10 +69,10 @@ class Strategy:
 class Found(NamedTuple):
     """What a strategy has chosen, and what it knows about it."""
 
-    choice: np.ndarray  # [n, 2], (source, op)
+    cell: Genotype
     health: dict[str, Any]  # of this strategy alone
     probabilities: np.ndarray | None = None  # [E, O]
-    candidates: np.ndarray | None = None  # [K, n, 2]
+    candidates: np.ndarray | None = None  # [K, ...], choices
     candidate_nats: np.ndarray | None = None  # [K, W], mean nats of each validation window
 
 
@@ -87,7 +87,7 @@ class ChoosingStrategy(Strategy):
         """Choose and tell; `diagnose` measures what these strategies have no part in."""
         progress, unigram = self.loop.progress, self.problem.corpus.unigram_nats("valid")
         found = self.found()
-        cell = self.named(self.space.of_choice(found.choice))
+        cell = self.named(found.cell)
         report = health.Health(
             unigram_nats=unigram,
             train_nats=self.loop.train_nats,

@@ -39,7 +39,7 @@ class SharedWeights(ChoosingStrategy):
     def found(self) -> Found:
         """The best candidate, and how often each edge-op is among them all."""
         return Found(
-            choice=self.candidates[self.nats.mean(axis=1).argmin()],
+            cell=self.space.of_choice(self.candidates[self.nats.mean(axis=1).argmin()]),
             health=candidate_health(self.nats),
             probabilities=self.space.shares(self.candidates),
             candidates=self.candidates,

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from bayesnas_tf.space.genotype import Genotype, Node, parameter_count
+from bayesnas_tf.space.genotype import Genotype, Node
 from bayesnas_tf.space.highway import published
 from bayesnas_tf.space.highway.operations import OP_NAMES
+from tests.support.sizes import parameter_count
 
 # (op, source) of each node as the systems' own code prints its genotypes, and the nodes in the mean
 PRINTED = {

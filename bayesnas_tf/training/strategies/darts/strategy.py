@@ -3,7 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
-from bayesnas_tf.space.base import Sites
+from bayesnas_tf.space.base import Sites, Space
+from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.training.strategies.interface import ChoosingStrategy, Found
 
 
@@ -25,15 +26,14 @@ class Darts(ChoosingStrategy):
             "alpha_margin": float(np.mean(margins(probabilities, self.space.sites))),
             "none_share": float(none.mean()),
         }
-        return Found(derive(probabilities, self.space.sites), report, probabilities)
+        return Found(derive(probabilities, self.space), report, probabilities)
 
 
-def derive(probabilities: np.ndarray, sites: Sites) -> np.ndarray:
-    """The choice `[n, 2]` of the largest entry into each node of `[E, O]`: its edge and its operation.
-
-    Ties go to the lowest source, then to the lowest operation. "none" is no candidate, as in DARTS.
-    """
-    return np.array([divmod(int(into.argmax()), into.shape[1]) for into in _by_node(probabilities, sites)])
+def derive(probabilities: np.ndarray, space: Space) -> Genotype:
+    """The cell of the largest entry into each node of `[E, O]`; "none" is no candidate, as in DARTS."""
+    cell = space.decode(space.decisions(probabilities, ~space.sites.exists))
+    assert cell is not None  # every node has an entry
+    return cell
 
 
 def margins(probabilities: np.ndarray, sites: Sites) -> np.ndarray:

@@ -10,6 +10,7 @@ import tensorflow as tf
 from bayesnas_tf.models import losses
 from bayesnas_tf.numerics import seeds
 from bayesnas_tf.options import Below1, NonNegative, Positive, Range, Units, Whole
+from bayesnas_tf.space.genotype import HIGHWAY
 from bayesnas_tf.training.strategies.cell_step import CELL_SEED, CellStep
 from bayesnas_tf.training.strategies.enas.controller import Controller, score_function_gradients
 from bayesnas_tf.training.strategies.options import Cells, SampledOptions
@@ -39,6 +40,14 @@ class EnasOptions(SampledOptions):
     def name(self) -> str:
         """Its name."""
         return "enas"
+
+    def check(self, settings) -> None:
+        """Refuse a space whose cells the controller cannot write."""
+        if settings.cell.space != HIGHWAY:
+            raise ValueError(
+                f"search.strategy=@EnasOptions() writes cells of CellOptions.space={HIGHWAY!r} alone, and it is "
+                f"{settings.cell.space!r}. Choose another strategy"
+            )
 
     def step(self, model, settings, valid_rows, seed) -> "EnasStep":
         """See `EnasStep`."""

@@ -110,7 +110,7 @@ class RandomSearch(ChoosingStrategy):
         if lost(self.scores).all():
             raise UserError(f"the training of all {done} cells diverged. {self.loop.advice}")
         return Found(
-            choice=self.choices[nats.mean(axis=1).argmin()],
+            cell=self.space.of_choice(self.choices[nats.mean(axis=1).argmin()]),
             health={**candidate_health(nats), "candidates_lost": int(np.sum(lost(nats)))},
             candidates=self.choices[:done],
             candidate_nats=nats,

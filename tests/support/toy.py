@@ -1,0 +1,107 @@
+"""A second space, in a few lines: three nodes in a row, one product, two states.
+
+Each node is a gate with one of two operations on the node before it; the last one is multiplied by the memory
+c, which is the mean of itself and of node 1. It is registered like any other space, and the package does not
+know it.
+"""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from bayesnas_tf.space import base
+from bayesnas_tf.space.genotype import Genotype, Node
+from bayesnas_tf.space.program import PROJECT, SCALARS, Op, Program, Weight, before
+
+OPTIONS = ("tanh", "identity")
+
+
+def _program(ops, kernels) -> Program:
+    """Node 0, what `ops` make of it, and the product with the memory."""
+    begin = [
+        Op(PROJECT, "r", (before("h"), "recurrent_kernel")),
+        Op("plus", "pre0", ("x", "r")),
+        Op("gate", "n0", (before("h"), "pre0"), ("tanh",)),
+    ]
+    end = [
+        Op("mean", "c", (before("c"), "n1")),
+        Op("apply", "open", ("c",), ("sigmoid",)),
+        Op("times", "h", ("n3", "open")),
+    ]
+    weights = (Weight("recurrent_kernel", (1, 2)), *(Weight(name, (1, 2)) for name in kernels))
+    return Program(2, weights, (*begin, *ops, *end), state=("h", "c"))
+
+
+@base.register
+@dataclasses.dataclass(frozen=True)
+class Toy(base.Space):
+    """Three sites in a row."""
+
+    nodes: int = 3
+    name = "toy"
+    chosen = ("operations",)
+
+    @functools.cached_property
+    def sites(self):
+        target = np.arange(1, 4)
+        return base.Sites(target, target - 1, OPTIONS, np.ones((3, 2), dtype=bool))
+
+    @property
+    def slots(self):
+        return np.full((3, 1), len(OPTIONS))
+
+    def parents(self, site):
+        return np.arange(site, site) if site == 0 else np.array([site - 1])
+
+    def closure(self, pruned):
+        return pruned | np.logical_or.accumulate(pruned.all(axis=1))[:, np.newaxis]
+
+    def decisions(self, scores, pruned, keep_all=False):
+        left = np.where(pruned & ~keep_all, -np.inf, scores)
+        return np.where(pruned.all(axis=1) & ~keep_all, base.DEAD, left.argmax(axis=1))
+
+    def decode(self, decisions):
+        return None if (decisions == base.DEAD).any() else self.of_choice(decisions[:, np.newaxis])
+
+    def of_choice(self, choice):
+        nodes = tuple(Node(k, OPTIONS[int(op)]) for k, (op,) in enumerate(choice))
+        return Genotype(nodes, (3,), space=self.name)
+
+    def shares(self, choices):
+        return np.stack([(choices[..., 0] == k).mean(axis=0) for k in range(len(OPTIONS))], axis=1)
+
+    def mixture(self, form):
+        ops = []
+        for j in (1, 2, 3):
+            ops += [
+                Op("stack", f"x{j}", (f"n{j - 1}",)),
+                Op(PROJECT, f"p{j}", (f"x{j}", f"node_kernel_{j}")),
+                Op("mix", f"n{j}", (f"x{j}", f"p{j}", SCALARS), (OPTIONS, (j - 1, j), form.norm)),
+            ]
+        return _program(ops, [f"node_kernel_{j}" for j in (1, 2, 3)])
+
+    def sampled(self, form):
+        del form
+        ops = []
+        for j in (1, 2, 3):
+            ops += [
+                Op(PROJECT, f"p{j}", (f"n{j - 1}", f"node_kernel_{j}")),
+                Op("choose", f"n{j}", ("operations", f"n{j - 1}", f"p{j}"), (OPTIONS, j - 1)),
+            ]
+        return _program(ops, [f"node_kernel_{j}" for j in (1, 2, 3)])
+
+    @classmethod
+    def discrete(cls, genotype):
+        ops = []
+        for j, node in enumerate(genotype.nodes, start=1):
+            ops += [
+                Op(PROJECT, f"p{j}", (f"n{j - 1}", f"source_kernel_{j - 1}")),
+                Op("gate", f"n{j}", (f"n{j - 1}", f"p{j}"), (node.op,)),
+            ]
+        return _program(ops, [f"source_kernel_{k}" for k in range(3)])
+
+    @classmethod
+    def check(cls, genotype):
+        if [node.source for node in genotype.nodes] != [0, 1, 2]:
+            raise ValueError(f"genotype {genotype.name!r} is no row of three nodes")

@@ -1,0 +1,134 @@
+"""A second space runs from a search to a SavedModel, and the package does not know it."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bayesnas_tf import config
+from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
+from bayesnas_tf.cells.sampled_cell import SampledCell
+from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
+from bayesnas_tf.commands import evaluate, export, search
+from bayesnas_tf.curvature import exact, interface
+from bayesnas_tf.curvature.interface import CurvatureOptions
+from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
+from bayesnas_tf.numerics import seeds
+from bayesnas_tf.space.genotype import Genotype
+from tests.numbers.record import EVALUATE
+from tests.references import program as reference
+from tests.support import tiny, toy
+from tests.support.small import small_window
+
+B, U, WORDS = 3, 4, 7
+SEARCH = ["--gin_param=CellOptions.space='toy'", "--gin_param=CellOptions.nodes=3"]
+
+
+def run(main, command, folder, *flags):
+    return config.run_command(main, command, [*flags, f"--data_dir={folder}"])
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """A search, a training of its cell, and the SavedModel."""
+    folder = tmp_path_factory.mktemp("toy")
+    tiny.write(folder)
+    (folder / "train.gin").write_text(EVALUATE)
+    flags = [f"--gin_file={folder}/tiny.gin", *SEARCH, f"--run_dir={folder}/search"]
+    assert run(search.run_search, "search", folder, *flags) == 0
+    flags = [f"--gin_file={folder}/train.gin", f"--genotype={folder}/search/genotype.json"]
+    flags += ["--gin_param=DerivedOptions.units=4", "--gin_param=evaluate.epochs=1"]
+    assert run(evaluate.run_evaluate, "evaluate", folder, *flags, f"--run_dir={folder}/train") == 0
+    out = [f"--run={folder}/train", f"--out={folder}/model"]
+    assert config.run_command(export.run_export, "export", out) == 0
+    return folder
+
+
+def test_a_search_finds_a_cell_of_the_space(found):
+    cell = Genotype.load(found / "search" / "genotype.json")
+    assert cell.space == "toy"
+    assert json.loads((found / "search" / "genotype.json").read_text())["format"] == "bayesnas_tf.genotype/2"
+    assert [node.source for node in cell.nodes] == [0, 1, 2]
+    assert {node.op for node in cell.nodes} <= set(toy.OPTIONS)
+    with np.load(found / "search" / "posterior.npz") as data:
+        assert data["ops"].tolist() == list(toy.OPTIONS)
+        assert data["edges"].tolist() == [[0, 1], [1, 2], [2, 3]]
+        assert data["gamma"].shape == (2, 3, 2)
+
+
+def test_the_saved_cell_carries_both_states(found):
+    loaded = tf.saved_model.load(str(found / "model"))
+    cell, ones = loaded.signatures["cell"], tf.ones([2, 4])
+    after = cell(x=ones, h=ones, c=0.5 * ones)
+    assert set(after) == {"h", "c"}
+    assert loaded.signatures["step"](ids=tf.constant([1]), state=tf.zeros([1, 8]))["state"].shape == (1, 8)
+
+
+def test_its_drawing_is_there(found):
+    assert (found / "search" / "cell.svg").read_text().startswith("<svg")
+
+
+@pytest.mark.parametrize("strategy", ["darts1", "random", "random_ws"])
+def test_other_strategies_search_it_too(strategy, tmp_path):
+    tiny.write(tmp_path)
+    flags = [f"--gin_file={tmp_path}/tiny.gin", f"--gin_file=strategies/{strategy}.gin", *SEARCH]
+    flags += ["--gin_param=search.epochs=1", "--gin_param=RandomOptions.cells=2"]
+    flags += ["--gin_param=RandomSharingOptions.cells=3", f"--run_dir={tmp_path}/run"]
+    assert run(search.run_search, "search", tmp_path, *flags) == 0
+    assert Genotype.load(tmp_path / "run" / "genotype.json").space == "toy"
+
+
+@pytest.mark.parametrize("refused", ["CurvatureOptions.estimator='thesis'", "search.strategy=@EnasOptions()"])
+def test_what_knows_one_space_alone_says_so(refused, tmp_path, capfd):
+    tiny.write(tmp_path)
+    flags = [
+        f"--gin_file={tmp_path}/tiny.gin",
+        *SEARCH,
+        f"--gin_param={refused}",
+        f"--run_dir={tmp_path}/run",
+    ]
+    assert run(search.run_search, "search", tmp_path, *flags) == 1
+    error = capfd.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1
+    assert "CellOptions.space" in error and "'highway'" in error
+
+
+CELLS = {
+    "supernet": lambda: SearchCell(CellOptions(U, 3, norm="layer", space="toy"), dtype="float64"),
+    "sampled": lambda: SampledCell(CellOptions(U, 3, norm="mean", space="toy"), dtype="float64"),
+    "derived": lambda: DerivedCell(toy.Toy().of_choice([[1], [0], [0]]), DerivedOptions(U), dtype="float64"),
+}
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_its_cells_equal_the_numpy_interpreter(name):
+    cell, draw = CELLS[name](), np.random.default_rng(0)
+    cell.build((B, U))
+    cell.built = True
+    for weight in cell.weights:
+        weight.assign(0.5 * draw.normal(size=weight.shape))
+    projected, states = draw.normal(size=(B, 5, 2 * U)), draw.normal(size=(2, B, U))
+    fixed = {key: np.asarray(value) for key, value in cell.fixed_values().items()}
+    expected, _ = reference.window(cell.program, fixed, projected.transpose(1, 0, 2), list(states))
+    found = cell.over_time("float64").by_time(tf.constant(projected), [tf.constant(s) for s in states])
+    np.testing.assert_allclose(found["h"], expected, rtol=1e-11)
+
+
+@pytest.mark.parametrize("norm", ["mean", "layer"])
+def test_random_probes_give_the_exact_gauss_newton_diagonal_of_its_scalars(norm):
+    cell = SearchCell(CellOptions(U, 3, norm=norm, space="toy"), dtype="float64")
+    model = LanguageModel(WORDS, cell, ModelOptions(), dtype="float64")
+    draw = np.random.default_rng(1)
+    for weight in model.weights:
+        weight.assign(0.5 * draw.normal(size=weight.shape))
+    cell.scalars.assign(draw.uniform(0.3, 1.0, size=cell.scalars.shape))
+    x, y, _ = small_window()
+    state = model.zero_state(x.shape[0]) + 0.2
+    (expected,) = exact.ggn_diagonal(model, x, y, state)
+    options = CurvatureOptions(windows=1, probes=800)
+    found = interface.diagonal(model, [(x, y)], state, options, seeds.run_seed(2))
+    error = np.abs(found.h[0] - expected) / expected
+    assert np.median(error) < 0.08
+    truth = exact.estimate(model, x, y, state, None, None)
+    np.testing.assert_allclose(found.gradient[0], truth.gradient, rtol=1e-9, atol=1e-12)
