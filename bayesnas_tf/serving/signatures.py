@@ -159,7 +159,7 @@ class _Functions:
         return {"log_probabilities": words, "state": state}
 
     def cell(self, x, *states):
-        """The learned cell alone: all states, and the output where it is none, from x_t and the states before.
+        """The learned cell alone: all states, and the output where it is none, from x_t and states.
 
         All are [B, U]; most cells have one state, `h`.
         """

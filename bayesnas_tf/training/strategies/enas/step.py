@@ -45,8 +45,8 @@ class EnasOptions(SampledOptions):
         """Refuse a space whose cells the controller cannot write."""
         if settings.cell.space != HIGHWAY:
             raise ValueError(
-                f"search.strategy=@EnasOptions() writes cells of CellOptions.space={HIGHWAY!r} alone, and it is "
-                f"{settings.cell.space!r}. Choose another strategy"
+                f"search.strategy=@EnasOptions() writes cells of CellOptions.space={HIGHWAY!r} alone, and it "
+                f"is {settings.cell.space!r}. Choose another strategy"
             )
 
     def step(self, model, settings, valid_rows, seed) -> "EnasStep":
