@@ -54,7 +54,7 @@ def norm(kind: norms.Norm, terms: int) -> Rule:
         scaled = elementwise(
             lambda x: norms.normalise(x, kind, terms), lambda x: (tf.constant(factor, x.dtype),)
         )
-        return scaled._replace(cheap=True)
+        return scaled._replace(linear=True, cheap=True)
     axis = STATISTICS[kind]
     return Rule(
         lambda x: norms.normalise(x, kind, terms),

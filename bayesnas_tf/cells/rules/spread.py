@@ -30,6 +30,7 @@ def spread(options: tuple[str, ...]) -> Rule:
         return carried + _opened(gate) * (_mixture(w, values) - carried)
 
     def pull(g, x, pre, w):
+        g = whole(g, [x.shape[0], w.shape[0], x.shape[1]])
         gate, a = _halves(pre, w)
         values, slopes = primitives.values_and_slopes(options, a)
         total, x, gate = _per_edge(tf.reduce_sum(w, axis=1)), x[:, tf.newaxis], _opened(gate)
@@ -48,19 +49,27 @@ def accumulate() -> Rule:
 
     def pull(g, given, under_way):
         del given, under_way
-        return g, tf.pad(g, [[0, 0], [1, 0], [0, 0]])
+        if not isinstance(g, dict):
+            g = dict(enumerate(tf.unstack(g, axis=1)))
+        return g, {k + 1: part for k, part in g.items()}
 
     return Rule(lambda given, under_way: given + under_way[:, 1:], pull, _no_diagonal, linear=True)
 
 
 def first() -> Rule:
     """The first of k sums: `[B, k, U]` -> `[B, U]`."""
-    return Rule(
-        lambda sums: sums[:, 0],
-        lambda g, sums: (tf.pad(g[:, tf.newaxis], [[0, 0], [0, sums.shape[1] - 1], [0, 0]]),),
-        _no_diagonal,
-        linear=True,
-    )
+    return Rule(lambda sums: sums[:, 0], lambda g, sums: ({0: g},), _no_diagonal, linear=True)
+
+
+def whole(g, shape):
+    """The gradient of k sums, `[B, k, U]`, of which some may have none.
+
+    It comes in parts by their numbers: each is made once, where its sum is complete, and passed on as it is.
+    """
+    if not isinstance(g, dict):
+        return g
+    like = next(iter(g.values()))
+    return tf.stack([g[k] if k in g else tf.zeros_like(like) for k in range(shape[1])], axis=1)
 
 
 def _no_diagonal(*_):

@@ -53,9 +53,14 @@ class Plan:
         return tuple(op.out for op in self.segments[k].ops)
 
     def reads(self, k: int) -> tuple[str, ...]:
-        """The values that stage k takes from earlier ones, its product included."""
+        """The values that stage k takes from earlier ones, its product included.
+
+        Instead of a value that is cheap it takes what that was made of: one array less is written.
+        """
         found = self.rows(name for op in self.segments[k].ops for name in op.args)
-        return tuple(name for name in found if name not in self.made(k))
+        made = self.made(k)
+        roots = (root for name in found if name not in made for root in self._roots(name))
+        return tuple(dict.fromkeys(root for root in roots if root not in made))
 
     def operands(self) -> tuple[str, ...]:
         """The values that meet kernels."""

@@ -59,7 +59,7 @@ class ForwardStage:
         known = {name: tf.cast(x, self.dtype) for name, x in zip(self.reads, values, strict=True)}
         known |= dict(zip(self.constants, constants, strict=True))
         for op in self.plan.segments[self.k].ops:
-            known[op.out] = rule_of(op).value(*(known[name] for name in op.args))
+            known[op.out] = rule_of(op).value(*(valued(self.plan, name, known) for name in op.args))
         operands = [self.arithmetic.operand(known[name]) for name in self.projected]
         return [known[name] for name in self.gives], operands
 
@@ -83,29 +83,30 @@ class BackwardStage:
         self.dtype = shapes["x"].dtype
         self.needs, self.constants, self.made = plan.needs(k), plan.constants(k), plan.made(k)
         self.product = plan.segments[k].product
-        self.places: dict[str, int] = {}  # of the gradients of earlier values among those that a call returns
+        self.places: dict[str, Any] = {}  # of the gradients of earlier values, see `_place`
         self.compiled = arithmetic.stage(self._run)
 
     def _run(self, values, constants, upstream, of_operands):
-        """Gradients: of earlier values, each once; of the product, as a factor; of the constants."""
+        """Gradients that are made here; `places` says of which values, and what is only passed on.
+
+        Those of earlier values, each once; that of the product, as a factor; those of the constants.
+        """
         known = {name: tf.cast(x, self.dtype) for name, x in zip(self.needs, values, strict=True)}
         known |= dict(zip(self.constants, constants, strict=True))
+        given = {id(x): k for k, x in enumerate(tf.nest.flatten(upstream))}
         found: dict[str, list] = {name: list(parts) for name, parts in upstream.items()}
         for name, parts in of_operands.items():
             found.setdefault(name, []).extend(self.arithmetic.of_operand(p, self.dtype) for p in parts)
         of_constants: dict[str, list] = {name: [] for name in self.constants}
         for op in reversed(self.plan.segments[self.k].ops):
             if op.out in found:
-                self._pull(op, ordered_sum(found.pop(op.out)), known, found, of_constants)
+                self._pull(op, total(found.pop(op.out)), known, found, of_constants)
         product = None
         if self.product is not None:
-            product = self.arithmetic.factor(ordered_sum(found.pop(self.product.out)))
+            product = self.arithmetic.factor(total(found.pop(self.product.out)))
         distinct: list = []
-        for name, parts in found.items():
-            total = ordered_sum(parts)
-            place = next((k for k, other in enumerate(distinct) if other is total), len(distinct))
-            distinct += [total] if place == len(distinct) else []
-            self.places[name] = place
+        places = {name: total(parts) for name, parts in found.items()}
+        self.places = tf.nest.map_structure(lambda x: _place(x, given, distinct), places)
         return distinct, product, [ordered_sum(parts) for parts in of_constants.values()]
 
     def _pull(self, op, upstream, known: dict, found: dict, of_constants: dict) -> None:
@@ -121,16 +122,43 @@ class BackwardStage:
                 found.setdefault(name, []).append(part)
 
     def _value(self, name: str, known: dict, shape_only: bool):
-        """A value that the gradient reads, made again where it is cheap."""
-        if name in known:
-            return known[name]
-        if shape_only:
-            return self.shapes[name]
-        op = self.plan.maker[name]
-        known[name] = rule_of(op).value(*(self._value(arg, known, False) for arg in op.args))
-        return known[name]
+        """A value that the gradient reads, or its shape."""
+        return self.shapes[name] if shape_only and name not in known else valued(self.plan, name, known)
 
     def __call__(self, values: list, constants: list, upstream: dict, of_operands: dict):
         """Gradients of earlier values by name, of the product, and of the constants in their order."""
         distinct, product, of_constants = self.compiled(values, constants, upstream, of_operands)
-        return {name: distinct[place] for name, place in self.places.items()}, product, of_constants
+        given = tf.nest.flatten(upstream)
+        of_values = tf.nest.map_structure(lambda place: _at(place, distinct, given), self.places)
+        return of_values, product, of_constants
+
+
+def valued(plan: Plan, name: str, known: dict):
+    """A value by name; one that is cheap is made again of what it was made of."""
+    if name not in known:
+        op = plan.maker[name]
+        known[name] = rule_of(op).value(*(valued(plan, arg, known) for arg in op.args))
+    return known[name]
+
+
+def total(parts: list):
+    """The sum of gradients of one value; those of sums may come in parts (`rules.spread.whole`)."""
+    if not any(isinstance(part, dict) for part in parts):
+        return ordered_sum(parts)
+    numbers = sorted({k for part in parts for k in part})
+    return {k: ordered_sum([part[k] for part in parts if k in part]) for k in numbers}
+
+
+def _place(x, given: dict, distinct: list) -> int:
+    """Where a gradient is found: -1 - k for the k-th that was given, else its place in `distinct`."""
+    if id(x) in given:
+        return -1 - given[id(x)]
+    for k, other in enumerate(distinct):
+        if other is x:
+            return k
+    distinct.append(x)
+    return len(distinct) - 1
+
+
+def _at(place: int, distinct: list, given: list):
+    return distinct[place] if place >= 0 else given[-1 - place]

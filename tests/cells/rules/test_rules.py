@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesnas_tf.cells.rules import RULES, rule_of
+from bayesnas_tf.cells.rules import RULES, rule_of, spread
 from bayesnas_tf.space.highway.operations import OP_NAMES
 from bayesnas_tf.space.program import Op
 from tests.references import program as reference
@@ -88,6 +88,7 @@ def test_the_chain_rule_is_that_of_tensorflow(name, static, shapes, alone):
     for k, (part, exact) in enumerate(zip(found, tape.gradient(y, x, g), strict=True)):
         if part is None:
             continue
+        part = spread.whole(part, x[k].shape)
         summed = tf.reduce_sum(part, axis=-1) if of.by_units and k in alone else of_rows(part, k in alone)
         np.testing.assert_allclose(summed, exact, rtol=1e-10, atol=1e-13)
 
