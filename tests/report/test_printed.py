@@ -14,7 +14,7 @@ from bayesnas_tf.report import csv_files, discovery, printed, tables, thesis_tab
 from bayesnas_tf.training.evaluate_settings import build_model, name_of
 from tests.report import builder
 
-FILES = sorted(path.stem for path in (Path(__file__).parents[3] / "gin" / "baselines").glob("*.gin"))
+FILES = sorted(path.stem for path in (Path(__file__).parents[2] / "gin" / "baselines").glob("*.gin"))
 WORDS = {"ptb": 10_000, "wikitext2": 33_278}
 TABLES = {table.budget.corpus: table for table in printed.tables() if table.number != "5.1"}
 LESS = {"epochs": "EPOCHS=499", "units": "UNITS=50", "text": "CorpusOptions.limit_tokens=900000"}
