@@ -13,6 +13,7 @@ from bayesnas_tf.space.program import Form, Program
 
 if TYPE_CHECKING:
     from bayesnas_tf.space.genotype import Genotype
+    from bayesnas_tf.space.graph import Graph
 
 DEAD = -1  # the decision of a node that has nothing left
 
@@ -114,6 +115,11 @@ class Space(abc.ABC):
     @abc.abstractmethod
     def discrete(cls, genotype: "Genotype") -> Program:
         """The cell of one genotype."""
+
+    @classmethod
+    @abc.abstractmethod
+    def graph(cls, genotype: "Genotype") -> "Graph":
+        """What drawings, depths and tables show of a cell."""
 
     @classmethod
     @abc.abstractmethod
