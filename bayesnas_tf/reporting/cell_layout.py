@@ -178,8 +178,8 @@ def _edges(graph: Graph, places: _Places) -> Parts:
     arrows, boxes, texts = [], [], []
     for edge, way in zip(graph.edges, places.ways, strict=True):
         colour, width, kind = _style(edge, graph, places.bar)
-        curve = _curve(way)
-        arrows.append(Arrow(curve, _tip(curve[-1], way[-1], edge, graph, places), colour, width, kind))
+        box = edge.target == places.bar or edge.target in graph.outputs
+        arrows.append(Arrow(*_line(way, PILL[1] / 2 if box else RADIUS), colour, width, kind))
         if edge.operation:
             (x, y), wide = way[-2], text_width(edge.operation) + 6
             boxes.append(Box(x, y, wide, LABEL_HEIGHT, (255, 255, 255), None, 3))
@@ -197,27 +197,23 @@ def _style(edge: Edge, graph: Graph, bar: str) -> tuple[Colour, float, str]:
     return MUTED, 1.4, kind
 
 
-def _curve(way: tuple[Point, ...]) -> tuple[Point, ...]:
-    """Through every place on the way but the last, straight down at each."""
+def _line(way: tuple[Point, ...], radius: float) -> tuple[tuple[Point, ...], Point]:
+    """Curve and tip of an arrow: straight down at each place that it passes, then to its end."""
     curve = [way[0]]
     for number, (x, y) in enumerate(way[1:-1], start=1):
         (from_x, from_y), top, bottom = curve[-1], y - LABEL_HEIGHT / 2, y + LABEL_HEIGHT / 2
-        if from_x == x == way[number + 1][0] and number < len(way) - 2:
+        if from_x == x == way[number + 1][0]:
             continue  # nothing bends here
         fall = top - from_y
         across, down = (0.55, 0.30) if number == 1 else (0.0, 0.5)  # those that leave a node spread at once
         lean = (from_x + across * (x - from_x), from_y + down * fall)
         curve += [lean, (x, top - 0.5 * fall), (x, top), (x, top), (x, bottom), (x, bottom)]
-    return tuple(curve)
-
-
-def _tip(start: Point, end: Point, edge: Edge, graph: Graph, places: _Places) -> Point:
-    """Where an arrow meets the rim of what it leads to."""
-    (x1, y1), (x2, y2) = start, end
-    if edge.target == places.bar or edge.target in graph.outputs:
-        return x2, y2 - PILL[1] / 2 - 1
-    part = 1.0 - (RADIUS + 1) / ((x2 - x1) ** 2 + (y2 - y1) ** 2) ** 0.5
-    return x1 + part * (x2 - x1), y1 + part * (y2 - y1)
+    (x, y), (end_x, end_y) = curve[-1], way[-1]
+    knee = (x, y + 0.4 * (end_y - y))
+    ux, uy = end_x - knee[0], end_y - knee[1]
+    length = (ux**2 + uy**2) ** 0.5
+    tip, bend = ((end_x - far * ux / length, end_y - far * uy / length) for far in (radius + 1, radius + 9))
+    return (*curve, knee, bend, bend), tip
 
 
 def _node(node: Node, graph: Graph, places: _Places) -> Parts:

@@ -5,6 +5,7 @@ edges has a place of its own, where its operation is written. Edges are cut at e
 """
 
 import itertools
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from bayesnas_tf.space.graph import Graph
@@ -28,14 +29,12 @@ def place(graph: Graph) -> Layered:
 
     The layout begins with the nodes in depth-first order. For a tree that order has no crossing, and igraph
     keeps it, provided that each end has a line to the last layer: then a sweep never moves what has no
-    neighbours.
+    neighbours. Of other graphs, four such orders are tried.
     """
     bar = _bar(graph)
     layer = _layers(graph, bar)
-    cut = _Cut(graph, layer, bar)
-    for name in (*graph.inputs, *(node.name for node in graph.nodes)):
-        cut.visit(name)
-    columns = cut.columns()
+    starts = (_Cut(graph, layer, bar, *steps) for steps in itertools.product((1, -1), repeat=2))
+    cut, columns = _least_crossings((start, start.columns()) for start in starts)
     column = {name: columns[vertex] for name, vertex in cut.vertex.items()}
     ways = [[(columns[v], cut.layers[v]) for v in cut.ways.get(e, ())] for e in range(len(graph.edges))]
     if bar:
@@ -71,28 +70,46 @@ def _layers(graph: Graph, bar: str) -> dict[str, int]:
     return layer
 
 
-class _Cut:
-    """The graph with a vertex wherever an edge meets a layer, numbered depth-first."""
+def _least_crossings(drawn: Iterable[tuple["_Cut", list[float]]]) -> tuple["_Cut", list[float]]:
+    """The first without a crossing, or the first of those with the fewest."""
+    found = []
+    for cut, columns in drawn:
+        found.append((cut.crossings(columns), len(found), cut, columns))
+        if not found[-1][0]:
+            break
+    return min(found)[2:]
 
-    def __init__(self, graph: Graph, layer: dict[str, int], bar: str):
-        self._graph, self._layer, self._bar = graph, layer, bar
+
+class _Cut:
+    """The graph with a vertex wherever an edge meets a layer, numbered depth-first.
+
+    Inputs are begun with in their order, or in the reverse one where `first` is -1, the edges of a node
+    likewise with `onward`.
+    """
+
+    def __init__(self, graph: Graph, layer: dict[str, int], bar: str, first: int, onward: int):
+        self._graph, self._layer, self._bar, self._onward = graph, layer, bar, onward
         self._last = layer[bar] if bar else max(layer.values())
         self._lines: list[tuple[int, int]] = []
         self.layers: list[int] = []  # of each vertex
         self.vertex: dict[str, int] = {}
         self.ways: dict[int, list[int]] = {}  # the vertices of each edge
+        for name in (*graph.inputs[::first], *(node.name for node in graph.nodes)):
+            self._visit(name)
 
-    def visit(self, name: str) -> int:
+    def _visit(self, name: str) -> int:
         """The vertex of a node, and all that hangs on it when it is new."""
         if name in self.vertex or name == self._bar:
             return self.vertex.get(name, -1)
         own = self.vertex[name] = self._new(self._layer[name])
         leaving = [k for k, edge in enumerate(self._graph.edges) if edge.source == name]
         ends = [k for k in leaving if self._ends(self._graph.edges[k].target)]
-        onward = [k for k in leaving if k not in ends]
+        onward = [k for k in leaving if k not in ends][:: self._onward]
         half = len(onward) // 2
         for k in (*onward[:half], *ends, *onward[half:]):
             self._cut(k, own)
+        if len(ends) == 1:  # drawn many times, it is the median of what leaves: it falls straight down
+            self._lines += [(own, self.ways[ends[0]][1])] * len(onward)
         if not leaving:
             self._fall(own, self._last)
         return own
@@ -103,7 +120,28 @@ class _Cut:
 
         cut = igraph.Graph(len(self.layers), self._lines, directed=True)
         placed = cut.layout_sugiyama(layers=self.layers, maxiter=SWEEPS)
-        return [x for x, _ in placed.coords[: len(self.layers)]]
+        return self._apart([x for x, _ in placed.coords])
+
+    def crossings(self, columns: list[float]) -> int:
+        """Pairs of lines between two layers that cross."""
+        lines = sorted(set(self._lines))
+        spans = [(self.layers[a], columns[a], columns[b]) for a, b in lines]
+        pairs = itertools.combinations(sorted(spans), 2)
+        return sum(a[0] == b[0] and a[1] < b[1] and a[2] > b[2] for a, b in pairs)
+
+    def _apart(self, columns: list[float]) -> list[float]:
+        """The columns one apart at least, where igraph's are not: all that lies right of a gap moves on.
+
+        Straight lines stay straight. (The method of Brandes and Köpf, as printed, can put two vertices of a
+        layer too close to each other: arXiv 2008.01252.)
+        """
+        order = sorted(range(len(columns)), key=lambda vertex: (self.layers[vertex], columns[vertex], vertex))
+        for left, right in itertools.pairwise(order):
+            lack = 1.0 - (columns[right] - columns[left])
+            if self.layers[left] == self.layers[right] and lack > 0.0:
+                bound = columns[left]
+                columns = [x + lack * (x > bound or v == right) for v, x in enumerate(columns)]
+        return columns
 
     def _ends(self, name: str) -> bool:
         """Whether a line to this goes straight down to the end."""
@@ -116,7 +154,7 @@ class _Cut:
             self.ways[number] = self._fall(source, self._layer[target])
             return
         way = self._fall(source, self._layer[target] - 1)
-        end = self.visit(target)
+        end = self._visit(target)
         self._lines.append((way[-1], end))
         self.ways[number] = [*way, end]
 
