@@ -124,10 +124,10 @@ class _Cut:
 
     def crossings(self, columns: list[float]) -> int:
         """Pairs of lines between two layers that cross."""
-        lines = sorted(set(self._lines))
-        spans = [(self.layers[a], columns[a], columns[b]) for a, b in lines]
-        pairs = itertools.combinations(sorted(spans), 2)
-        return sum(a[0] == b[0] and a[1] < b[1] and a[2] > b[2] for a, b in pairs)
+        spans = sorted((self.layers[a], columns[a], columns[b]) for a, b in set(self._lines))
+        layers = (list(group) for _, group in itertools.groupby(spans, key=lambda span: span[0]))
+        pairs = itertools.chain.from_iterable(itertools.combinations(layer, 2) for layer in layers)
+        return sum(a[1] < b[1] and a[2] > b[2] for a, b in pairs)
 
     def _apart(self, columns: list[float]) -> list[float]:
         """The columns one apart at least, where igraph's are not: all that lies right of a gap moves on.

@@ -46,6 +46,10 @@ class Sites(NamedTuple):
         """(source, target) of each row, int64 `[E, 2]`, as posterior.npz holds them."""
         return np.stack([self.source, self.target], axis=1)
 
+    def masked(self, values: np.ndarray) -> np.ndarray:
+        """Floats `[E, O]`, NaN where a site has no such option."""
+        return np.where(self.exists, values, np.nan)
+
 
 class Space(abc.ABC):
     """A set of cells with a common over-parameterised cell."""
