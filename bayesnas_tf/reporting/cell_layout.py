@@ -137,7 +137,8 @@ def lay_out(graph: Graph, caption: Caption) -> Layout:
     line = Text(MARGIN, 54, caption.line, 12, MUTED, "start")
     column = max([COLUMN, *(text_width(edge.operation) + 12 for edge in graph.edges)])
     columns = [x for way in layered.ways for x, _ in way] + list(layered.column.values())
-    left, right = min(columns) * column - PILL[0] / 2, max(columns) * column + PILL[0] / 2
+    half = max(PILL[0], column - MARGIN) / 2
+    left, right = min(columns) * column - half, max(columns) * column + half
     width = max([right - left, 300.0, *(text_width(t.text, t.size) for t in (title, line))]) + 2 * MARGIN
     places = _pixels(graph, layered, column, (width - left - right) / 2)
     parts = [_edges(graph, places), *(_node(node, graph, places) for node in graph.nodes)]
@@ -179,7 +180,8 @@ def _edges(graph: Graph, places: _Places) -> Parts:
     for edge, way in zip(graph.edges, places.ways, strict=True):
         colour, width, kind = _style(edge, graph, places.bar)
         box = edge.target == places.bar or edge.target in graph.outputs
-        arrows.append(Arrow(*_line(way, PILL[1] / 2 if box else RADIUS), colour, width, kind))
+        line = _line(way, _spread(way, places), PILL[1] / 2 if box else RADIUS)
+        arrows.append(Arrow(*line, colour, width, kind))
         if edge.operation:
             (x, y), wide = way[-2], text_width(edge.operation) + 6
             boxes.append(Box(x, y, wide, LABEL_HEIGHT, (255, 255, 255), None, 3))
@@ -197,7 +199,14 @@ def _style(edge: Edge, graph: Graph, bar: str) -> tuple[Colour, float, str]:
     return MUTED, 1.4, kind
 
 
-def _line(way: tuple[Point, ...], radius: float) -> tuple[tuple[Point, ...], Point]:
+def _spread(way: tuple[Point, ...], places: _Places) -> Point:
+    """How far across and down a line aims at first: to the side at once, if it passes above no other node."""
+    (start, y), (to, _) = way[:2]
+    beside = (x for x, of_node in places.at.values() if of_node == y)
+    return (0.0, 0.5) if any(min(start, to) < x < max(start, to) for x in beside) else (0.55, 0.30)
+
+
+def _line(way: tuple[Point, ...], first: Point, radius: float) -> tuple[tuple[Point, ...], Point]:
     """Curve and tip of an arrow: straight down at each place that it passes, then to its end."""
     curve = [way[0]]
     for number, (x, y) in enumerate(way[1:-1], start=1):
@@ -205,7 +214,7 @@ def _line(way: tuple[Point, ...], radius: float) -> tuple[tuple[Point, ...], Poi
         if from_x == x == way[number + 1][0]:
             continue  # nothing bends here
         fall = top - from_y
-        across, down = (0.55, 0.30) if number == 1 else (0.0, 0.5)  # those that leave a node spread at once
+        across, down = first if number == 1 else (0.0, 0.5)
         lean = (from_x + across * (x - from_x), from_y + down * fall)
         curve += [lean, (x, top - 0.5 * fall), (x, top), (x, top), (x, bottom), (x, bottom)]
     (x, y), (end_x, end_y) = curve[-1], way[-1]
