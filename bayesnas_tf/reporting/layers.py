@@ -72,7 +72,7 @@ def _layers(graph: Graph, bar: str) -> dict[str, int]:
 
 def _least_crossings(drawn: Iterable[tuple["_Cut", list[float]]]) -> tuple["_Cut", list[float]]:
     """The first without a crossing, or the first of those with the fewest."""
-    found = []
+    found: list[tuple[int, int, _Cut, list[float]]] = []
     for cut, columns in drawn:
         found.append((cut.crossings(columns), len(found), cut, columns))
         if not found[-1][0]:

@@ -126,8 +126,8 @@ class TensorBoardCallback(Callbacks):
             if record.probabilities is not None:
                 title = f"probabilities after epoch {record.epoch}, step {record.step:,}"
                 sites = record.sites
-                values = sites.masked(record.probabilities)
-                image = edge_heatmap(values, title, sites.pairs(), sites.options, ~sites.exists)
+                known = sites.masked(record.probabilities)
+                image = edge_heatmap(known, title, sites.pairs(), sites.options, ~sites.exists)
                 tf.summary.image("heatmap/probabilities", image[None])
             if record.candidate_nats is not None:
                 tf.summary.histogram("candidates/nats", record.candidate_nats.mean(axis=1))

@@ -36,8 +36,8 @@ class Edge(NamedTuple):
 class Graph(NamedTuple):
     """A directed graph without cycles. Edges name nodes, inputs and outputs; all names differ.
 
-    Nodes stand behind all nodes that they take values from. Of a search without dropped nodes, a learned node
-    is called by its number at the sites.
+    Nodes stand behind all nodes that they take values from, and an edge leads into each output. Of a
+    search without dropped nodes, a learned node is called by its number at the sites.
     """
 
     nodes: tuple[Node, ...]
