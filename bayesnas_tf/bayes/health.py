@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,10 @@ MOST_IDENTITY = 0.5
 
 
 class Structure(NamedTuple):
-    """The shape of a cell: shares of its nodes fed by node 0 and of identity, and the mean depth in steps."""
+    """The shape of a cell: shares of its nodes of depth 1 and of identity, and the mean depth in steps.
+
+    In `highway` a node of depth 1 is one fed by node 0.
+    """
 
     star_share: float
     mean_depth: float
@@ -54,10 +57,18 @@ def choice_stability(
 
 def structure(genotype: Genotype) -> Structure:
     """Star share, mean depth and identity share of a cell."""
-    total = len(genotype.nodes)
-    star = sum(node.source == 0 for node in genotype.nodes)
-    identity = sum(node.op == "identity" for node in genotype.nodes)
-    return Structure(star / total, sum(genotype.depths()) / total, identity / total)
+    graph = genotype.graph()
+    depths, operations = graph.depths(), [edge.operation for edge in graph.operations()]
+    return Structure(
+        _mean([depth == 1 for depth in depths]),
+        _mean(depths),
+        _mean([operation == "identity" for operation in operations]),
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Their mean; NaN of none, as in a space whose cells have no such part."""
+    return sum(values) / len(values) if values else math.nan
 
 
 def gain(unigram_nats: float, supernet_nats: float) -> float:
@@ -141,7 +152,7 @@ class Health:
                 self.stability < LEAST_STABILITY,
                 f"Resampled windows choose the same input and operation for {self.stability:.0%} of nodes.",
             ),
-            (self.star_share == 1.0, "Every node takes its input from node 0: the cell is a star."),
+            (self.star_share == 1.0, "No learned node builds on another: the cell is a star."),
             (self.identity_share >= MOST_IDENTITY, f"{self.identity_share:.0%} of the nodes are identity."),
         ]
         return [sentence for applies, sentence in checks if applies]

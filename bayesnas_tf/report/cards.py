@@ -111,9 +111,9 @@ def _facts(
         ("found by", ", ".join(by)),
         ("called", ", ".join(dict.fromkeys(one.name for one in origins))),
         ("λ_w", ", ".join(f"{value:g}" for value in lambdas) or tables.NONE),
-        ("live nodes", str(len(genotype.nodes))),
+        ("live nodes", str(len(genotype.graph().learned()))),
         ("mean depth", f"{shape.mean_depth:.2f} steps"),
-        ("from node 0; identity", f"{shape.star_share:.0%}; {shape.identity_share:.0%} of the nodes"),
+        ("of depth 1; identity", f"{shape.star_share:.0%}; {shape.identity_share:.0%} of the nodes"),
     ]
     if pruned:
         told = ", ".join(dict.fromkeys(tables.value(share, ".0%") for share in pruned))

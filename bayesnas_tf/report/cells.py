@@ -95,7 +95,7 @@ class Cell(NamedTuple):
 
     @property
     def depth(self) -> float:
-        """Mean steps from node 0 to a node; NaN for a baseline."""
+        """Mean steps to a learned node; NaN for a baseline."""
         return math.nan if self.genotype is None else health.structure(self.genotype).mean_depth
 
 

@@ -1,12 +1,14 @@
-"""γ of a search as inline SVG: for each operation a triangle of the edges, source across, target down."""
+"""γ of a search as inline SVG: for each operation a square per site, its source across, its target down."""
 
 import math
 
+import numpy as np
 from markupsafe import Markup
 
 from bayesnas_tf.report import svg
 from bayesnas_tf.report.records import Posterior
 from bayesnas_tf.reporting import heatmap
+from bayesnas_tf.space import graph
 from bayesnas_tf.space.genotype import Genotype
 
 SIDE, LEFT, TOP, ROOM = 15.0, 26.0, 34.0, 14.0
@@ -17,35 +19,36 @@ BELOW = 36.0
 
 def figure(posterior: Posterior, genotype: Genotype | None) -> Markup:
     """Colours by the logarithm of the values; pruned edges are crossed out, the chosen ones framed."""
-    nodes = int(posterior.edges.max())
-    panel = nodes * SIDE
+    sources, targets = (np.unique(ends).tolist() for ends in posterior.edges.T)
     across, down = min(ACROSS, len(posterior.ops)), math.ceil(len(posterior.ops) / ACROSS)
-    width, bottom = across * (LEFT + panel + ROOM), down * (TOP + panel)
-    scale = heatmap.scale_of(posterior.values, log=True)
-    chosen = _chosen(genotype, nodes)
+    panel, high = len(sources) * SIDE, len(targets) * SIDE
+    width, bottom = across * (LEFT + panel + ROOM), down * (TOP + high)
+    there = ~(np.isnan(posterior.values) & posterior.pruned)
+    scale = heatmap.scale_of(posterior.values[there], log=True)
+    chosen = _chosen(genotype, targets)
     parts = []
     for column, op in enumerate(posterior.ops):
         x = LEFT + (column % ACROSS) * (LEFT + panel + ROOM)
-        y = TOP + (column // ACROSS) * (TOP + panel)
-        parts += [_text(x + panel / 2, y - 20, op), _numbers((x, y), nodes)]
-        for row, (source, target) in enumerate(posterior.edges):
-            corner = (x + source * SIDE, y + (target - 1) * SIDE)
+        y = TOP + (column // ACROSS) * (TOP + high)
+        parts += [_text(x + panel / 2, y - 20, op), _numbers((x, y), sources, targets)]
+        for row in np.flatnonzero(there[:, column]):
+            source, target = posterior.edges[row].tolist()
+            corner = (x + sources.index(source) * SIDE, y + targets.index(target) * SIDE)
             value, crossed = float(posterior.values[row, column]), bool(posterior.pruned[row, column])
             title = f"{op}, {source} to {target}: {posterior.name} {value:.3g}{', pruned' if crossed else ''}"
-            kept = (int(source), int(target), op) in chosen
+            kept = (str(source), str(target), op) in chosen
             parts.append(_square(corner, heatmap.colour(scale.place(value)), crossed, kept, title))
     parts.append(_legend(scale, bottom + 12, width - LEFT - ROOM))
-    told = f"{posterior.name} of {posterior.values.size} edge operations, {posterior.pruned.sum()} pruned"
+    told = f"{posterior.name} of {there.sum()} edge operations, {posterior.pruned[there].sum()} pruned"
     return Markup(
         '<svg class="gamma" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}">{}</svg>'
     ).format(width, bottom + 12 + BELOW, told, svg.join(parts))
 
 
-def _chosen(genotype: Genotype | None, nodes: int) -> set[tuple[int, int, str]]:
-    """(source, target, op) of the cell; empty where nodes were dropped, which renumbers the others."""
-    if genotype is None or len(genotype.nodes) != nodes:
-        return set()
-    return {(node.source, number, node.op) for number, node in enumerate(genotype.nodes, start=1)}
+def _chosen(genotype: Genotype | None, targets: list[int]) -> set[graph.Edge]:
+    """The edges of the cell; none where nodes were dropped, which renumbers the others."""
+    drawn = genotype.graph() if genotype else None
+    return set(drawn.operations()) if drawn and len(drawn.learned()) == len(targets) else set()
 
 
 def _text(x: float, y: float, text: str, anchor: str = "middle") -> Markup:
@@ -53,12 +56,12 @@ def _text(x: float, y: float, text: str, anchor: str = "middle") -> Markup:
     return Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(x, y, anchor, text)
 
 
-def _numbers(corner: svg.Point, nodes: int) -> Markup:
+def _numbers(corner: svg.Point, sources: list[int], targets: list[int]) -> Markup:
     """Sources above, targets on the left."""
     x, y = corner
-    sources = [_text(x + (k + 0.5) * SIDE, y - 5, str(k)) for k in range(nodes)]
-    targets = [_text(x - 4, y + (k + 0.75) * SIDE, str(k + 1), "end") for k in range(nodes)]
-    return Markup('<g class="small">{}</g>').format(svg.join([*sources, *targets]))
+    above = [_text(x + (k + 0.5) * SIDE, y - 5, str(node)) for k, node in enumerate(sources)]
+    left = [_text(x - 4, y + (k + 0.75) * SIDE, str(node), "end") for k, node in enumerate(targets)]
+    return Markup('<g class="small">{}</g>').format(svg.join([*above, *left]))
 
 
 def _square(corner: svg.Point, colour: tuple[int, int, int], crossed: bool, kept: bool, title: str) -> Markup:

@@ -109,7 +109,8 @@ def probabilities(path: Path) -> Posterior | None:
         values, edges, ops = _arrays(path, ("probabilities", "edges", "ops"))
     except MissingArray:
         return None
-    return _checked("probability", values, np.zeros(np.shape(values), bool), edges, ops)
+    found = _checked("probability", values, np.zeros(np.shape(values), bool), edges, ops)
+    return found._replace(pruned=np.isnan(found.values))
 
 
 def _arrays(path: Path, names: tuple[str, ...]) -> list[np.ndarray]:

@@ -37,7 +37,8 @@ class Row(NamedTuple):
 class Posterior(NamedTuple):
     """The end of a search: values [E, O], pruned [E, O], edges [E, 2] (source, target), ops [O].
 
-    The values are γ, or probabilities of a strategy that has no posterior.
+    The values are γ, or probabilities of a strategy that has no posterior; NaN and pruned where an edge has
+    no such operation.
     """
 
     name: str

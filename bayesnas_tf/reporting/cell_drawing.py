@@ -7,26 +7,52 @@ import numpy as np
 from bayesnas_tf.reporting import cell_layout as layout
 from bayesnas_tf.reporting.raster import Canvas, text_width
 from bayesnas_tf.space.genotype import Genotype
+from bayesnas_tf.space.graph import Graph
 
 FONT = "'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', sans-serif"
 CURVE_STEPS = 24
+PROVENANCE = ("corpus", "lambda_w", "seed", "score", "estimator")
 
 
 def svg(genotype: Genotype) -> str:
     """A self-contained SVG file of the cell, on white."""
-    figure = layout.lay_out(genotype)
+    return graph_svg(genotype.graph(), caption(genotype), str(genotype))
+
+
+def pixels(genotype: Genotype, scale: float = 1.0) -> np.ndarray:
+    """The same figure, uint8 [H, W, 3]; `scale` pixels per pixel of the SVG."""
+    return graph_pixels(genotype.graph(), caption(genotype), scale)
+
+
+def dot(genotype: Genotype) -> str:
+    """The cell for Graphviz: `dot -Tpdf cell.dot`."""
+    return graph_dot(genotype.graph(), genotype.name)
+
+
+def caption(genotype: Genotype) -> layout.Caption:
+    """Its name, and where it comes from, as far as its provenance says; else its short form."""
+    known = genotype.provenance
+    parts = [(name, known[name]) for name in PROVENANCE if name in known]
+    told = "  ·  ".join(f"{name} {v:.4g}" if isinstance(v, float) else f"{name} {v}" for name, v in parts)
+    return layout.Caption(genotype.name, told or str(genotype))
+
+
+def graph_svg(graph: Graph, caption: layout.Caption, description: str) -> str:
+    """The same of any graph; `description` is for readers that do not see."""
+    figure = layout.lay_out(graph, caption)
+    title = f"{caption.name}: recurrent cell of {len(graph.learned()) or len(graph.nodes)} nodes"
     parts = [
         *(_svg_arrow(arrow) for arrow in figure.arrows),
         *(_svg_box(box) for box in figure.boxes),
         *(_svg_disc(disc) for disc in figure.discs),
         *(_svg_text(text) for text in figure.texts),
     ]
-    return "\n".join([_svg_start(genotype, figure), *parts, "</svg>", ""])
+    return "\n".join([_svg_start(figure, title, description), *parts, "</svg>", ""])
 
 
-def pixels(genotype: Genotype, scale: float = 1.0) -> np.ndarray:
-    """The same figure, uint8 [H, W, 3]; `scale` pixels per pixel of the SVG."""
-    figure = layout.lay_out(genotype)
+def graph_pixels(graph: Graph, caption: layout.Caption, scale: float = 1.0) -> np.ndarray:
+    """The same of any graph."""
+    figure = layout.lay_out(graph, caption)
     canvas = Canvas(figure.width, figure.height, scale)
     for arrow in figure.arrows:
         head = layout.arrow_head(arrow)
@@ -42,27 +68,26 @@ def pixels(genotype: Genotype, scale: float = 1.0) -> np.ndarray:
     return canvas.pixels()
 
 
-def dot(genotype: Genotype) -> str:
-    """The cell for Graphviz: `dot -Tpdf cell.dot`."""
+def graph_dot(graph: Graph, name: str) -> str:
+    """The same of any graph."""
+    styles = {
+        "fixed": ', style=filled, fillcolor="#1f2937", fontcolor="white"',
+        "mean": ", shape=box, width=0.7",
+    }
     lines = [
-        f"digraph {_dot_id(genotype.name)} {{",
+        f"digraph {_dot_id(name)} {{",
         '  graph [rankdir=LR, fontname="Helvetica", bgcolor="white"];',
         '  node [fontname="Helvetica", shape=circle, width=0.4, fixedsize=true];',
         '  edge [fontname="Helvetica", fontsize=11];',
-        '  "x_t" [shape=plaintext]; "h_{t-1}" [shape=plaintext, fixedsize=false]; "h_t" [shape=plaintext];',
-        "  mean [shape=box, width=0.7];",
-        '  0 [style=filled, fillcolor="#1f2937", fontcolor="white"];',
-        '  "x_t" -> 0;',
-        '  "h_{t-1}" -> 0;',
+        *(f"  {_dot_id(end)} [shape=plaintext, fixedsize=false];" for end in (*graph.inputs, *graph.outputs)),
+        *(f"  {_dot_id(n.name)} [label={_dot_id(n.label)}{styles.get(n.kind, '')}];" for n in graph.nodes),
     ]
-    for number, node in enumerate(genotype.nodes, start=1):
-        colour = _hex(layout.op_colour(node.op))
-        lines.append(
-            f'  {node.source} -> {number} [label="{node.op}", color="{colour}", fontcolor="{colour}"];'
-        )
-    grey = _hex(layout.RULE)
-    lines += [f'  {k} -> mean [color="{grey}"];' for k in sorted(set(genotype.output))]
-    return "\n".join([*lines, '  mean -> "h_t";', "}", ""])
+    for edge in graph.edges:
+        colour = _hex(layout.op_colour(edge.operation) if edge.operation else layout.RULE)
+        label = f'label={_dot_id(edge.operation)}, color="{colour}", fontcolor="{colour}"'
+        style = label if edge.operation else f'color="{colour}"'
+        lines.append(f"  {_dot_id(edge.source)} -> {_dot_id(edge.target)} [{style}];")
+    return "\n".join([*lines, "}", ""])
 
 
 def _dot_id(name: str) -> str:
@@ -82,11 +107,13 @@ def _stem_end(head: tuple[layout.Point, ...]) -> layout.Point:
 
 
 def _bezier(curve: tuple[layout.Point, ...]) -> list[layout.Point]:
-    """Points on a cubic curve."""
+    """Points on cubic curves, one behind the other."""
     t = np.linspace(0.0, 1.0, CURVE_STEPS + 1)[:, None]
-    p0, p1, p2, p3 = (np.asarray(point) for point in curve)
-    points = (1 - t) ** 3 * p0 + 3 * (1 - t) ** 2 * t * p1 + 3 * (1 - t) * t**2 * p2 + t**3 * p3
-    return [(float(x), float(y)) for x, y in points]
+    found = [np.asarray(curve[:1])]
+    for start in range(0, len(curve) - 1, 3):
+        p0, p1, p2, p3 = np.asarray(curve[start : start + 4])
+        found.append((1 - t) ** 3 * p0 + 3 * (1 - t) ** 2 * t * p1 + 3 * (1 - t) * t**2 * p2 + t**3 * p3)
+    return [(float(x), float(y)) for x, y in np.concatenate(found)]
 
 
 def _draw_text(canvas: Canvas, text: layout.Text) -> None:
@@ -101,24 +128,24 @@ def _draw_text(canvas: Canvas, text: layout.Text) -> None:
         canvas.text((x + width, text.y + 0.3 * text.size), text.subscript, small, text.colour)
 
 
-def _svg_start(genotype: Genotype, figure: layout.Layout) -> str:
+def _svg_start(figure: layout.Layout, title: str, description: str) -> str:
     """The opening tag, title and description for readers that do not see, and the paper."""
     width, height = f"{figure.width:.0f}", f"{figure.height:.0f}"
     size = f'width="{width}" height="{height}"'
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {width} {height}" '
         f'role="img" aria-labelledby="title desc" font-family={quoteattr(FONT)}>\n'
-        f'<title id="title">{escape(genotype.name)}: recurrent cell of {len(genotype.nodes)} nodes</title>\n'
-        f'<desc id="desc">{escape(str(genotype))}</desc>\n<rect {size} fill="#fff"/>'
+        f'<title id="title">{escape(title)}</title>\n'
+        f'<desc id="desc">{escape(description)}</desc>\n<rect {size} fill="#fff"/>'
     )
 
 
 def _svg_arrow(arrow: layout.Arrow) -> str:
     """The line up to the arrow head, and the head."""
     head = layout.arrow_head(arrow)
-    (p0, p1, p2, p3), end, colour = arrow.curve, _stem_end(head), _hex(arrow.colour)
-    path = f"M{_xy(p0)} C{_xy(p1)} {_xy(p2)} {_xy(p3)} L{_xy(end)}"
-    corners = " ".join(_xy(point) for point in head)
+    start, *curve = map(_xy, arrow.curve)
+    path = f"M{start} C{' '.join(curve)} L{_xy(_stem_end(head))}"
+    corners, colour = " ".join(_xy(point) for point in head), _hex(arrow.colour)
     return (
         f'<g class="{arrow.kind}"><path d="{path}" fill="none" stroke="{colour}" '
         f'stroke-width="{arrow.width:g}"/><polygon points="{corners}" fill="{colour}"/></g>'

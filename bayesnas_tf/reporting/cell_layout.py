@@ -1,14 +1,13 @@
 """Where each part of a cell's figure lies: computed once, painted as SVG and as pixels.
 
-Time flows down. Every node of the output has a column of its own, so that its line to the mean falls straight
-down and meets nothing: a node's column lies between the columns of its successors, which makes the figure
-planar for every genotype. The rows are the depths.
+Time flows down. The columns are those of `layers`; the rows are farther apart where lines have far to go.
 """
 
 import itertools
 from typing import Literal, NamedTuple
 
-from bayesnas_tf.space.genotype import Genotype
+from bayesnas_tf.reporting import layers
+from bayesnas_tf.space.graph import Edge, Graph, Node
 
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
@@ -26,15 +25,14 @@ OP_COLOURS: dict[str, Colour] = {  # told apart by colour-blind readers, all at 
 
 COLUMN = 78.0  # pixels between columns: the widest label and a line on either side of it
 ROW = 92.0  # pixels between depths, where edges go to the next column
+PLAIN_ROW = 68.0  # where no edge has an operation
 RADIUS = 17.0
-INPUT_SHIFT = 52.0  # of x_t and h_{t-1} from node 0
-INPUT_WIDTH = 56.0
+PILL = (56.0, 28.0)  # an input or an output
 LABEL_SIZE = 13.0
 LABEL_HEIGHT = 18.0
 ARROW_ROOM = 13.0  # between a label and the node it points to
 MARGIN = 36.0
 HEADER = 62.0  # title and provenance
-PROVENANCE = ("corpus", "lambda_w", "seed", "score", "estimator")
 CHARACTER = 0.58  # mean width of a character, in font sizes
 
 
@@ -74,13 +72,16 @@ class Disc(NamedTuple):
 
 
 class Arrow(NamedTuple):
-    """A cubic curve followed by a straight line to `tip`, where the arrow head lies."""
+    """Cubic curves (a point, and three more for each) and a straight line to `tip`, where the head lies."""
 
-    curve: tuple[Point, Point, Point, Point]
+    curve: tuple[Point, ...]
     tip: Point
     colour: Colour
     width: float
     kind: str  # "input", "edge", "output": what the line means
+
+
+Parts = tuple[list[Arrow], list[Box], list[Disc], list[Text]]
 
 
 class Layout(NamedTuple):
@@ -92,13 +93,6 @@ class Layout(NamedTuple):
     boxes: tuple[Box, ...]
     discs: tuple[Disc, ...]
     texts: tuple[Text, ...]
-
-
-class _Tree(NamedTuple):
-    """Positions of the nodes 0..n."""
-
-    x: list[float]
-    y: list[float]
 
 
 def op_colour(op: str) -> Colour:
@@ -113,7 +107,7 @@ def text_width(text: str, size: float = LABEL_SIZE) -> float:
 
 def arrow_head(arrow: Arrow) -> tuple[Point, Point, Point]:
     """The triangle at the tip of an arrow, in the direction of its straight end."""
-    (x1, y1), (x2, y2) = arrow.curve[3], arrow.tip
+    (x1, y1), (x2, y2) = arrow.curve[-1], arrow.tip
     length = max(((x2 - x1) ** 2 + (y2 - y1) ** 2) ** 0.5, 1e-6)
     ux, uy = (x2 - x1) / length, (y2 - y1) / length
     long, wide = 4.5 + 2.0 * arrow.width, 1.5 + 1.4 * arrow.width
@@ -121,149 +115,136 @@ def arrow_head(arrow: Arrow) -> tuple[Point, Point, Point]:
     return (x2, y2), (base_x - wide * uy, base_y + wide * ux), (base_x + wide * uy, base_y - wide * ux)
 
 
-def provenance_line(genotype: Genotype) -> str:
-    """Where the cell comes from, as far as its provenance says."""
-    known = genotype.provenance
-    parts = [(name, known[name]) for name in PROVENANCE if name in known]
-    return "  ·  ".join(f"{name} {v:.4g}" if isinstance(v, float) else f"{name} {v}" for name, v in parts)
+class Caption(NamedTuple):
+    """What stands above a figure."""
+
+    name: str
+    line: str  # smaller, below it
 
 
-def lay_out(genotype: Genotype) -> Layout:
-    """The figure of a genotype, in pixels with the origin at the top left."""
-    tree = _place(genotype)
-    title = Text(MARGIN, 30, genotype.name, 20, INK, "start", bold=True)
-    origin = Text(MARGIN, 54, provenance_line(genotype) or str(genotype), 12, MUTED, "start")
-    left, right = _extent(tree)
-    width = max([right - left, 300.0, *(text_width(t.text, t.size) for t in (title, origin))]) + 2 * MARGIN
-    shift = (width - left - right) / 2
-    tree = tree._replace(x=[x + shift for x in tree.x])
-    parts = [_inputs(tree), _edges(genotype, tree), _nodes(genotype, tree), _output(genotype, tree)]
+class _Places(NamedTuple):
+    """Pixels of nodes, inputs and outputs, and of each edge at each layer that it meets."""
+
+    at: dict[str, Point]
+    ways: tuple[tuple[Point, ...], ...]
+    bar: str
+
+
+def lay_out(graph: Graph, caption: Caption) -> Layout:
+    """The figure of a graph, in pixels with the origin at the top left."""
+    layered = layers.place(graph)
+    title = Text(MARGIN, 30, caption.name, 20, INK, "start", bold=True)
+    line = Text(MARGIN, 54, caption.line, 12, MUTED, "start")
+    column = max([COLUMN, *(text_width(edge.operation) + 12 for edge in graph.edges)])
+    columns = [x for way in layered.ways for x, _ in way] + list(layered.column.values())
+    half = max(PILL[0], column - MARGIN) / 2
+    left, right = min(columns) * column - half, max(columns) * column + half
+    width = max([right - left, 300.0, *(text_width(t.text, t.size) for t in (title, line))]) + 2 * MARGIN
+    places = _pixels(graph, layered, column, (width - left - right) / 2)
+    parts = [_edges(graph, places), *(_node(node, graph, places) for node in graph.nodes)]
+    parts += [_pill(name, places.at[name]) for name in (*graph.inputs, *graph.outputs)]
     arrows, boxes, discs, texts = (tuple(itertools.chain(*kind)) for kind in zip(*parts, strict=True))
-    height = max(box.y + box.height / 2 for box in boxes) + MARGIN * 0.75
-    return Layout(width, height, arrows, boxes, discs, (title, origin, *texts))
+    height = max(y for _, y in places.at.values()) + PILL[1] / 2 + MARGIN * 0.75
+    return Layout(width, height, arrows, boxes, discs, (title, line, *texts))
 
 
-def _successors(genotype: Genotype) -> list[list[int]]:
-    """For each node 0..n the nodes that it feeds."""
-    found: list[list[int]] = [[] for _ in range(len(genotype.nodes) + 1)]
-    for number, node in enumerate(genotype.nodes, start=1):
-        found[node.source].append(number)
-    return found
+def _pixels(graph: Graph, layered: layers.Layered, column: float, shift: float) -> _Places:
+    """Columns and layers as pixels."""
+    y = _rows(graph, layered, column)
+    at = {name: (shift + column * x, y[layered.layer[name]]) for name, x in layered.column.items()}
+    ways = tuple(tuple((shift + column * x, y[layer]) for x, layer in way) for way in layered.ways)
+    return _Places(at, ways, layered.bar)
 
 
-def _sizes(genotype: Genotype, successors: list[list[int]]) -> list[int]:
-    """Columns that each node and all that hangs on it take."""
-    sizes = [0] * len(successors)
-    for node in reversed(range(len(successors))):
-        below = sum(sizes[k] for k in successors[node])
-        sizes[node] = below + (node in genotype.output or not below)
-    return sizes
+def _rows(graph: Graph, layered: layers.Layered, column: float) -> list[float]:
+    """The y of each layer: there is more room where lines go far to the side."""
+    depth = max(layered.layer.values()) + 1
+    reach, base = [0.0] * depth, [PLAIN_ROW] * depth
+    for edge, way in zip(graph.edges, layered.ways, strict=True):
+        for (x, _), (to, layer) in itertools.pairwise(way):
+            reach[layer] = max(reach[layer], column * abs(to - x))
+        if edge.operation:
+            base[way[-1][1]] = ROW
+    rows = [HEADER + 28.0]
+    for layer in range(2, depth, 2):
+        lean = min(48.0, 0.16 * max(0.0, reach[layer - 1] - COLUMN))
+        room = min(60.0, 0.4 * reach[layer])
+        y = rows[-1] + base[layer] + lean + room
+        rows += [y - RADIUS - ARROW_ROOM - LABEL_HEIGHT / 2 - room, y]
+    return rows
 
 
-def _place(genotype: Genotype) -> _Tree:
-    """Columns in order, each output node between its successors; rows by depth."""
-    successors = _successors(genotype)
-    sizes = _sizes(genotype, successors)
-    x = [0.0] * len(successors)
-    first = [0] * len(successors)  # leftmost column of each node's part
-    for node, nexts in enumerate(successors):  # sources come before their successors
-        split = _split([sizes[k] for k in nexts])
-        column, own = first[node], node in genotype.output or not nexts
-        for position, k in enumerate(nexts):
-            column += own and position == split
-            first[k] = column
-            column += sizes[k]
-        if own:
-            x[node] = COLUMN * (first[node] + sum(sizes[k] for k in nexts[:split]))
-    for node in reversed(range(len(successors))):
-        if successors[node] and node not in genotype.output:
-            x[node] = sum(x[k] for k in successors[node]) / len(successors[node])
-    depths = [0, *genotype.depths()]
-    return _Tree(x, _rows(genotype, x, depths))
-
-
-def _split(sizes: list[int]) -> int:
-    """How many successors stand left of their source, for the best balance."""
-    return min(range(len(sizes) + 1), key=lambda k: abs(sum(sizes[:k]) - sum(sizes[k:])))
-
-
-def _rows(genotype: Genotype, x: list[float], depths: list[int]) -> list[float]:
-    """The y of each node: rows are farther apart where edges have far to go."""
-    reach = [0.0] * (max(depths) + 1)
-    for number, node in enumerate(genotype.nodes, start=1):
-        reach[depths[number]] = max(reach[depths[number]], abs(x[number] - x[node.source]))
-    rows = [HEADER + 88.0]
-    for level in range(1, len(reach)):
-        rows.append(rows[-1] + ROW + min(48.0, 0.16 * max(0.0, reach[level] - COLUMN)))
-    return [rows[depth] for depth in depths]
-
-
-def _extent(tree: _Tree) -> Point:
-    """The leftmost and the rightmost x of nodes and inputs."""
-    inputs = INPUT_SHIFT + INPUT_WIDTH / 2
-    return (
-        min(*tree.x, tree.x[0] - inputs + RADIUS) - RADIUS,
-        max(*tree.x, tree.x[0] + inputs - RADIUS) + RADIUS,
-    )
-
-
-def _line(start: Point, tip: Point, colour: Colour, width: float, kind: str) -> Arrow:
-    """A straight arrow."""
-    (x1, y1), (x2, y2) = start, tip
-    end = (x1 + 0.9 * (x2 - x1), y1 + 0.9 * (y2 - y1))
-    return Arrow((start, start, end, end), tip, colour, width, kind)
-
-
-def _inputs(tree: _Tree) -> tuple[list, list, list, list]:
-    """x_t and h_{t-1}, and their arrows into node 0."""
+def _edges(graph: Graph, places: _Places) -> Parts:
+    """One arrow per edge, with its operation written on the straight part."""
     arrows, boxes, texts = [], [], []
-    for side, name, subscript in ((-1, "x", "t"), (1, "h", "t-1")):
-        x, y = tree.x[0] + side * INPUT_SHIFT, HEADER + 28.0
-        boxes.append(Box(x, y, INPUT_WIDTH, 28, PALE, RULE, 14))
-        texts.append(Text(x, y, name, 15, INK, "middle", subscript))
-        start, lean = (x, y + 14), 0.62 * RADIUS
-        tip = (tree.x[0] + side * lean, tree.y[0] - 0.80 * RADIUS)
-        arrows.append(_line(start, tip, MUTED, 1.4, "input"))
+    for edge, way in zip(graph.edges, places.ways, strict=True):
+        colour, width, kind = _style(edge, graph, places.bar)
+        box = edge.target == places.bar or edge.target in graph.outputs
+        line = _line(way, _spread(way, places), PILL[1] / 2 if box else RADIUS)
+        arrows.append(Arrow(*line, colour, width, kind))
+        if edge.operation:
+            (x, y), wide = way[-2], text_width(edge.operation) + 6
+            boxes.append(Box(x, y, wide, LABEL_HEIGHT, (255, 255, 255), None, 3))
+            texts.append(Text(x, y, edge.operation, LABEL_SIZE, colour))
     return arrows, boxes, [], texts
 
 
-def _edges(genotype: Genotype, tree: _Tree) -> tuple[list, list, list, list]:
-    """One arrow per learned node, with its operation written on the straight part."""
-    arrows, boxes, texts = [], [], []
-    for number, node in enumerate(genotype.nodes, start=1):
-        x, y, colour = tree.x[number], tree.y[number] - RADIUS, op_colour(node.op)
-        start = (tree.x[node.source], tree.y[node.source])
-        bend_y = y - ARROW_ROOM - LABEL_HEIGHT
-        fall = bend_y - start[1]
-        lean = (start[0] + 0.55 * (x - start[0]), start[1] + 0.30 * fall)
-        curve = (start, lean, (x, bend_y - 0.50 * fall), (x, bend_y))
-        arrows.append(Arrow(curve, (x, y - 1), colour, 2.0, "edge"))
-        label_y = y - ARROW_ROOM - LABEL_HEIGHT / 2
-        boxes.append(Box(x, label_y, text_width(node.op) + 6, LABEL_HEIGHT, (255, 255, 255), None, 3))
-        texts.append(Text(x, label_y, node.op, LABEL_SIZE, colour))
-    return arrows, boxes, [], texts
+def _style(edge: Edge, graph: Graph, bar: str) -> tuple[Colour, float, str]:
+    """Colour, width and meaning of a line."""
+    if edge.operation:
+        return op_colour(edge.operation), 2.0, "edge"
+    if edge.target == bar:
+        return RULE, 1.2, "output"
+    kind = "input" if edge.source in graph.inputs else "output" if edge.target in graph.outputs else "edge"
+    return MUTED, 1.4, kind
 
 
-def _nodes(genotype: Genotype, tree: _Tree) -> tuple[list, list, list, list]:
-    """The discs, with their numbers; node 0 is dark, as it is no choice of the search."""
-    discs = [Disc(tree.x[0], tree.y[0], RADIUS, INK, INK)]
-    texts = [Text(tree.x[0], tree.y[0], "0", 14, (255, 255, 255), bold=True)]
-    for number, node in enumerate(genotype.nodes, start=1):
-        colour = op_colour(node.op)
-        tint = (colour[0] // 8 + 223, colour[1] // 8 + 223, colour[2] // 8 + 223)
-        discs.append(Disc(tree.x[number], tree.y[number], RADIUS, tint, colour))
-        texts.append(Text(tree.x[number], tree.y[number], str(number), 14, INK, bold=True))
-    return [], [], discs, texts
+def _spread(way: tuple[Point, ...], places: _Places) -> Point:
+    """How far across and down a line aims at first: to the side at once, if it passes above no other node."""
+    (start, y), (to, _) = way[:2]
+    beside = (x for x, of_node in places.at.values() if of_node == y)
+    return (0.0, 0.5) if any(min(start, to) < x < max(start, to) for x in beside) else (0.55, 0.30)
 
 
-def _output(genotype: Genotype, tree: _Tree) -> tuple[list, list, list, list]:
-    """The mean of the output nodes, and h_t below it."""
-    xs = [tree.x[k] for k in sorted(set(genotype.output))]
-    y = max(tree.y) + 76.0
-    centre, half = (min(xs) + max(xs)) / 2, max((max(xs) - min(xs)) / 2 + 28.0, 34.0)
-    boxes = [Box(centre, y, 2 * half, 28, PALE, RULE), Box(centre, y + 66, INPUT_WIDTH, 28, PALE, RULE, 14)]
-    texts = [Text(centre, y, "mean", 13, INK), Text(centre, y + 66, "h", 15, INK, "middle", "t")]
-    arrows = [_line((tree.x[k], tree.y[k]), (tree.x[k], y - 15), RULE, 1.2, "output")
-              for k in sorted(set(genotype.output))]  # fmt: skip
-    arrows.append(_line((centre, y + 14), (centre, y + 51), MUTED, 1.4, "output"))
-    return arrows, boxes, [], texts
+def _line(way: tuple[Point, ...], first: Point, radius: float) -> tuple[tuple[Point, ...], Point]:
+    """Curve and tip of an arrow: straight down at each place that it passes, then to its end."""
+    curve = [way[0]]
+    for number, (x, y) in enumerate(way[1:-1], start=1):
+        (from_x, from_y), top, bottom = curve[-1], y - LABEL_HEIGHT / 2, y + LABEL_HEIGHT / 2
+        if from_x == x == way[number + 1][0]:
+            continue  # nothing bends here
+        fall = top - from_y
+        across, down = first if number == 1 else (0.0, 0.5)
+        lean = (from_x + across * (x - from_x), from_y + down * fall)
+        curve += [lean, (x, top - 0.5 * fall), (x, top), (x, top), (x, bottom), (x, bottom)]
+    (x, y), (end_x, end_y) = curve[-1], way[-1]
+    knee = (x, y + 0.4 * (end_y - y))
+    ux, uy = end_x - knee[0], end_y - knee[1]
+    length = (ux**2 + uy**2) ** 0.5
+    tip, bend = ((end_x - far * ux / length, end_y - far * uy / length) for far in (radius + 1, radius + 9))
+    return (*curve, knee, bend, bend), tip
+
+
+def _node(node: Node, graph: Graph, places: _Places) -> Parts:
+    """A disc with its label: dark where a search has no choice, grey where values are only joined."""
+    x, y = places.at[node.name]
+    if node.name == places.bar:
+        pairs = zip(places.ways, graph.edges, strict=True)
+        ends = [way[-1][0] for way, edge in pairs if edge.target == node.name]
+        wide = max(max(ends) - min(ends) + 56.0, 68.0)
+        return [], [Box(x, y, wide, PILL[1], PALE, RULE)], [], [Text(x, y, node.label, 13, INK)]
+    operations = {edge.operation for edge in graph.into(node.name)}
+    colour = op_colour(*operations) if len(operations) == 1 else INK
+    tint = (colour[0] // 8 + 223, colour[1] // 8 + 223, colour[2] // 8 + 223)
+    paints = {"fixed": (INK, INK), "learned": (tint, colour)}
+    size = min(14.0, 1.7 * RADIUS / text_width(node.label, 1.0))
+    ink: Colour = (255, 255, 255) if node.kind == "fixed" else INK
+    disc = Disc(x, y, RADIUS, *paints.get(node.kind, (PALE, MUTED)))
+    return [], [], [disc], [Text(x, y, node.label, size, ink, bold=True)]
+
+
+def _pill(name: str, at: Point) -> Parts:
+    """An input or an output; what stands behind its underscore is written below the line."""
+    letter, _, subscript = name.partition("_")
+    text = Text(*at, letter, 15, INK, "middle", subscript.strip("{}"))
+    return [], [Box(*at, *PILL, PALE, RULE, 14)], [], [text]

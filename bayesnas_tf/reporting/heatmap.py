@@ -78,8 +78,9 @@ def edge_heatmap(
 ) -> np.ndarray:
     """Values [E, O] of edges [E, 2] (source, target) as uint8 [H, W, 3].
 
-    Cells where `pruned` (bool [E, O]) is true are crossed out. `log` colours by the logarithm; values that
-    then have no colour, as zeros, are grey. `ValueError` when the shapes do not fit.
+    Cells where `pruned` (bool [E, O]) is true are crossed out, and left empty where they are NaN besides: an
+    edge without that operation. `log` colours by the logarithm; values that then have no colour, as zeros,
+    are grey. `ValueError` when the shapes do not fit.
     """
     values = np.asarray(values, dtype=np.float64)
     if values.shape != (len(edges), len(ops)):
@@ -94,11 +95,11 @@ def edge_heatmap(
     canvas = Canvas(width, height)
     scale = scale_of(values, log)
     crossed = np.zeros(values.shape, bool) if pruned is None else np.asarray(pruned, bool)
-    _axes(canvas, title, _subtitle(crossed, log), np.asarray(edges), tops, ops)
-    for row, top in enumerate(tops):
-        for column in range(len(ops)):
-            corner = (LEFT + column * CELL[0], top)
-            _cell(canvas, corner, float(values[row, column]), scale, bool(crossed[row, column]))
+    there = ~(np.isnan(values) & crossed)
+    _axes(canvas, title, _subtitle(crossed[there], log), np.asarray(edges), tops, ops)
+    for row, column in np.argwhere(there):
+        corner = (LEFT + column * CELL[0], tops[row])
+        _cell(canvas, corner, float(values[row, column]), scale, bool(crossed[row, column]))
     _legend(canvas, LEFT + CELL[0] * len(ops) + 24.0, height, scale)
     return canvas.pixels()
 

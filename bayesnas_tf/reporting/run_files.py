@@ -106,23 +106,28 @@ class SearchFiles(Callbacks):
 def write_architecture(path: Path, record: ChoiceRecord) -> None:
     """What a search without a posterior knew at its last choice; absent where a strategy has none of it.
 
-    `probabilities` [E, O] with edges [E, 2] (source, target) and ops [O]; `candidates` [K, n, 2], (source,
-    op) of each node, and their `candidate_nats` [K, W] per validation window.
+    `probabilities` [E, O], NaN where a site has no such option, with edges [E, 2] (source, target) and ops
+    [O]; `candidates` [K, n, 2], (source, op) of each node, and their `candidate_nats` [K, W] per validation
+    window.
     """
     rows: dict[str, Any] = {"ops": record.sites.options, "edges": record.sites.pairs()}
     names = ("probabilities", "candidates", "candidate_nats")
     rows |= {name: getattr(record, name) for name in names if getattr(record, name) is not None}
+    if record.probabilities is not None:
+        rows["probabilities"] = record.sites.masked(record.probabilities)
     _savez(path, rows)
 
 
 def write_posterior(path: Path, record: UpdateRecord) -> None:
     """Append one update to posterior.npz, in place of a later or equal one that a killed run left.
 
-    w h c omega s gamma pruned, each [updates, E, O]; edges [E, 2] (source, target); ops [O]; kappa. Beside
-    them, of the last update: `h_windows` [K, E, O], `h_standard_error` [E, O] where h is drawn by probes, and
-    `gradient` [E, O] of the mean loss.
+    w h c omega s gamma pruned, each [updates, E, O], NaN and pruned where a site has no such option; edges
+    [E, 2] (source, target); ops [O]; kappa. Beside them, of the last update: `h_windows` [K, E, O],
+    `h_standard_error` [E, O] where h is drawn by probes, and `gradient` [E, O] of the mean loss.
     """
-    rows: dict[str, Any] = {name: np.asarray(getattr(record, name))[np.newaxis] for name in POSTERIOR_ARRAYS}
+    found = {name: getattr(record, name) for name in POSTERIOR_ARRAYS}
+    found |= {name: record.sites.masked(found[name]) for name in found if name != "pruned"}
+    rows: dict[str, Any] = {name: np.asarray(array)[np.newaxis] for name, array in found.items()}
     if record.epoch > 1:
         for name, before in earlier_updates(path, record.epoch - 1).items():
             rows[name] = np.concatenate([before, rows[name]])

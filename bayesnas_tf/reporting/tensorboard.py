@@ -108,8 +108,8 @@ class TensorBoardCallback(Callbacks):
         edges, ops = record.sites.pairs(), record.sites.options
         with self._opened().as_default(step=record.step):
             for name in ARRAYS:
-                values = np.asarray(getattr(record, name))
-                tf.summary.histogram(f"posterior/{name}", values)
+                values = record.sites.masked(getattr(record, name))
+                tf.summary.histogram(f"posterior/{name}", values[record.sites.exists])
                 title = f"{name} after epoch {record.epoch}, step {record.step:,}"
                 image = edge_heatmap(values, title, edges, ops, record.pruned, log=name in POSITIVE)
                 tf.summary.image(f"heatmap/{name}", image[None])
@@ -126,7 +126,8 @@ class TensorBoardCallback(Callbacks):
             if record.probabilities is not None:
                 title = f"probabilities after epoch {record.epoch}, step {record.step:,}"
                 sites = record.sites
-                image = edge_heatmap(record.probabilities, title, sites.pairs(), sites.options)
+                known = sites.masked(record.probabilities)
+                image = edge_heatmap(known, title, sites.pairs(), sites.options, ~sites.exists)
                 tf.summary.image("heatmap/probabilities", image[None])
             if record.candidate_nats is not None:
                 tf.summary.histogram("candidates/nats", record.candidate_nats.mean(axis=1))

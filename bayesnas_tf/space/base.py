@@ -13,6 +13,7 @@ from bayesnas_tf.space.program import Form, Program
 
 if TYPE_CHECKING:
     from bayesnas_tf.space.genotype import Genotype
+    from bayesnas_tf.space.graph import Graph
 
 DEAD = -1  # the decision of a node that has nothing left
 
@@ -44,6 +45,10 @@ class Sites(NamedTuple):
     def pairs(self) -> np.ndarray:
         """(source, target) of each row, int64 `[E, 2]`, as posterior.npz holds them."""
         return np.stack([self.source, self.target], axis=1)
+
+    def masked(self, values: np.ndarray) -> np.ndarray:
+        """Floats `[E, O]`, NaN where a site has no such option."""
+        return np.where(self.exists, values, np.nan)
 
 
 class Space(abc.ABC):
@@ -114,6 +119,11 @@ class Space(abc.ABC):
     @abc.abstractmethod
     def discrete(cls, genotype: "Genotype") -> Program:
         """The cell of one genotype."""
+
+    @classmethod
+    @abc.abstractmethod
+    def graph(cls, genotype: "Genotype") -> "Graph":
+        """What drawings, depths and tables show of a cell."""
 
     @classmethod
     @abc.abstractmethod

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from bayesnas_tf import files
 from bayesnas_tf.space import base
+from bayesnas_tf.space.graph import Graph
 
 HIGHWAY = "highway"
 FIRST_FORMAT = "bayesnas_tf.genotype/1"  # names no space: it is `highway`, whose cells are still written so
@@ -106,12 +107,13 @@ class Genotype:
         except ValueError as error:  # json.JSONDecodeError and UnicodeDecodeError are two
             raise ValueError(f"{path}: {error}") from error
 
+    def graph(self) -> Graph:
+        """The cell as drawings and tables know it."""
+        return base.named(self.space).graph(self)
+
     def depths(self) -> list[int]:
-        """Steps from node 0 to each node 1..n: a node fed by node 0 has depth 1."""
-        depth = [0]
-        for node in self.nodes:
-            depth.append(depth[node.source] + 1)
-        return depth[1:]
+        """Steps to each learned node; in `highway` from node 0: a node fed by node 0 has depth 1."""
+        return self.graph().depths()
 
     def __str__(self) -> str:
         """Short form, as the literature prints cells: `relu0 tanh1 ... -> mean 1 2`."""

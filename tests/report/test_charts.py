@@ -188,6 +188,31 @@ def test_gamma_of_a_cell_that_lost_nodes_frames_nothing(tmp_path):
     assert not [rect for rect in root.iter("rect") if rect.get("class") == "kept"]
 
 
+def test_gamma_of_ragged_sites_shows_those_there_are(tmp_path):
+    edges = np.array([[0, 3], [2, 3], [0, 5], [2, 5], [3, 5]])  # no triangle: two sources, then three
+    values = np.full((1, 5, 3), 0.5)
+    values[0, 1, 2] = np.nan  # no such option there
+    pruned = np.isnan(values)
+    pruned[0, 0, 0] = True
+    np.savez(tmp_path / "posterior.npz", gamma=values, pruned=pruned, edges=edges, ops=["x", "tanh", "gate"])
+    drawn = str(gamma.figure(readers.posterior(tmp_path / "posterior.npz"), None))
+    root = ElementTree.fromstring(drawn)
+    titles = [title.text for title in root.iter("title")]
+    assert len(titles) == 14
+    assert titles[0] == "x, 0 to 3: γ 0.5, pruned"
+    assert "gate, 2 to 3" not in drawn
+    assert "γ of 14 edge operations, 1 pruned" in drawn
+    numbers = [text.text for text in root.find("g").iter("text")]
+    assert numbers == ["0", "2", "3", "3", "5"]
+
+
+def test_an_option_without_a_probability_is_none(tmp_path):
+    values = np.array([[0.5, np.nan]])
+    np.savez(tmp_path / "architecture.npz", probabilities=values, edges=[[0, 1]], ops=["a", "b"])
+    found = readers.probabilities(tmp_path / "architecture.npz")
+    assert found.pruned.tolist() == [[False, True]]
+
+
 def test_probabilities_of_another_strategy_are_shown_in_its_place(tmp_path):
     edges = np.array([(i, j) for j in (1, 2) for i in range(j)])
     np.savez(

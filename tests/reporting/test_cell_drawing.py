@@ -9,6 +9,7 @@ import pytest
 
 from bayesnas_tf.reporting import cell_drawing, cell_layout
 from bayesnas_tf.space.genotype import Genotype, Node
+from tests.support import figures
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -47,33 +48,8 @@ def cell(request):
     return CELLS[request.param]
 
 
-def text_rectangle(text):
-    width = cell_layout.text_width(text.text, text.size) + cell_layout.text_width(
-        text.subscript, 0.72 * text.size
-    )
-    left = text.x - (width / 2 if text.anchor == "middle" else 0.0)
-    return left, text.y - text.size / 2, left + width, text.y + text.size / 2
-
-
-def overlap(a, b):
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
-
-
-def curve_points(arrow, count=60):
-    t = np.linspace(0.0, 1.0, count)[:, None]
-    p0, p1, p2, p3 = np.array(arrow.curve)
-    curve = (1 - t) ** 3 * p0 + 3 * (1 - t) ** 2 * t * p1 + 3 * (1 - t) * t**2 * p2 + t**3 * p3
-    return np.concatenate([curve, p3 + t * (np.array(arrow.tip) - p3)])
-
-
-def crossings(a, b):
-    """Pairs of segments of two polylines that cross properly."""
-    p, r = a[:-1, None], np.diff(a, axis=0)[:, None]
-    q, s = b[None, :-1], np.diff(b, axis=0)[None]
-    cross = lambda u, v: u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0]  # noqa: E731
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t, u = cross(q - p, s) / cross(r, s), cross(q - p, r) / cross(r, s)
-    return int(np.sum((t > 1e-6) & (t < 1 - 1e-6) & (u > 1e-6) & (u < 1 - 1e-6)))
+def lay_out(cell):
+    return cell_layout.lay_out(cell.graph(), cell_drawing.caption(cell))
 
 
 def test_svg_is_xml_with_an_arrow_and_labels_for_each_node(cell):
@@ -97,43 +73,32 @@ def test_svg_depends_on_nothing_outside(cell):
 
 
 def test_texts_and_nodes_do_not_overlap_and_lie_inside(cell):
-    figure = cell_layout.lay_out(cell)
-    discs = [(d.x - d.radius, d.y - d.radius, d.x + d.radius, d.y + d.radius) for d in figure.discs]
-    boxes = [
-        (b.x - b.width / 2, b.y - b.height / 2, b.x + b.width / 2, b.y + b.height / 2) for b in figure.boxes
-    ]
-    texts = [text_rectangle(text) for text in figure.texts]
-    for group in (discs + boxes, texts):
-        for a, b in itertools.combinations(group, 2):
-            assert not overlap(a, b)
-    for left, top, right, bottom in discs + boxes + texts:
-        assert left >= 0
-        assert top >= 0
-        assert right <= figure.width
-        assert bottom <= figure.height
+    figures.assert_nothing_overlaps_and_all_lies_inside(lay_out(cell))
 
 
 def test_no_line_crosses_another_or_runs_through_a_foreign_label(cell):
-    figure = cell_layout.lay_out(cell)
-    lines = [curve_points(arrow) for arrow in figure.arrows if arrow.kind != "input"]
+    figure = lay_out(cell)
+    lines = [figures.curve_points(arrow) for arrow in figure.arrows if arrow.kind != "input"]
     for a, b in itertools.combinations(lines, 2):
-        assert crossings(a, b) == 0
-    edges = [curve_points(arrow) for arrow in figure.arrows if arrow.kind == "edge"]
-    labels = [box for box in figure.boxes if box.stroke is None]
-    for (own, box), (other, points) in itertools.product(enumerate(labels), enumerate(edges)):
-        inside = (abs(points[:, 0] - box.x) < box.width / 2) & (abs(points[:, 1] - box.y) < box.height / 2)
-        assert inside.any() == (own == other)
+        assert figures.crossings(a, b) == 0
+    figures.assert_no_edge_runs_through_a_foreign_label(figure)
+
+
+def test_output_nodes_fall_straight_to_the_mean(cell):
+    for arrow in lay_out(cell).arrows:
+        if arrow.kind == "output":
+            assert {x for x, _ in (*arrow.curve, arrow.tip)} == {arrow.tip[0]}
 
 
 def test_a_layered_cell_has_one_row_per_depth():
-    figure = cell_layout.lay_out(CELLS["darts"])
+    figure = lay_out(CELLS["darts"])
     rows = sorted({disc.y for disc in figure.discs})
     depths = [0, *CELLS["darts"].depths()]
     assert [rows.index(disc.y) for disc in figure.discs] == depths
 
 
 def test_edges_carry_the_colour_of_their_operation():
-    figure = cell_layout.lay_out(CELLS["darts"])
+    figure = lay_out(CELLS["darts"])
     colours = [arrow.colour for arrow in figure.arrows if arrow.kind == "edge"]
     assert colours == [cell_layout.op_colour(node.op) for node in CELLS["darts"].nodes]
 
@@ -143,14 +108,14 @@ def test_provenance_is_printed_below_the_name():
 
 
 def test_pixels_have_the_size_of_the_svg(cell):
-    figure, image = cell_layout.lay_out(cell), cell_drawing.pixels(cell)
+    figure, image = lay_out(cell), cell_drawing.pixels(cell)
     assert image.dtype == np.uint8
     assert image.shape == (round(figure.height), round(figure.width), 3)
     assert (image[0, 0] == 255).all()
 
 
 def test_pixels_show_the_nodes_where_the_layout_has_them():
-    figure, image = cell_layout.lay_out(CELLS["chain"]), cell_drawing.pixels(CELLS["chain"], scale=2.0)
+    figure, image = lay_out(CELLS["chain"]), cell_drawing.pixels(CELLS["chain"], scale=2.0)
     for disc in figure.discs[1:]:
         at = image[round(2 * disc.y), round(2 * (disc.x - 0.7 * disc.radius))]
         np.testing.assert_allclose(at, disc.fill, atol=2)
@@ -159,8 +124,8 @@ def test_pixels_show_the_nodes_where_the_layout_has_them():
 def test_dot_has_an_edge_per_node_and_per_output(cell):
     text = cell_drawing.dot(cell)
     for number, node in enumerate(cell.nodes, start=1):
-        assert f'  {node.source} -> {number} [label="{node.op}"' in text
-    assert text.count("-> mean") == len(cell.output)
+        assert f'  "{node.source}" -> "{number}" [label="{node.op}"' in text
+    assert text.count('-> "mean"') == len(cell.output)
     assert text.count("{") - text.count("h_{t-1}") == text.count("}") - text.count("h_{t-1}") == 1
 
 

@@ -68,6 +68,14 @@ def test_pruned_cells_are_crossed_out():
     assert (plain == crossed)[top : top + 18, right : right + 66].all()
 
 
+def test_an_option_that_a_site_lacks_is_left_empty():
+    values, pruned = np.ones((3, 4)), np.zeros((3, 4), bool)
+    values[1, 1], pruned[1, 1] = np.nan, True
+    image = draw(values, pruned=pruned)
+    np.testing.assert_array_equal(cell_pixel(image, 1, 1, 2), heatmap.WHITE)
+    np.testing.assert_array_equal(image[:, 300:], draw(np.ones((3, 4)))[:, 300:])  # none of it is pruned
+
+
 def test_shapes_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match=r"gamma.*\(3, 3\) values for 3 edges, 4 operations"):
         draw(np.ones((3, 3)))

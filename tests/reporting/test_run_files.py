@@ -64,6 +64,19 @@ def test_updates_are_appended_and_one_that_a_killed_run_left_is_replaced(tmp_pat
     assert [entry.name for entry in tmp_path.iterdir()] == ["posterior.npz"]
 
 
+def test_an_option_that_a_site_lacks_is_nan(tmp_path):
+    record = update(1)
+    exists = np.ones((EDGES, OPS), bool)
+    exists[1, 2] = False
+    run_files.write_posterior(
+        tmp_path / "posterior.npz", record._replace(sites=record.sites._replace(exists=exists))
+    )
+    with np.load(tmp_path / "posterior.npz") as data:
+        for name in ("w", "h", "c", "omega", "s", "gamma"):
+            np.testing.assert_array_equal(np.isnan(data[name][0]), ~exists)
+        assert data["w"].dtype == np.asarray(record.w).dtype
+
+
 def test_a_first_update_begins_anew(tmp_path):
     path = tmp_path / "posterior.npz"
     path.write_bytes(b"of another run")

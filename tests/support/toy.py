@@ -11,6 +11,7 @@ import functools
 import numpy as np
 
 from bayesnas_tf.space import base
+from bayesnas_tf.space import graph as graphs
 from bayesnas_tf.space.genotype import Genotype, Node
 from bayesnas_tf.space.program import PROJECT, SCALARS, Op, Program, Weight, before
 
@@ -100,6 +101,23 @@ class Toy(base.Space):
                 Op("gate", f"n{j}", (f"n{j - 1}", f"p{j}"), (node.op,)),
             ]
         return _program(ops, [f"source_kernel_{k}" for k in range(3)])
+
+    @classmethod
+    def graph(cls, genotype):
+        """Three nodes in a row, the memory, and their product."""
+        x, h, c = graphs.X, graphs.before("h"), graphs.before("c")
+        learned = [graphs.Node(str(k), str(k), "learned") for k in (1, 2, 3)]
+        rest = [graphs.Node("c", "mean", "mean"), graphs.Node("product", "×", "product")]
+        edges = [graphs.Edge(x, "0"), graphs.Edge(h, "0")]
+        edges += [graphs.Edge(str(k), str(k + 1), node.op) for k, node in enumerate(genotype.nodes)]
+        edges += [graphs.Edge(c, "c"), graphs.Edge("1", "c"), graphs.Edge("c", graphs.now("c"))]
+        edges += [
+            graphs.Edge("3", "product"),
+            graphs.Edge("c", "product"),
+            graphs.Edge("product", graphs.now("h")),
+        ]
+        nodes = (graphs.Node("0", "0", "fixed"), *learned, *rest)
+        return graphs.Graph(nodes, tuple(edges), (x, h, c), (graphs.now("h"), graphs.now("c")))
 
     @classmethod
     def check(cls, genotype):

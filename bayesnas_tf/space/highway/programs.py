@@ -3,6 +3,7 @@
 Node k is the value `n<k>`; x_k of the method after its norm.
 """
 
+from bayesnas_tf.space import graph as graphs
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.space.highway import topology
 from bayesnas_tf.space.highway.operations import OP_NAMES
@@ -59,6 +60,27 @@ def discrete(genotype: Genotype) -> Program:
             operation = (genotype.nodes[number - 1].op,)
             ops.append(Op("gate", node(number), (node(source), f"pre{number}"), operation))
     return Program(2, tuple(weights), (*ops, _mean(genotype.output)))
+
+
+def graph(genotype: Genotype) -> graphs.Graph:
+    """A tree of one operation per node behind node 0, and the mean below it."""
+    inputs, output = (graphs.X, graphs.before("h")), graphs.now("h")
+    learned = {str(number): of_node for number, of_node in enumerate(genotype.nodes, start=1)}
+    return graphs.Graph(
+        (
+            graphs.Node("0", "0", "fixed"),
+            *(graphs.Node(name, name, "learned") for name in learned),
+            graphs.Node("mean", "mean", "mean"),
+        ),
+        (
+            *(graphs.Edge(name, "0") for name in inputs),
+            *(graphs.Edge(str(of_node.source), name, of_node.op) for name, of_node in learned.items()),
+            *(graphs.Edge(str(number), "mean") for number in genotype.output),
+            graphs.Edge("mean", output),
+        ),
+        inputs,
+        (output,),
+    )
 
 
 def _weights(form: Form) -> tuple[Weight, ...]:

@@ -7,6 +7,7 @@ import numpy as np
 
 from bayesnas_tf.space import base
 from bayesnas_tf.space.genotype import Genotype, Node
+from bayesnas_tf.space.graph import Graph
 from bayesnas_tf.space.highway import programs, topology
 from bayesnas_tf.space.highway.operations import OP_NAMES, position
 from bayesnas_tf.space.program import Form, Program
@@ -107,6 +108,11 @@ class Highway(base.Space):
     def discrete(cls, genotype: Genotype) -> Program:
         """See `programs.discrete`."""
         return programs.discrete(genotype)
+
+    @classmethod
+    def graph(cls, genotype: Genotype) -> Graph:
+        """See `programs.graph`."""
+        return programs.graph(genotype)
 
     @classmethod
     def check(cls, genotype: Genotype) -> None:
