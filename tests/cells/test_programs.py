@@ -71,20 +71,7 @@ GRU = Program(
     ),
 )
 KERAS = {"use_bias": False, "return_sequences": True, "return_state": True, "dtype": "float64"}
-LAYERS = {
-    "LSTM": (
-        LSTM,
-        lambda: keras.layers.LSTM(
-            U, use_bias=False, return_sequences=True, return_state=True, dtype="float64"
-        ),
-    ),
-    "GRU": (
-        GRU,
-        lambda: keras.layers.GRU(
-            U, use_bias=False, return_sequences=True, return_state=True, dtype="float64"
-        ),
-    ),
-}
+LAYERS = {"LSTM": (LSTM, keras.layers.LSTM), "GRU": (GRU, keras.layers.GRU)}
 
 
 class Plain(ProgramCell):
