@@ -91,7 +91,7 @@ def walk(model, x, state, lanes: Lanes, scalar_shadows, uses=(), model_masks=NO_
         def step(t, inputs, *carried):
             values, shadows = carried[:count], carried[count : 2 * count]
             pairs = [Pair(value, across_time(s, t, lanes)) for value, s in zip(values, shadows, strict=True)]
-            beside_x = inputs[1] if uses else shadow_of(inputs[0], lanes.number)
+            beside_x = shadow_of(inputs[0], lanes.number) + (inputs[1] if uses else 0.0)
             given = dict(zip(names, [Pair(inputs[0], beside_x), *pairs], strict=False))
             after, read = lane_programs.step(cell, lanes.rule, known, given, inputs[2:])
             return *(p.value for p in after), *(p.shadow for p in after), *(read if uses else [])
