@@ -69,12 +69,15 @@ def test_its_drawing_is_there(found):
     assert (found / "search" / "cell.svg").read_text().startswith("<svg")
 
 
-@pytest.mark.parametrize("strategy", ["darts1", "random", "random_ws"])
+FEW = {"darts1": [], "random": ["RandomOptions.cells=2"], "random_ws": ["RandomSharingOptions.cells=3"]}
+
+
+@pytest.mark.parametrize("strategy", FEW)
 def test_other_strategies_search_it_too(strategy, tmp_path):
     tiny.write(tmp_path)
     flags = [f"--gin_file={tmp_path}/tiny.gin", f"--gin_file=strategies/{strategy}.gin", *SEARCH]
-    flags += ["--gin_param=search.epochs=1", "--gin_param=RandomOptions.cells=2"]
-    flags += ["--gin_param=RandomSharingOptions.cells=3", f"--run_dir={tmp_path}/run"]
+    flags += [f"--gin_param={param}" for param in ["search.epochs=1", *FEW[strategy]]]
+    flags.append(f"--run_dir={tmp_path}/run")
     assert run(search.run_search, "search", tmp_path, *flags) == 0
     assert Genotype.load(tmp_path / "run" / "genotype.json").space == "toy"
 

@@ -152,7 +152,7 @@ class Health:
                 self.stability < LEAST_STABILITY,
                 f"Resampled windows choose the same input and operation for {self.stability:.0%} of nodes.",
             ),
-            (self.star_share == 1.0, "No learned node builds on another: the cell is a star."),
+            (self.star_share == 1.0, "Every node takes its input from node 0: the cell is a star."),
             (self.identity_share >= MOST_IDENTITY, f"{self.identity_share:.0%} of the nodes are identity."),
         ]
         return [sentence for applies, sentence in checks if applies]

@@ -7,6 +7,8 @@ This is the slow, obvious form. The staged form (`cells.staged`) and the lanes o
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import tensorflow as tf
+
 from bayesnas_tf.cells.rules import rule_of
 from bayesnas_tf.numerics.sums import fan_out
 from bayesnas_tf.space.program import PROJECT, Op, Program
@@ -36,6 +38,7 @@ class Values:
         return self.fixed[name] if name in self.fixed else next(self.copies[name])
 
 
+@tf.autograph.experimental.do_not_convert  # there is nothing to convert, and rules are lambdas
 def prelude(program: Program, fixed: Mapping[str, Any]) -> dict[str, Any]:
     """Weights and constants, and what instructions make of them alone."""
     found = dict(fixed)
@@ -44,6 +47,7 @@ def prelude(program: Program, fixed: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+@tf.autograph.experimental.do_not_convert
 def run(
     program: Program,
     given: Mapping[str, Any],

@@ -26,6 +26,7 @@ class PairValues(Values):
         self.copies[name] = map(Pair, *(fan_out(part, count) for part in value))
 
 
+@tf.autograph.experimental.do_not_convert
 def fixed(cell, w: Pair | None) -> dict[str, Any]:
     """Weights and constants by name; the scalars of the architecture as the pair that they are."""
     found = cell.fixed_values()
@@ -36,6 +37,7 @@ def fixed(cell, w: Pair | None) -> dict[str, Any]:
     return prelude(cell.program, found) | {SCALARS: w}
 
 
+@tf.autograph.experimental.do_not_convert  # there is nothing to convert, and rules are lambdas
 def step(cell, rule: Rule, known: Mapping[str, Any], given: Mapping[str, Pair], uses: Sequence = ()) -> tuple:
     """Pairs of `Program.ends`, and what each kernel read (no gradient passes), of one time step.
 

@@ -82,9 +82,9 @@ def medians(samples: list[Sample]) -> list[Sample]:
 def main() -> int:
     """Print the medians; exit code 1 where the last one is more than 5 % above that of the half."""
     sys.path.insert(0, str(ROOT))
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.faults.memory_over_steps", description=__doc__.splitlines()[0]
-    )
+    form = argparse.RawDescriptionHelpFormatter
+    program = "python -m tools.faults.memory_over_steps"
+    parser = argparse.ArgumentParser(prog=program, description=__doc__, formatter_class=form)
     parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--lines", type=int, default=430, help="of the corpus; 430 make 127 steps an epoch")
     parser.add_argument("--out", type=Path, help="write the medians as JSON")

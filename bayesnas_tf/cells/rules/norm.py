@@ -52,7 +52,8 @@ def norm(kind: norms.Norm, terms: int) -> Rule:
     if kind not in STATISTICS:
         factor = 1.0 / terms if kind == "mean" else 1.0
         scaled = elementwise(
-            lambda x: norms.normalise(x, kind, terms), lambda x: (tf.constant(factor, x.dtype),)
+            lambda x: norms.normalise(x, kind, terms),
+            lambda x: (tf.constant(factor, x.dtype),),
         )
         return scaled._replace(linear=True, cheap=True)
     axis = STATISTICS[kind]
