@@ -101,8 +101,8 @@ def correctness(options: argparse.Namespace, until: float) -> Iterator[dict[str,
         groups = {group: names[:1] for group, names in groups.items()}
     print(f"{'check':<40} {'difference':>10} {'allowed':>8}")
     for entry in compare.run(groups, options.device, until):
-        known = [value for value in entry.differences.values() if value is not None]
-        largest = f"{max(known):.1e}" if len(known) == len(entry.differences) > 0 else "-"
+        found = list((entry.differences or {"": None}).values())
+        largest = "-" if None in found else f"{max(found):.1e}"
         allowed = f"{entry.tolerance:.1e}" if entry.tolerance else "-"
         print(
             f"{entry.check:<40} {largest:>10} {allowed:>8}  {verdict(entry.passed, entry.error)}", flush=True

@@ -25,6 +25,7 @@ from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.numerics import seeds
 from bayesnas_tf.space.genotype import Genotype, Node
 from bayesnas_tf.training import compile as compiling
+from bayesnas_tf.training.evaluate_settings import Baseline
 from bayesnas_tf.training.evaluate_step import EvaluateStep
 from bayesnas_tf.training.settings import OptimizerOptions, Rule, ScalarOptions, WeightOptions, WindowOptions
 from bayesnas_tf.training.strategies import registry
@@ -50,6 +51,7 @@ class Subject(NamedTuple):
     model: LanguageModel
     variables: list
     compute: Callable[[Form], Numbers]  # of one window, from the values that the variables have
+    of: tuple = ()  # what it is a case of, beside its cell and head
 
 
 class Case(NamedTuple):
@@ -86,7 +88,7 @@ def values(variables: list) -> list[np.ndarray]:
     return [np.array(tf.convert_to_tensor(variable)) for variable in variables]
 
 
-def step_subject(step) -> Subject:
+def step_subject(step, *of) -> Subject:
     """A training step: its loss, the state after it, and by how much it moves each variable."""
     model, optimizer = step.model, getattr(step, "optimizer", None)
     variables = [*step.variables, *model.variables]
@@ -111,7 +113,7 @@ def step_subject(step) -> Subject:
             "state": values([step.state]),
         }
 
-    return Subject(model, variables, compute)
+    return Subject(model, variables, compute, of)
 
 
 def search_step(name: registry.Name, matmul_dtype="float32", **cell) -> Subject:
@@ -128,15 +130,15 @@ def search_step(name: registry.Name, matmul_dtype="float32", **cell) -> Subject:
     step = strategy.step(model, settings, valid, seeds.run_seed(4))
     if hasattr(network, "choice"):
         network.choose([[0, 1], [1, 3]][: network.options.nodes])
-    return step_subject(step)
+    return step_subject(step, name)
 
 
-def train_step(cell, rule: Rule = "asgd", experts: int = 0) -> Subject:
-    """A step of training a finished cell or a baseline; `experts` of a mixture, 0: one softmax."""
+def train_step(system: Baseline | None, rule: Rule = "asgd", experts: int = 0) -> Subject:
+    """A step of training a baseline, None: a derived cell; `experts` of a mixture, 0: one softmax."""
     weights = WeightOptions(lr=0.5, activation=2.0, temporal_activation=1.0)
     head = Mixture(MixtureOptions(experts, latent_dropout=0.2)) if experts else None
-    model = model_of(cell, head, **DROPOUTS)
-    return step_subject(EvaluateStep(model, WINDOWS, weights, rule=OptimizerOptions(rule=rule)))
+    model = model_of(system.cell() if system else derived(), head, **DROPOUTS)
+    return step_subject(EvaluateStep(model, WINDOWS, weights, rule=OptimizerOptions(rule=rule)), system, rule)
 
 
 def evaluation(cell) -> Subject:
@@ -151,6 +153,11 @@ def evaluation(cell) -> Subject:
     return Subject(model, list(model.variables), compute)
 
 
+def derived() -> DerivedCell:
+    """A cell in which a source has two nodes."""
+    return DerivedCell(GENOTYPE, DerivedOptions(units=UNITS, input_dropout=0.2, hidden_dropout=0.2))
+
+
 def estimate(options: CurvatureOptions, **cell) -> Subject:
     """h of the architecture scalars of a supernet, and the gradient."""
     model = model_of(SearchCell(CellOptions(**{"units": UNITS, "nodes": 2, **cell})))
@@ -161,7 +168,7 @@ def estimate(options: CurvatureOptions, **cell) -> Subject:
         given = {"h": (found.h, found.h_zero), "gradients": (found.gradient, found.gradient_zero)}
         return {name: [part for part in parts if part is not None] for name, parts in given.items()}
 
-    return Subject(model, list(model.variables), compute)
+    return Subject(model, list(model.variables), compute, (options,))
 
 
 def estimate_weights(cell, options: CurvatureOptions) -> Subject:
@@ -173,7 +180,7 @@ def estimate_weights(cell, options: CurvatureOptions) -> Subject:
         found = of_weights.diagonal(model, [data()], state, options, seed, form == "xla")
         return {"h": [*found.weights, *found.scalars]}
 
-    return Subject(model, list(model.variables), compute)
+    return Subject(model, list(model.variables), compute, ("weights", options))
 
 
 def _search(name: registry.Name, **options) -> Case:
@@ -185,18 +192,14 @@ def _estimate(estimator: curvature.Estimator, cell: dict | None = None, **option
     return Case("curvature", lambda: estimate(chosen, **(cell or {"norm": "mean"})))
 
 
-def _train(cell: Callable[[], Any], form: Form = "xla", **options) -> Case:
-    return Case("training steps", lambda: train_step(cell(), **options), form)
+def _train(system: Baseline | None, form: Form = "xla", **options) -> Case:
+    return Case("training steps", lambda: train_step(system, **options), form)
 
 
-def _derived() -> DerivedCell:
-    return DerivedCell(GENOTYPE, DerivedOptions(units=UNITS, input_dropout=0.2, hidden_dropout=0.2))
-
-
-def _lstm(**options) -> Any:
-    drops = {"between_dropout": 0.2, "weight_dropout": 0.2}
-    return LstmOptions(embedding=UNITS, **{"widths": (5, UNITS), **drops, **options}).cell()
-
+LSTM = LstmOptions(embedding=UNITS, widths=(5, UNITS), between_dropout=0.2, weight_dropout=0.2)
+CAPPED = LstmOptions(
+    embedding=UNITS, widths=(UNITS, UNITS), skip=True, capped=True, two_biases=False, state_dropout=0.2
+)
 
 CASES: dict[str, Case] = {
     "bayesnas, norm mean, sharing node": _search("bayesnas", zero_edge_switch=True),
@@ -229,18 +232,15 @@ CASES: dict[str, Case] = {
         ),
     ),
     "recursive of weights, derived cell": Case(
-        "curvature", lambda: estimate_weights(_derived(), CurvatureOptions("recursive", tau=2))
+        "curvature", lambda: estimate_weights(derived(), CurvatureOptions("recursive", tau=2))
     ),
-    "derived cell, asgd": _train(_derived),
-    "lstm under a mixture, asgd": _train(_lstm, experts=2),
-    "lstm, capped, skip, adam": _train(
-        lambda: _lstm(widths=(UNITS, UNITS), skip=True, capped=True, two_biases=False, state_dropout=0.2),
-        rule="adam",
-    ),
-    "lstm, cuDNN": _train(_lstm, "cudnn"),
-    "rhn, sgd": _train(lambda: RhnOptions(UNITS, depth=2, hidden_dropout=0.2).cell(), rule="sgd"),
-    "nas, asgd": _train(lambda: NasOptions(UNITS, hidden_dropout=0.2).cell()),
-    "derived cell, evaluation": Case("evaluation", lambda: evaluation(_derived()), "graph"),
-    "lstm, evaluation": Case("evaluation", lambda: evaluation(_lstm()), "graph"),
+    "derived cell, asgd": _train(None),
+    "lstm under a mixture, asgd": _train(LSTM, experts=2),
+    "lstm, capped, skip, adam": _train(CAPPED, rule="adam"),
+    "lstm, cuDNN": _train(LSTM, "cudnn"),
+    "rhn, sgd": _train(RhnOptions(UNITS, depth=2, hidden_dropout=0.2), rule="sgd"),
+    "nas, asgd": _train(NasOptions(UNITS, hidden_dropout=0.2)),
+    "derived cell, evaluation": Case("evaluation", lambda: evaluation(derived()), "graph"),
+    "lstm, evaluation": Case("evaluation", lambda: evaluation(LSTM.cell()), "graph"),
 }
 GROUPS = tuple(dict.fromkeys(case.group for case in CASES.values()))

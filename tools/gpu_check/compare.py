@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from bayesnas_tf.config.failures import one_line
 from tools import machine
-from tools.gpu_check.cases import CASES, Case, Form, Numbers, values
+from tools.gpu_check import cases
+from tools.gpu_check.cases import Case, Form, Numbers, values
 
 LEAST = 1e-3  # differences are relative to an array's largest entry, or to this where all are smaller
 
@@ -31,7 +32,7 @@ class Entry(NamedTuple):
     error: str | None = None  # what stopped it
     form: str | None = None
     tolerance: float | None = None
-    differences: dict[str, float | None] = {}  # by what is compared; None: not finite
+    differences: dict[str, float | None] | None = None  # by what is compared; None: not finite
 
 
 def tolerance(case: Case) -> float:
@@ -53,7 +54,7 @@ def difference(found: list[np.ndarray], wanted: list[np.ndarray]) -> float:
 
 def compared(name: str, form: Form, found: Numbers, wanted: Numbers) -> Entry:
     """The entry of a case."""
-    case = CASES[name]
+    case = cases.CASES[name]
     differences = {kind: difference(found[kind], wanted[kind]) for kind in wanted}
     passed = found.keys() == wanted.keys() and max(differences.values()) <= tolerance(case)
     finite: dict[str, float | None] = {k: v if np.isfinite(v) else None for k, v in differences.items()}
@@ -71,7 +72,7 @@ def references(names: list[str]) -> dict[str, Reference]:
     hide_gpus()
     found = {}
     for name in names:
-        subject = CASES[name].build()
+        subject = cases.CASES[name].build()
         before = values(subject.variables)
         found[name] = Reference(before, subject.compute("graph"))
     return found
@@ -91,7 +92,7 @@ def against(wanted: dict[str, Reference], device: str, until: float) -> list[Ent
 
 def one(name: str, reference: Reference, device: str, until: float) -> Entry:
     """The entry of one case."""
-    case = CASES[name]
+    case = cases.CASES[name]
     if time.time() > until:
         return Entry(name, case.group, False, "not begun: the time was up")
     form: Form = "graph" if case.form == "cudnn" and device == "cpu" else case.form
