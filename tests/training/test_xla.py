@@ -21,6 +21,7 @@ from bayesnas_tf.curvature import weights
 from bayesnas_tf.curvature.interface import ESTIMATORS, CurvatureOptions, Truncation
 from bayesnas_tf.models.language_model import LanguageModel
 from bayesnas_tf.numerics import products
+from bayesnas_tf.space import base
 from bayesnas_tf.training.evaluate_settings import Baseline
 from bayesnas_tf.training.settings import Rule
 from bayesnas_tf.training.strategies import registry
@@ -83,6 +84,8 @@ def test_every_norm_sharing_and_space_has_a_case(subjects):
     assert {option.weight_sharing for option in options} == set(typing.get_args(Sharing))
     for name in ("norm_learnable", "zero_edge_switch"):
         assert {getattr(option, name) for option in options} == {False, True}
+    ours = {name for name, space in base._SPACES.items() if space.__module__.startswith("bayesnas_tf.")}
+    assert {option.space for option in options} == ours
 
 
 def test_every_strategy_rule_and_baseline_has_a_case(subjects):
@@ -98,17 +101,10 @@ def test_every_strategy_rule_and_baseline_has_a_case(subjects):
 
 
 def test_every_estimator_has_a_case_in_each_of_its_forms(subjects):
-    def met(*before):
-        return [
-            s.of[-1] for s in subjects if s.of[: len(before)] == before and type(s.of[-1]) is CurvatureOptions
-        ]
-
-    assert {options.estimator for options in met("weights")} == set(weights.ESTIMATORS)
-    of_scalars = [options for options in met() if options not in met("weights")]
-    assert {options.estimator for options in of_scalars} == set(ESTIMATORS)
-    forms = {"ggn": [], "recursive": [], "thesis": [], "exact": []}
-    for options in of_scalars:
-        forms[options.estimator].append(options)
+    of = [subject.of for subject in subjects if subject.of and type(subject.of[-1]) is CurvatureOptions]
+    assert {options.estimator for mark, options in (o for o in of if len(o) == 2)} == set(weights.ESTIMATORS)
+    forms = {name: [o[0] for o in of if len(o) == 1 and o[0].estimator == name] for name in ESTIMATORS}
+    assert all(forms.values())
     assert {options.probes == 1 for options in forms["ggn"]} == {False, True}
     assert {options.truncation for options in forms["recursive"]} == set(typing.get_args(Truncation))
     assert {options.tau == 0 for options in forms["recursive"]} == {False, True}
