@@ -46,8 +46,8 @@ COMPILED = [name for name, case in cases.CASES.items() if case.form == "xla"]
 def test_xla_gives_the_numbers_of_the_plain_graph(name):
     case = cases.CASES[name]
     first, second = case.build(), case.build()
-    for variable, value in zip(second.variables, cases.values(first.variables), strict=True):
-        np.testing.assert_array_equal(variable, value)  # a case is the same whenever it is built
+    for values in zip(cases.values(first.variables), cases.values(second.variables), strict=True):
+        np.testing.assert_array_equal(*values)  # a case is the same whenever it is built
     wanted, found = first.compute("graph"), second.compute("xla")
     assert any(np.abs(array).max() > compare.LEAST for arrays in wanted.values() for array in arrays)
     entry = compare.compared(name, "xla", found, wanted)

@@ -146,6 +146,8 @@ def evaluation(cell) -> Subject:
     model = model_of(cell)
 
     def compute(form: Form) -> Numbers:
+        if form == "cudnn":
+            cell.fused = True
         run = compiling.window_function(window_nats(model), BATCH, False)
         nats, state = run(*data(), tf.constant(LENGTH), model.zero_state(BATCH))
         return {"loss": [nats.numpy()], "state": [state.numpy()]}
@@ -241,6 +243,6 @@ CASES: dict[str, Case] = {
     "rhn, sgd": _train(RhnOptions(UNITS, depth=2, hidden_dropout=0.2), rule="sgd"),
     "nas, asgd": _train(NasOptions(UNITS, hidden_dropout=0.2)),
     "derived cell, evaluation": Case("evaluation", lambda: evaluation(derived()), "graph"),
-    "lstm, evaluation": Case("evaluation", lambda: evaluation(LSTM.cell()), "graph"),
+    "lstm, cuDNN, evaluation": Case("evaluation", lambda: evaluation(LSTM.cell()), "cudnn"),
 }
 GROUPS = tuple(dict.fromkeys(case.group for case in CASES.values()))
