@@ -38,7 +38,6 @@ Numbers = dict[str, list[np.ndarray]]  # by what they are: loss, gradients, upda
 
 UNITS, BATCH, BPTT, LENGTH, WORDS = 4, 3, 4, 3, 7  # the last step of a window is padding
 WINDOWS = WindowOptions(batch_size=BATCH, bptt=BPTT)
-DROPOUTS = {"word_dropout": 0.2, "embedding_dropout": 0.2, "output_dropout": 0.3}
 GENOTYPE = Genotype((Node(0, "sigmoid"), Node(1, "relu"), Node(1, "tanh"), Node(0, "identity")), (1, 2, 3, 4))
 # A value meets about (steps x nodes) products of UNITS terms and as many nonlinearities on its way forward,
 # and as many on the way back; each may amplify what came before several times.
@@ -116,16 +115,16 @@ def step_subject(step, *of) -> Subject:
     return Subject(model, variables, compute, of)
 
 
-def search_step(name: registry.Name, matmul_dtype="float32", **cell) -> Subject:
-    """The step of a strategy on its network."""
+def search_step(name: registry.Name, matmul_dtype="float32", dropout: float = 0.0, **cell) -> Subject:
+    """The step of a strategy on its network; `dropout` of everything. XLA takes long over each mask."""
     strategy: Any = registry.named_strategy(name)
     if isinstance(strategy, EnasOptions):
         strategy = dataclasses.replace(strategy, units=4)
     weights = WeightOptions(lr=0.5, temporal_activation=0.1)
     settings = types.SimpleNamespace(windows=WINDOWS, weights=weights, scalars=ScalarOptions(lambda_w=0.01))
-    sizes = {"units": UNITS, "nodes": 2, "norm": "mean", "input_dropout": 0.2, "hidden_dropout": 0.2}
+    sizes = {"units": UNITS, "nodes": 2, "norm": "mean", **of_cell(dropout)}
     network = strategy.cell(CellOptions(**{**sizes, **cell}))
-    model = model_of(network, matmul_dtype=matmul_dtype, **DROPOUTS)
+    model = model_of(network, matmul_dtype=matmul_dtype, **of_model(dropout))
     valid = np.random.default_rng(2).integers(0, WORDS, size=(BATCH, 10)).astype(np.int32)
     step = strategy.step(model, settings, valid, seeds.run_seed(4))
     if hasattr(network, "choice"):
@@ -133,11 +132,13 @@ def search_step(name: registry.Name, matmul_dtype="float32", **cell) -> Subject:
     return step_subject(step, name)
 
 
-def train_step(system: Baseline | None, rule: Rule = "asgd", experts: int = 0) -> Subject:
+def train_step(
+    system: Baseline | None, rule: Rule = "asgd", experts: int = 0, dropout: float = 0.0
+) -> Subject:
     """A step of training a baseline, None: a derived cell; `experts` of a mixture, 0: one softmax."""
     weights = WeightOptions(lr=0.5, activation=2.0, temporal_activation=1.0)
-    head = Mixture(MixtureOptions(experts, latent_dropout=0.2)) if experts else None
-    model = model_of(system.cell() if system else derived(), head, **DROPOUTS)
+    head = Mixture(MixtureOptions(experts, latent_dropout=dropout)) if experts else None
+    model = model_of(system.cell() if system else derived(dropout), head, **of_model(dropout))
     return step_subject(EvaluateStep(model, WINDOWS, weights, rule=OptimizerOptions(rule=rule)), system, rule)
 
 
@@ -155,9 +156,19 @@ def evaluation(cell) -> Subject:
     return Subject(model, list(model.variables), compute)
 
 
-def derived() -> DerivedCell:
+def derived(dropout: float = 0.0) -> DerivedCell:
     """A cell in which a source has two nodes."""
-    return DerivedCell(GENOTYPE, DerivedOptions(units=UNITS, input_dropout=0.2, hidden_dropout=0.2))
+    return DerivedCell(GENOTYPE, DerivedOptions(units=UNITS, **of_cell(dropout)))
+
+
+def of_cell(rate: float) -> dict[str, Any]:
+    """The dropout rates of a cell."""
+    return {"input_dropout": rate, "hidden_dropout": rate}
+
+
+def of_model(rate: float) -> dict[str, Any]:
+    """Those of the model around it."""
+    return {"word_dropout": rate, "embedding_dropout": rate, "output_dropout": rate}
 
 
 def estimate(options: CurvatureOptions, **cell) -> Subject:
@@ -204,7 +215,7 @@ CAPPED = LstmOptions(
 )
 
 CASES: dict[str, Case] = {
-    "bayesnas, norm mean, sharing node": _search("bayesnas", zero_edge_switch=True),
+    "bayesnas, norm mean, sharing node": _search("bayesnas", zero_edge_switch=True, dropout=0.2),
     "bayesnas, norm none, sharing edge": _search("bayesnas", norm="none", weight_sharing="edge"),
     "bayesnas, norm batch, sharing edge_op": _search(
         "bayesnas", norm="batch", norm_learnable=True, weight_sharing="edge_op"
@@ -236,12 +247,12 @@ CASES: dict[str, Case] = {
     "recursive of weights, derived cell": Case(
         "curvature", lambda: estimate_weights(derived(), CurvatureOptions("recursive", tau=2))
     ),
-    "derived cell, asgd": _train(None),
-    "lstm under a mixture, asgd": _train(LSTM, experts=2),
+    "derived cell, asgd": _train(None, dropout=0.2),
+    "lstm under a mixture, asgd": _train(LSTM, experts=2, dropout=0.2),
     "lstm, capped, skip, adam": _train(CAPPED, rule="adam"),
     "lstm, cuDNN": _train(LSTM, "cudnn"),
-    "rhn, sgd": _train(RhnOptions(UNITS, depth=2, hidden_dropout=0.2), rule="sgd"),
-    "nas, asgd": _train(NasOptions(UNITS, hidden_dropout=0.2)),
+    "rhn, sgd": _train(RhnOptions(UNITS, depth=2), rule="sgd"),
+    "nas, asgd": _train(NasOptions(UNITS)),
     "derived cell, evaluation": Case("evaluation", lambda: evaluation(derived()), "graph"),
     "lstm, cuDNN, evaluation": Case("evaluation", lambda: evaluation(LSTM.cell()), "cudnn"),
 }
