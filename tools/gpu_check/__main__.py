@@ -6,8 +6,8 @@ Nobody has run this project on a GPU yet. This is the first command to run on on
 Correctness: small windows of every cell, strategy, estimator, head and baseline, computed on the CPU as a
 plain graph and on the GPU in the form that it takes (XLA; cuDNN; a plain graph for evaluation), from equal
 weights and seeds. Printed is the largest difference of loss, gradients, updates of variables, h and hidden
-state, relative to the largest entry of each array (or to 0.001 where all entries are smaller), with what is
-allowed. All is in float32, TF32 off.
+state, relative to the largest entry of each array (or to 0.001, for h 1e-6, where all entries are smaller),
+with what is allowed. All is in float32, TF32 off.
 
 Speed: a search step of ptb.gin, a training step of ptb_eval.gin with DARTS_V2 and a window of its evaluation,
 in float32 (TF32 on, TensorFlow's default) and bfloat16, on random ids.
