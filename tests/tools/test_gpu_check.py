@@ -1,6 +1,8 @@
 """`python -m tools.gpu_check`, on the CPU."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -33,16 +35,16 @@ def _tf32():
     tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
-@pytest.mark.usefixtures("here")
-def test_without_a_gpu_there_is_one_line(capsys, tmp_path):
+def test_without_a_gpu_there_is_one_line(root, tmp_path):
     if tf.config.list_physical_devices("GPU"):
         pytest.skip("this machine has a GPU")
     file = tmp_path / "gpu.json"
-    assert command.main([f"--json={file}"]) == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert "sees no GPU" in said.err and "--device=cpu" in said.err
-    assert said.err.count("\n") == 1
+    call = [sys.executable, "-m", "tools.gpu_check", f"--json={file}"]  # its processes are real ones
+    said = subprocess.run(call, cwd=root, capture_output=True, text=True)
+    assert (said.returncode, said.stdout) == (1, "")
+    last = said.stderr.splitlines()[-1]
+    assert last.startswith("error: TensorFlow ") and "sees no GPU" in last and "--device=cpu" in last
+    assert "Traceback" not in said.stderr
     assert not file.exists()
 
 

@@ -17,20 +17,20 @@ without one: then XLA on the CPU is compared, and the speed is that of the CPU.
 """
 
 import argparse
-import importlib.metadata
+import concurrent.futures.process
 import json
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from bayesnas_tf import config
-from bayesnas_tf.config import provenance
 from bayesnas_tf.config.failures import one_line
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.space.known import find_genotype
 from tools import machine
+from tools.gpu_check import environment
 
 SECONDS = 540.0  # after which no check begins
 PRECISIONS = ("float32", "bfloat16")
@@ -42,17 +42,6 @@ QUICK = {
 }
 QUICK_WINDOWS = ("WindowOptions.batch_size = 2", "WindowOptions.bptt = 4")
 QUICK_WORDS = 11
-
-
-class Environment(NamedTuple):
-    """Where the checks run."""
-
-    machine: dict[str, Any]  # `tools.machine.facts`
-    made_by: dict[str, Any]  # versions, commit, variables of the environment that change numbers
-    build: dict[str, str]  # CUDA and cuDNN that TensorFlow was built for
-    packages: dict[str, str]  # NVIDIA's, as installed
-    devices: list[str]  # all that TensorFlow sees
-    gpus: list[dict[str, Any]]  # name, compute capability
 
 
 def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -70,24 +59,6 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     if options.steps < 1:
         parser.error("--steps must be at least 1")
     return options
-
-
-def environment() -> Environment:
-    """What TensorFlow sees; to be called in a new process, for it may take a part of the GPU's memory."""
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    names = (distribution.metadata["Name"] or "" for distribution in importlib.metadata.distributions())
-    nvidia = sorted({name for name in names if name.startswith("nvidia-")})
-    build = {key: str(value) for key, value in tf.sysconfig.get_build_info().items()}
-    return Environment(
-        machine=machine.facts(),
-        made_by=provenance.made_by(),
-        build={key: build[key] for key in ("cuda_version", "cudnn_version") if key in build},
-        packages={name: importlib.metadata.version(name) for name in nvidia},
-        devices=[device.name for device in tf.config.list_physical_devices()],
-        gpus=[tf.config.experimental.get_device_details(gpu) for gpu in gpus],
-    )
 
 
 def correctness(options: argparse.Namespace, until: float) -> Iterator[dict[str, Any]]:
@@ -160,7 +131,7 @@ def run(options: argparse.Namespace) -> bool:
     Raises:
       UserError: there is no GPU.
     """
-    until, found = time.time() + SECONDS, machine.alone(environment)
+    until, found = time.time() + SECONDS, machine.alone(environment.environment)
     if options.device == "gpu" and not found.gpus:
         raise UserError(
             f"TensorFlow {found.made_by['tensorflow']} sees no GPU, only {', '.join(found.devices)}. Install "
@@ -189,7 +160,7 @@ def run(options: argparse.Namespace) -> bool:
     return written["passed"]
 
 
-def versions(found: Environment) -> str:
+def versions(found: environment.Environment) -> str:
     """Those of the libraries on one line."""
     named = {name: found.made_by[name] for name in ("bayesnas_tf", "tensorflow", "keras", "python")}
     return ", ".join(f"{name} {version}" for name, version in (named | found.build).items())
@@ -206,6 +177,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = parsed(arguments)
     try:
         return 0 if run(options) else 1
+    except concurrent.futures.process.BrokenProcessPool:
+        print(
+            "error: TensorFlow crashed when it was asked for its devices. See the lines above",
+            file=sys.stderr,
+        )
+        return 1
     except (UserError, ValueError, OSError) as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return 1

@@ -13,8 +13,8 @@ from tools import machine
 from tools.gpu_check import cases
 from tools.gpu_check.cases import Case, Form, Numbers, values
 
-# Differences are relative to an array's largest entry, or to this where all are smaller. Updates are differences
-# of weights of about 1; h is a sum of squares, and right in its own digits.
+# Differences are relative to an array's largest entry, or to this where all are smaller. Updates are
+# differences of weights of about 1; h is a sum of squares, and right in its own digits.
 LEAST = 1e-3
 LEAST_OF_H = 1e-6
 
