@@ -71,6 +71,6 @@ def _project_each(x, kernel, rounded_kernel):
     *lead, units, columns = kernel.shape
     flat = tf.reshape(x, [lead[-1], -1, units])
     if len(lead) == 2:
-        flat = tf.repeat(flat[tf.newaxis], lead[0], axis=0)
+        flat = tf.tile(flat[tf.newaxis], [lead[0], 1, 1, 1])  # XLA differentiates no tf.repeat in a time loop
     product = matmul(flat, kernel, rounded_kernel)
     return tf.reshape(product, tf.concat([lead[:-1], tf.shape(x)[:-1], [columns]], axis=0))
