@@ -72,8 +72,9 @@ def correctness(options: argparse.Namespace, until: float) -> Iterator[dict[str,
         groups = {group: names[:1] for group, names in groups.items()}
     print(f"{'check':<40} {'difference':>10} {'allowed':>8}")
     for entry in compare.run(groups, options.device, until):
-        found = list((entry.differences or {"": None}).values())
-        largest = "-" if None in found else f"{max(found):.1e}"
+        told = [None] if entry.differences is None else list(entry.differences.values())
+        found = [value for value in told if value is not None]
+        largest = f"{max(found):.1e}" if found and len(found) == len(told) else "-"
         allowed = f"{entry.tolerance:.1e}" if entry.tolerance else "-"
         print(
             f"{entry.check:<40} {largest:>10} {allowed:>8}  {verdict(entry.passed, entry.error)}", flush=True
