@@ -9,7 +9,7 @@ from tensorflow.python.framework import op_callbacks  # counts the products of a
 
 from bayesnas_tf import config
 from bayesnas_tf.cells.search_cell import CellOptions
-from bayesnas_tf.cells.staged.wiring import Arithmetic
+from bayesnas_tf.cells.staged.stages import Arithmetic
 from bayesnas_tf.numerics import blocks
 from bayesnas_tf.space.highway import published
 from bayesnas_tf.training import compile as compiling
@@ -74,6 +74,8 @@ class counted_products:  # noqa: N801  a context manager
         op_callbacks.remove_op_callback(self.count)
 
     def count(self, op_type, inputs, attrs, outputs, op_name=None, graph=None):
+        if graph is not None:  # traced for its shapes alone
+            return
         if op_type == "MatMul":
             given = dict(zip(attrs[::2], attrs[1::2], strict=True))
             a, b = given["transpose_a"], given["transpose_b"]

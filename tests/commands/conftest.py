@@ -1,0 +1,1 @@
+from tests.serving.conftest import exported, loaded, score, signatures  # noqa: F401
