@@ -10,7 +10,7 @@ from bayesnas_tf.cells import interpreter, masks
 from bayesnas_tf.cells.scan import ProgramRNN
 from bayesnas_tf.numerics import products
 from bayesnas_tf.numerics.blocks import KernelBlocks
-from bayesnas_tf.space.program import PROJECT, Program, Weight, before
+from bayesnas_tf.space.program import PROJECT, Program, Weight
 
 
 class ProgramCell(keras.layers.Layer):
@@ -146,24 +146,23 @@ class ProgramCell(keras.layers.Layer):
             read |= {name: tf.stop_gradient(read[name]) for name in ("kernel", *self.kernels())}
         return interpreter.prelude(self.program, read | self.constants())
 
-    def product(self, x, name: str):
-        """x `[..., K]` times the kernel of that name, `[K, N]`; see `products.project` for other kernels."""
-        kernel = self.fixed_values()[name]
+    def product(self, x, name: str, kernel):
+        """x `[..., K]` times the `kernel` of that name, `[K, N]`; see `products.project` for others."""
         rounded = self._rounded.get(name)
         if rounded is None:
             rounded = products.rounded(kernel, self.matmul_dtype)
         return products.project(x, kernel, rounded, self._blocks.get(name))
 
     def project(self, x, name: str):
-        """The same of a value of the cell, which the mask of hidden values meets first."""
-        return self.product(masks.apply(self._masks.hidden, x), name)
+        """The product of a value of the cell, which the mask of hidden values meets first."""
+        return self.product(masks.apply(self._masks.hidden, x), name, self.fixed_values()[name])
 
     def project_inputs(self, x):
         """(x ⊙ m_x) times the input kernel: `[..., K]` -> `[..., N]`; x is `[B, T, K]` or `[B, K]`."""
         mask = self._masks.inputs
         if mask is not None and x.shape.rank == 3:
             mask = mask[:, tf.newaxis]
-        return self.product(masks.apply(mask, x), "kernel")
+        return self.product(masks.apply(mask, x), "kernel", self.fixed_values()["kernel"])
 
     def staged_program(self) -> Program | None:
         """The program that the staged form runs; None: this cell has no such form."""
@@ -184,8 +183,13 @@ class ProgramCell(keras.layers.Layer):
 
     def run(self, projected, states, wanted=()) -> list:
         """Values of one step by name, or `Program.ends`, from projected inputs and states."""
-        given = {"x": projected, **dict(zip(map(before, self.program.state), states, strict=True))}
-        return interpreter.run(self.program, given, self.fixed_values(), self.project, wanted)
+        given = dict(zip(self.program.given, (projected, *states), strict=True))
+        fixed = self.fixed_values()  # once: outside of `read_once` it reads all weights
+
+        def project(x, name):
+            return self.product(masks.apply(self._masks.hidden, x), name, fixed[name])
+
+        return interpreter.run(self.program, given, fixed, project, wanted)
 
     def step(self, projected, *states):
         """The states after one step, and the output where it is none, as `Program.ends` names them."""

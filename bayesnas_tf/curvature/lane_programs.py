@@ -14,7 +14,7 @@ from bayesnas_tf.cells.rules import rule_of
 from bayesnas_tf.cells.rules.base import Rule as Instruction
 from bayesnas_tf.curvature.lanes import Pair, Rule, project, scaled, shadow_of, with_fresh
 from bayesnas_tf.numerics.sums import fan_out, ordered_sum
-from bayesnas_tf.space.program import PROJECT, SCALARS, Op, Program, before
+from bayesnas_tf.space.program import PROJECT, SCALARS, Op, Program
 
 
 class PairValues(Values):
@@ -74,10 +74,7 @@ def _projected(cell, rule: Rule, x: Pair, kernel, use) -> Pair:
 
 def _through(rule: Rule, op: Op, args: list) -> Pair:
     """One instruction; arguments are pairs, or tensors without lanes."""
-    instruction, lanes = (
-        rule_of(op),
-        next(a.shadow.shape[0] for a in args if isinstance(a, Pair)),
-    )
+    instruction, lanes = rule_of(op), next(a.shadow.shape[0] for a in args if isinstance(a, Pair))
     paired = [isinstance(a, Pair) for a in args]
     without_rows = [not is_pair or name == SCALARS for is_pair, name in zip(paired, op.args, strict=True)]
 
@@ -89,7 +86,7 @@ def _through(rule: Rule, op: Op, args: list) -> Pair:
         def gradient(g, s):
             of_values, of_lanes = _pulled(rule, instruction, g, s, x)
             own = [
-                _over_rows(part, 0) if alone else part
+                tf.reduce_sum(part, axis=0) if alone and part is not None else part
                 for part, alone in zip(of_values, without_rows, strict=True)
             ]
             beside = [
@@ -120,11 +117,6 @@ def _pulled(rule: Rule, instruction: Instruction, g, s, x: list) -> tuple[list, 
             lane if new is None else with_fresh(lane, new) for lane, new in zip(of_lanes, fresh, strict=True)
         ]
     return of_values, of_lanes
-
-
-def _over_rows(part, axis: int):
-    """The gradient of a weight: what came with rows, summed over them."""
-    return None if part is None else tf.reduce_sum(part, axis=axis)
 
 
 def _of_scalars(rule: Rule, part):
@@ -183,8 +175,3 @@ def edge_scalars(cell, rule: Rule, scalar_shadows) -> Pair | None:
         return (w * z[:, tf.newaxis], tf.zeros_like(w_shadow)), gradient
 
     return Pair(*product(*w, *switch))
-
-
-def names_of(program: Program) -> list[str]:
-    """`Program.given`, as `step` wants its pairs."""
-    return ["x", *map(before, program.state)]

@@ -86,7 +86,7 @@ def walk(model, x, state, lanes: Lanes, scalar_shadows, uses=(), model_masks=NO_
     with cell.masked(model_masks.cell), cell.read_once():
         known = lane_programs.fixed(cell, lane_programs.edge_scalars(cell, lanes.rule, scalar_shadows))
         by_time = tf.transpose(cell.project_inputs(model.embed(x, model_masks)), [1, 0, 2])
-        names, count = lane_programs.names_of(program), len(program.ends)
+        names, count = program.given, len(program.ends)
 
         def step(t, inputs, *carried):
             values, shadows = carried[:count], carried[count : 2 * count]

@@ -55,11 +55,13 @@ class Program(NamedTuple):
 
     def prelude(self) -> tuple[Op, ...]:
         """The instructions of weights and constants alone: they are computed once per window."""
-        return tuple(op for op in self.ops if op.out in self._constants())
+        constants = self._constants()
+        return tuple(op for op in self.ops if op.out in constants)
 
     def steps(self) -> tuple[Op, ...]:
         """All others, computed at every time step."""
-        return tuple(op for op in self.ops if op.out not in self._constants())
+        constants = self._constants()
+        return tuple(op for op in self.ops if op.out not in constants)
 
     def _constants(self) -> set[str]:
         """What does not depend on a value with rows, among the outputs of instructions."""

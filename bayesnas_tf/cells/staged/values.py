@@ -8,7 +8,6 @@ import tensorflow as tf
 from bayesnas_tf.cells import interpreter
 from bayesnas_tf.cells.staged.plan import Plan
 from bayesnas_tf.cells.staged.stages import Arithmetic
-from bayesnas_tf.space.program import before
 
 
 class Given(NamedTuple):
@@ -44,7 +43,7 @@ class Shapes(dict):
     def of(cls, plan: Plan, given: Given) -> "Shapes":
         """By tracing the plain form of one step."""
         program = plan.program
-        names = ["x", *map(before, program.state)]
+        names = program.given
         made = [op.out for op in program.steps()]
 
         def step(values):

@@ -73,7 +73,7 @@ class Forward:
 
     def step(self, x, states, met) -> tuple[dict, dict]:
         """Values of one time step by name, and the operands of those that meet kernels."""
-        known = {"x": x, **dict(zip(map(before, self.plan.program.state), states, strict=True))}
+        known = dict(zip(self.plan.program.given, (x, *states), strict=True))
         operands = dict(zip(map(before, self.met), met, strict=True))
         for stage, segment in zip(self.stages, self.plan.segments, strict=True):
             if segment.product is not None:
