@@ -22,7 +22,7 @@ from bayesnas_tf.sweeping.plan import Plan
 from bayesnas_tf.sweeping.selection import Candidate, Selection
 from bayesnas_tf.sweeping.settings import EngineOptions, SweepSettings
 from bayesnas_tf.sweeping.table import SweepView
-from bayesnas_tf.training import checkpoints
+from bayesnas_tf.training.stopping import stop_request
 
 Command = Callable[[Job], list[str]]
 
@@ -82,7 +82,7 @@ def drive(planned: Plan, ledger: Ledger, engine: Engine) -> None:
     """
     view = SweepView(ledger, sys.stderr)
     try:
-        with checkpoints.stop_request() as stop:
+        with stop_request() as stop:
 
             def watch(jobs: Sequence[Job], over: Sequence[Ended]) -> None:
                 view.watch(jobs, over)

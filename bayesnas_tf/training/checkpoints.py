@@ -4,7 +4,6 @@ import contextlib
 import itertools
 import math
 import re
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -266,32 +265,6 @@ def _first_line(error: Exception) -> str:
     """An error as one line, without what is no word for a user."""
     text = (str(error) or type(error).__name__).splitlines()[0]
     return re.sub(r"\{\{.*?\}\} *| \[Op:\w+\]|/proc/self/fd/\d+/", "", text).rstrip(". ")
-
-
-class StopRequest:
-    """Set by the first SIGINT or SIGTERM; the loop looks at it between steps."""
-
-    def __init__(self):
-        """Nothing asked yet."""
-        self.asked = False
-
-    def __call__(self, *_):
-        """The signal handler; a second signal interrupts at once."""
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-
-
-@contextlib.contextmanager
-def stop_request():
-    """Within this context the first SIGINT or SIGTERM only marks the yielded `StopRequest`."""
-    request = StopRequest()
-    previous = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield request
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def all_finite(variables) -> tf.Tensor:

@@ -17,6 +17,7 @@ from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training.dynamic import DynamicEvaluation
 from bayesnas_tf.training.evaluate_settings import EvaluateProblem, EvaluateSettings
 from bayesnas_tf.training.records import Callbacks
+from bayesnas_tf.training.stopping import stop_request
 from bayesnas_tf.training.train_loop import MASK_SEED, Diverged, TrainLoop
 from bayesnas_tf.training.validation import StreamNats, stream_nats, window_nats
 
@@ -93,7 +94,7 @@ class EvaluateLoop(TrainLoop):
         """
         self.begin()
         problem = self.problem
-        with checkpoints.stop_request() as self.stop:
+        with stop_request() as self.stop:
             while not self.ended():
                 try:
                     self.train_epoch()
@@ -128,7 +129,7 @@ class EvaluateLoop(TrainLoop):
         self.begin()
         corpus = self.problem.corpus
         watched = functools.partial(self.staged, every=self.settings.report_every)
-        with checkpoints.stop_request() as self.stop:
+        with stop_request() as self.stop:
             checkpoints.restore_best(self.directory, self.model)
             dynamic = DynamicEvaluation(self.model, self.settings.dynamic, watched)
             dynamic.gather(corpus.train)

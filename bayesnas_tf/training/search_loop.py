@@ -7,9 +7,10 @@ from bayesnas_tf.data import batching
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training import validation
-from bayesnas_tf.training.checkpoints import Checkpoints, stop_request
+from bayesnas_tf.training.checkpoints import Checkpoints
 from bayesnas_tf.training.records import Callbacks, ChoiceRecord, UpdateRecord
 from bayesnas_tf.training.search_settings import SearchProblem, SearchSettings
+from bayesnas_tf.training.stopping import stop_request
 from bayesnas_tf.training.strategies import registry
 from bayesnas_tf.training.train_loop import TrainLoop
 

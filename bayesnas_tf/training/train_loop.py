@@ -10,9 +10,10 @@ from bayesnas_tf.data import batching
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.numerics import seeds
 from bayesnas_tf.training import compile as compiling
-from bayesnas_tf.training.checkpoints import Checkpoints, StopRequest, all_finite
+from bayesnas_tf.training.checkpoints import Checkpoints, all_finite
 from bayesnas_tf.training.progress import Progress
 from bayesnas_tf.training.records import Callbacks, EpochRecord, RunFacts, StepRecord
+from bayesnas_tf.training.stopping import StopRequest
 
 MASK_SEED = 1  # slot of the run's seed; 0 is initialisation
 
