@@ -19,17 +19,7 @@ RankOptions.best = 1
 RankOptions.more_epochs = 1
 EngineOptions.workers = 2
 """
-EVALUATE = """
-include 'base/evaluate.gin'
-CorpusOptions.name = 'text'
-CorpusOptions.train_file = 'train.txt'
-CorpusOptions.valid_file = 'valid.txt'
-CorpusOptions.test_file = 'test.txt'
-DerivedOptions.units = 3
-WindowOptions.batch_size = 4
-WindowOptions.bptt = 5
-WeightOptions.lr = 1.0
-"""
+EVALUATE = f"{tiny.EVALUATE}DerivedOptions.units = 3\nWeightOptions.lr = 1.0\n"
 
 ALONE = "--gin_param=sweep.rank=None"
 

@@ -24,17 +24,7 @@ from tests.support import tiny
 
 MAINS = {"search": search.main, "evaluate": evaluate.main}
 SECONDS = (*tiny.SECONDS, "made_by", "genotype")
-EVALUATE = """
-include 'base/evaluate.gin'
-CorpusOptions.name = 'text'
-CorpusOptions.train_file = 'train.txt'
-CorpusOptions.valid_file = 'valid.txt'
-CorpusOptions.test_file = 'test.txt'
-WindowOptions.batch_size = 4
-WindowOptions.bptt = 5
-WeightOptions.lr = 2.0
-evaluate.report_every = 10
-"""
+EVALUATE = f"{tiny.EVALUATE}WeightOptions.lr = 2.0\nevaluate.report_every = 10\n"
 
 
 def in_float64() -> None:

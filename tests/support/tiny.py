@@ -8,18 +8,24 @@ import numpy as np
 
 from bayesnas_tf import config, search
 
-CONFIG = """
-include 'base/search.gin'
+CORPUS = """
 CorpusOptions.name = 'text'
 CorpusOptions.train_file = 'train.txt'
 CorpusOptions.valid_file = 'valid.txt'
 CorpusOptions.test_file = 'test.txt'
+WindowOptions.batch_size = 4
+WindowOptions.bptt = 5
+"""
+EVALUATE = (
+    f"include 'base/evaluate.gin'\n{CORPUS}"  # the training of a cell on it; units and rate are to be added
+)
+CONFIG = f"""
+include 'base/search.gin'
+{CORPUS}
 CellOptions.units = 3
 CellOptions.nodes = 2
 CellOptions.norm = 'mean'
 CellOptions.hidden_dropout = 0.2
-WindowOptions.batch_size = 4
-WindowOptions.bptt = 5
 WeightOptions.lr = 1.0
 ScalarOptions.lr = 0.1
 CurvatureOptions.windows = 2
