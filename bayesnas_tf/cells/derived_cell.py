@@ -27,9 +27,9 @@ class DerivedOptions(Options):
 class DerivedCell(ProgramCell):
     """x_j = s + σ(g) (op(a) - s) with [g, a] = (s ⊙ m_h) W_j and s the value of node j's source; no norm.
 
-    A Keras RNN cell for `keras.layers.RNN` in any model. Dropout masks come from `models.LanguageModel`,
-    which draws them once per window; in a model of your own leave both rates at 0 and put
-    `keras.layers.Dropout` around the RNN.
+    A Keras RNN cell for `keras.layers.RNN` in any model. Dropout masks come from
+    `models.language_model.LanguageModel`, which draws them once per window; in a model of your own leave
+    both rates at 0 and put `keras.layers.Dropout` around the RNN.
 
     Shapes, with batch B, time steps T, input size K (any) and U = `options.units`:
       cell(x_t, [h]): x_t `[B, K]` and h_{t-1} `[B, U]` -> h_t `[B, U]` and `[h_t]`.

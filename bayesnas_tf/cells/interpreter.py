@@ -1,7 +1,7 @@
 """A program as tensors: the values of one time step, which TensorFlow differentiates by itself.
 
 This is the slow, obvious form. The staged form (`cells.staged`) and the lanes of the curvature
-(`curvature.program_lanes`) run the same programs.
+(`curvature.lane_programs`) run the same programs.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -56,7 +56,7 @@ class TrainStep(tf.Module):
         hidden, state = model.window(x, state, length, model_masks, training=True)
         nats = losses.mean_nats(model.token_nats(hidden, y, model_masks), length)
         loss = nats
-        # copies collect the gradients of a term, so that never three meet: see highway.ordered_sum
+        # copies collect the gradients of a term, so that never three meet: see `numerics.sums`
         beside = tf.identity(hidden)
         if options.activation > 0.0:
             loss += options.activation * losses.activation(model.dropped(beside, model_masks), length)
