@@ -104,6 +104,15 @@ def test_files_and_functions_stay_short(path):
             assert lines <= 40, f"{node.name} has {lines} lines"
 
 
+@pytest.mark.parametrize("path", [*MODULES, *TOOLS], ids=_name)
+def test_functions_have_at_most_six_arguments(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef):
+            given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            names = [argument.arg for argument in given if argument.arg not in ("self", "cls")]
+            assert len(names) <= 6, f"{node.name} has {len(names)}"
+
+
 def test_the_gin_folder_does_not_shadow_the_library():
     assert not list((ROOT / "gin").rglob("__init__.py"))
 

@@ -6,14 +6,16 @@ estimate of the diagonal. With batch norm the examples are coupled, and the squa
 batch; otherwise each sequence has its own square, which needs fewer probes for the same error.
 """
 
+import functools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from bayesnas_tf.curvature.lanes import Rule
 from bayesnas_tf.curvature.one_pass import Lanes, Pass, one_pass
-from bayesnas_tf.curvature.window import WindowEstimate, assemble, relative_error
+from bayesnas_tf.curvature.window import Window, WindowEstimate, assemble, relative_error
 from bayesnas_tf.numerics import row_groups
 from bayesnas_tf.numerics.sums import ordered_sum
 
@@ -31,7 +33,7 @@ def squares(lanes: Lanes, found: list) -> list:
     return [tf.reduce_sum(square, axis=1) for square in squared] if lanes.rule.per_sequence else squared
 
 
-def in_groups(model, x, y, state, lanes: Lanes, seed, groups: int) -> Pass:
+def in_groups(model, window: Window, lanes: Lanes, seed, groups: int) -> Pass:
     """`one_pass` over groups of rows side by side (`numerics.row_groups`), with the probes of all rows.
 
     Raises:
@@ -42,7 +44,7 @@ def in_groups(model, x, y, state, lanes: Lanes, seed, groups: int) -> Pass:
 
     def of_group(group):
         rows, own = row_groups.rows_of(group, groups), lanes._replace(group=group, groups=groups)
-        return one_pass(model, rows(x), rows(y), rows(state), own, seed)
+        return one_pass(model, Window(*map(rows, window)), own, seed)
 
     of_lanes, gradients, states = zip(*map(of_group, range(groups)), strict=True)
     # each lane began over the root of its group's number of tokens
@@ -51,20 +53,26 @@ def in_groups(model, x, y, state, lanes: Lanes, seed, groups: int) -> Pass:
     return Pass(joined, gradient, tf.concat(states, axis=0))
 
 
-def estimate(model, x, y, state, seed, options, groups: int = 1) -> WindowEstimate:
-    """Mean over `options.probes` probes of Σ (Σ_tokens vᵀ ∂z/∂w)² / N.
+@functools.cache
+def of_groups(groups: int) -> Callable[..., WindowEstimate]:
+    """The estimator with so many groups of rows side by side; one function for each number."""
 
-    See `interface` for the arguments; `groups` of rows are computed side by side.
-    """
-    lanes = lanes_of(model, options)
-    result = in_groups(model, x, y, state, lanes, seed, groups)
-    squared = squares(lanes, result.lanes)
-    h = [tf.reduce_mean(square, axis=0) for square in squared]
-    found = assemble(h, result.gradient, result.state)
-    if options.probes == 1:
-        return found
-    spread = tf.reduce_sum(tf.math.squared_difference(squared[0], h[0]), axis=0)
-    return found._replace(variance=spread / (options.probes * (options.probes - 1)))
+    def estimate(model, x, y, state, seed, options) -> WindowEstimate:
+        """Mean over `options.probes` probes of Σ (Σ_tokens vᵀ ∂z/∂w)² / N; see `interface`."""
+        lanes = lanes_of(model, options)
+        result = in_groups(model, Window(x, y, state), lanes, seed, groups)
+        squared = squares(lanes, result.lanes)
+        h = [tf.reduce_mean(square, axis=0) for square in squared]
+        found = assemble(h, result.gradient, result.state)
+        if options.probes == 1:
+            return found
+        spread = tf.reduce_sum(tf.math.squared_difference(squared[0], h[0]), axis=0)
+        return found._replace(variance=spread / (options.probes * (options.probes - 1)))
+
+    return estimate
+
+
+estimate = of_groups(1)
 
 
 def probes_needed(h: np.ndarray, variance: np.ndarray, options) -> int:

@@ -84,14 +84,20 @@ class Estimate(NamedTuple):
         return None if error is None else relative_error(np.mean(self.h, axis=0), error)
 
 
+class Form(NamedTuple):
+    """How the windows are computed."""
+
+    jit_compile: bool = False  # compile with XLA
+    groups: int = 1  # of rows that `ggn` computes side by side (`numerics.row_groups`); others take all rows
+
+
 def diagonal(
     model,
     windows: Iterable[tuple[tf.Tensor, tf.Tensor]],
     state: tf.Tensor,
     options: CurvatureOptions,
     seed: tf.Tensor,
-    jit_compile: bool = False,
-    groups: int = 1,
+    form: Form = Form(),  # noqa: B008  it has no state
 ) -> Estimate:
     """h and the gradient of the mean loss at fixed parameters, window by window, the state carried.
 
@@ -102,17 +108,18 @@ def diagonal(
       state: hidden state `[B, U]` before the first window.
       options: the estimator and its settings.
       seed: stateless seed int32 [2]; window k uses `fold(seed, k)`.
-      jit_compile: compile with XLA.
-      groups: of rows that `ggn` computes side by side (`numerics.row_groups`); the others take all rows.
+      form: how a window is computed.
 
     Raises:
       ValueError: there are no windows, or they differ in shape.
     """
-    estimator = _grouped(ESTIMATORS[options.estimator], groups if options.estimator == "ggn" else 1)
-    if options.target_error and options.estimator == "ggn":
+    is_ggn = options.estimator == "ggn"
+    grouped = is_ggn and form.groups > 1
+    estimator = ggn.of_groups(form.groups) if grouped else ESTIMATORS[options.estimator]
+    if options.target_error and is_ggn:
         options, windows = _enough_probes(estimator, model, iter(windows), state, options, seed)
 
-    one_window = _compiled(estimator, model, options, jit_compile)
+    one_window = _compiled(estimator, model, options, form.jit_compile)
     rows, shape = [], None
     for k, (x, y) in enumerate(windows):
         shape = x.shape if shape is None else shape
@@ -133,12 +140,6 @@ def diagonal(
     stacked: list[Any] = [None if part[0] is None else np.stack(part) for part in zip(*rows, strict=True)]
     h, gradient, h_zero, gradient_zero, variance = stacked
     return Estimate(h, gradient, h_zero, gradient_zero, variance, options.probes)
-
-
-@functools.lru_cache(maxsize=4)
-def _grouped(estimator, groups: int):
-    """An estimator that takes so many groups of rows; the same object for the same arguments."""
-    return functools.partial(estimator, groups=groups) if groups > 1 else estimator
 
 
 @functools.lru_cache(maxsize=2)  # of the pilot, and of what follows it

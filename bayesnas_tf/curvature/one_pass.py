@@ -12,7 +12,7 @@ import tensorflow as tf
 from bayesnas_tf.cells.scan import scan_time
 from bayesnas_tf.curvature import lane_programs
 from bayesnas_tf.curvature.lanes import Pair, Rule, scaled, shadow_of
-from bayesnas_tf.curvature.window import probe, residual, scalar_variables
+from bayesnas_tf.curvature.window import Window, probe, residual, scalar_variables
 from bayesnas_tf.models.language_model import NO_MASKS
 from bayesnas_tf.numerics import seeds
 
@@ -50,24 +50,22 @@ def shadows(lanes: Lanes, model, batch: int) -> list:
     return [tf.zeros([*lead, *v.shape], v.dtype) for v in scalar_variables(model)]
 
 
-def one_pass(model, x, y, state, lanes: Lanes, seed) -> Pass:
+def one_pass(model, window: Window, lanes: Lanes, seed) -> Pass:
     """Gradient and lanes of the scalars of one window, dropout off; arguments as `forward`."""
-    scalars, beside = scalar_variables(model), shadows(lanes, model, x.shape[0])
+    scalars, beside = scalar_variables(model), shadows(lanes, model, window.x.shape[0])
     with tf.GradientTape(watch_accessed_variables=False) as tape, model.cell.fixed_kernels():
         tape.watch([*beside, *(w.value for w in scalars)])
-        loss, walked = forward(model, x, y, state, lanes, beside, seed)
+        loss, walked = forward(model, window, lanes, beside, seed)
     found = tape.gradient(loss, [*beside, *scalars])
     return Pass(found[: len(beside)], found[len(beside) :], walked.state)
 
 
-def forward(model, x, y, state, lanes: Lanes, scalar_shadows, seed, model_masks=NO_MASKS):
+def forward(model, window: Window, lanes: Lanes, scalar_shadows, seed, model_masks=NO_MASKS):
     """The loss of a window as a function of the model's weights and of `scalar_shadows` (see `shadows`).
 
     Args:
       model: a `LanguageModel`.
-      x: int32 `[B, T]`.
-      y: int32 `[B, T]`.
-      state: `[B, U]` before the window.
+      window: the text, and the state before it.
       lanes: what the backward pass carries.
       scalar_shadows: from `shadows`, watched by the caller's tape.
       seed: stateless, of the probes of linear lanes; diagonal lanes do not use it.
@@ -76,16 +74,16 @@ def forward(model, x, y, state, lanes: Lanes, scalar_shadows, seed, model_masks=
     Returns:
       Mean nats per token, and the time steps.
     """
-    walked = walk(model, x, state, lanes, scalar_shadows, model_masks=model_masks)
-    return mean_nats(model, walked.hidden, y, lanes, seed, model_masks), walked
+    walked = walk(model, window, lanes, scalar_shadows, model_masks=model_masks)
+    return mean_nats(model, walked.hidden, window.y, lanes, seed, model_masks), walked
 
 
-def walk(model, x, state, lanes: Lanes, scalar_shadows, uses=(), model_masks=NO_MASKS) -> Walk:
+def walk(model, window: Window, lanes: Lanes, scalar_shadows, uses=(), model_masks=NO_MASKS) -> Walk:
     """The time steps of a window; arguments as `forward`, and `uses` from `lane_programs.use_shadows`."""
-    cell, program = model.cell, model.cell.program
+    cell, program, state = model.cell, model.cell.program, window.state
     with cell.masked(model_masks.cell), cell.read_once():
         known = lane_programs.fixed(cell, lane_programs.edge_scalars(cell, lanes.rule, scalar_shadows))
-        by_time = tf.transpose(cell.project_inputs(model.embed(x, model_masks)), [1, 0, 2])
+        by_time = tf.transpose(cell.project_inputs(model.embed(window.x, model_masks)), [1, 0, 2])
         names, count = program.given, len(program.ends)
 
         def step(t, inputs, *carried):

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from bayesnas_tf.curvature.lanes import Rule
 from bayesnas_tf.curvature.one_pass import Lanes, one_pass
-from bayesnas_tf.curvature.window import WindowEstimate, assemble
+from bayesnas_tf.curvature.window import Window, WindowEstimate, assemble
 
 
 def lanes_of(options) -> Lanes:
@@ -21,5 +21,5 @@ def lanes_of(options) -> Lanes:
 
 def estimate(model, x, y, state, seed, options) -> WindowEstimate:
     """h by the recursion; see `interface`."""
-    result = one_pass(model, x, y, state, lanes_of(options), seed)
+    result = one_pass(model, Window(x, y, state), lanes_of(options), seed)
     return assemble([tf.reduce_sum(lane, axis=0) for lane in result.lanes], result.gradient, result.state)

@@ -22,6 +22,7 @@ from bayesnas_tf.curvature.lane_programs import use_shadows
 from bayesnas_tf.curvature.lanes import Rule
 from bayesnas_tf.curvature.one_pass import Lanes, mean_nats, shadows, walk
 from bayesnas_tf.curvature.tied import decoder_use, of_embedding
+from bayesnas_tf.curvature.window import Window
 from bayesnas_tf.numerics import seeds
 
 ESTIMATORS = ("ggn", "recursive")
@@ -73,7 +74,7 @@ def estimate(model, x, y, state, seed, options) -> WeightEstimate:
     uses = use_shadows(cell, lanes.rule, lanes.number, x.shape)
     with tf.GradientTape(watch_accessed_variables=False) as tape, cell.fixed_kernels():
         tape.watch([*beside, *uses])
-        walked = walk(model, x, state, lanes, beside, uses)
+        walked = walk(model, Window(x, y, state), lanes, beside, uses)
         loss = mean_nats(model, walked.hidden, y, lanes, seed)
     # a node that reaches no output has kernels without any gradient
     zero = tf.UnconnectedGradients.ZERO

@@ -8,6 +8,14 @@ import tensorflow as tf
 from bayesnas_tf.numerics import seeds
 
 
+class Window(NamedTuple):
+    """A window of text, int32 `[B, T]` each, and the state `[B, S]` before it."""
+
+    x: tf.Tensor
+    y: tf.Tensor
+    state: tf.Tensor
+
+
 class WindowEstimate(NamedTuple):
     """h and gradient of the mean NLL of one window: `[E, O]`; `[E]` or None for zero-edge switches."""
 

@@ -34,17 +34,17 @@ def averaged(mean, rest, w, weight):
 
 
 class Stepped(NamedTuple):
-    """What one step makes of all weights; a list entry per weight."""
+    """What one step takes and what it makes of it; a list entry per weight."""
 
     weights: list
     means: list
     rests: list
 
 
-def stepped(weights, gradients, means, rests, rate, decays, share):
+def stepped(before: Stepped, gradients, rate, decays, share):
     """w - η (g + λ w) of each weight, and its mean after that has joined it with `share`; λ None is 0."""
     after = Stepped([], [], [])
-    for w, gradient, mean, rest, decay in zip(weights, gradients, means, rests, decays, strict=True):
+    for w, mean, rest, gradient, decay in zip(*before, gradients, decays, strict=True):
         moved = w - tf.cast(rate, w.dtype) * (gradient if decay is None else gradient + decay * w)
         joined = averaged(mean, rest, moved, tf.cast(share, w.dtype))
         for part, value in zip(after, (moved, *joined), strict=True):
@@ -134,12 +134,12 @@ class ASGD(keras.optimizers.Optimizer):
         decays = [self.weight_decay if self._use_weight_decay(v) else None for v in trainable_variables]
         averages = [self._averages[self._get_variable_index(v)] for v in trainable_variables]
         rests = [self.rests.of[self._get_variable_index(v)] for v in trainable_variables]
-        weights, means, lost = (
-            [tf.convert_to_tensor(v) for v in of] for of in (trainable_variables, averages, rests)
+        before = Stepped(
+            *([tf.convert_to_tensor(v) for v in of] for of in (trainable_variables, averages, rests))
         )
         step = xla.stage(stepped, self.compiled)
         share = averaging_weight(count, self.pytorch_compat)
-        after = step(weights, list(grads), means, lost, rate, decays, share)
+        after = step(before, list(grads), rate, decays, share)
         for variable, value in zip(
             [*trainable_variables, *averages], [*after.weights, *after.means], strict=True
         ):

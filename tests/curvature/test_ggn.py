@@ -8,6 +8,7 @@ from bayesnas_tf.curvature import exact, ggn, window
 from bayesnas_tf.curvature.interface import CurvatureOptions
 from bayesnas_tf.curvature.lanes import Pair, Rule, shadow_of
 from bayesnas_tf.curvature.one_pass import Lanes, mean_nats, one_pass
+from bayesnas_tf.curvature.window import Window
 from bayesnas_tf.numerics import seeds
 from tests.references import cell as cell_reference
 from tests.references import curvature as reference
@@ -95,7 +96,7 @@ def test_steps_examples_and_probes_have_signs_of_their_own():
 def test_a_linear_lane_is_pulled_back_as_a_gradient_is(norm, sharing):
     model = small_model(norm=norm, weight_sharing=sharing, zero_edge_switch=norm == "mean")
     (x, y, state), lanes, seed = small_window(), Lanes(Rule(False), 3), seeds.run_seed(6)
-    found = one_pass(model, x, y, state, lanes, seed).lanes
+    found = one_pass(model, Window(x, y, state), lanes, seed).lanes
     scalars = window.scalar_variables(model)
     with tf.GradientTape(persistent=True) as tape:
         hidden = model.hidden(x, state)
@@ -113,7 +114,7 @@ def test_squares_by_sequence_need_fewer_probes_than_squares_of_the_batch(norm):
     errors = {}
     for per_sequence in (False, True):
         lanes = Lanes(Rule(False, per_sequence=per_sequence), 400)
-        (lane,) = one_pass(model, x, y, state, lanes, seeds.run_seed(7)).lanes
+        (lane,) = one_pass(model, Window(x, y, state), lanes, seeds.run_seed(7)).lanes
         squares = np.square(lane)
         squares = squares.sum(axis=1) if per_sequence else squares
         assert np.abs(squares.mean(axis=0) / oracle - 1.0).max() < 0.6
@@ -149,7 +150,7 @@ def test_groups_of_rows_give_the_estimate_of_the_whole_batch(groups):
     x, y, state = (tf.concat([part, 2 * part], axis=0) for part in small_window())
     x, y, seed = x % WORDS, y % WORDS, seeds.run_seed(4)
     whole = ggn.estimate(model, x, y, state, seed, options)
-    parts = tf.function(lambda: ggn.estimate(model, x, y, state, seed, options, groups))()
+    parts = tf.function(lambda: ggn.of_groups(groups)(model, x, y, state, seed, options))()
     for found, expected in zip(parts, whole, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-14)
 
@@ -157,9 +158,9 @@ def test_groups_of_rows_give_the_estimate_of_the_whole_batch(groups):
 def test_rows_that_a_norm_couples_or_that_are_too_few_have_no_groups():
     model, (x, y, state) = small_model(norm="batch"), small_window()
     with pytest.raises(ValueError, match="batch norm couples all rows"):
-        ggn.estimate(model, x, y, state, seeds.run_seed(4), CurvatureOptions(), groups=BATCH)
+        ggn.of_groups(BATCH)(model, x, y, state, seeds.run_seed(4), CurvatureOptions())
     with pytest.raises(ValueError, match="3 rows cannot be shared by 2 groups"):
-        ggn.estimate(small_model(norm="mean"), x, y, state, seeds.run_seed(4), CurvatureOptions(), groups=2)
+        ggn.of_groups(2)(small_model(norm="mean"), x, y, state, seeds.run_seed(4), CurvatureOptions())
 
 
 def test_a_group_of_rows_has_its_rows_of_the_probe():

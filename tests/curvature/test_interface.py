@@ -5,7 +5,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from bayesnas_tf.curvature import interface
+from bayesnas_tf.curvature import ggn, interface
 from bayesnas_tf.curvature.interface import ESTIMATORS, CurvatureOptions
 from bayesnas_tf.numerics import seeds
 from tests.references import cell as cell_reference
@@ -19,7 +19,9 @@ NAMES = sorted(ESTIMATORS)
 def diagonal(model, dtype="float64", windows=2, jit_compile=False, of=1, groups=1, **options):
     x, y, state = small_window(dtype)
     chosen = CurvatureOptions(windows=of, **options)
-    return interface.diagonal(model, [(x, y)] * windows, state, chosen, SEED, jit_compile, groups)
+    return interface.diagonal(
+        model, [(x, y)] * windows, state, chosen, SEED, interface.Form(jit_compile, groups)
+    )
 
 
 def test_a_window_is_compiled_once_for_all_updates():
@@ -89,18 +91,18 @@ def test_groups_of_rows_change_no_estimate(name):
             np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-14)
 
 
-def test_only_ggn_is_told_of_groups_its_pilot_too(monkeypatch):
-    model, told = small_model(norm="mean"), []
+def test_only_ggn_takes_groups_its_pilot_too(monkeypatch):
+    model, asked, others, of_groups = small_model(norm="mean"), [], [], ggn.of_groups
+    monkeypatch.setattr(ggn, "of_groups", lambda n: lambda *given: asked.append(n) or of_groups(n)(*given))
     for name in NAMES:
         own = ESTIMATORS[name]
         monkeypatch.setitem(
-            ESTIMATORS, name, lambda *a, own=own, name=name, **k: told.append((name, k)) or own(*a, **k)
+            ESTIMATORS, name, lambda *given, own=own, name=name: others.append(name) or own(*given)
         )
         diagonal(model, groups=BATCH, estimator=name)
     diagonal(model, groups=BATCH, estimator="ggn", target_error=0.5)
-    asked = {name: [k for other, k in told if other == name] for name in NAMES}
-    assert asked.pop("ggn") == [{"groups": BATCH}] * 3  # the second time also for the number of probes
-    assert list(asked.values()) == [[{}]] * (len(NAMES) - 1)
+    assert asked == [BATCH] * 3  # the second time also for the number of probes
+    assert others == [name for name in NAMES if name != "ggn"]
 
 
 def test_the_state_is_carried_and_each_window_has_its_own_seed():

@@ -8,6 +8,7 @@ from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.curvature import exact, one_pass, recursive
 from bayesnas_tf.curvature.interface import ESTIMATORS, CurvatureOptions
 from bayesnas_tf.curvature.lanes import Rule
+from bayesnas_tf.curvature.window import Window
 from bayesnas_tf.models import losses
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.numerics import seeds
@@ -96,7 +97,7 @@ def test_the_ordinary_gradient_of_all_weights_is_unchanged(norm, rule):
     beside = one_pass.shadows(lanes, model, x.shape[0])
     with tf.GradientTape() as tape:
         tape.watch(beside)
-        found_loss, _ = one_pass.forward(model, x, y, state, lanes, beside, SEED)
+        found_loss, _ = one_pass.forward(model, Window(x, y, state), lanes, beside, SEED)
     np.testing.assert_allclose(found_loss, loss, rtol=1e-12)
     for found, wanted in zip(tape.gradient(found_loss, variables), expected, strict=True):
         found, wanted = tf.convert_to_tensor(found), tf.convert_to_tensor(wanted)
@@ -115,7 +116,7 @@ def test_masks_of_a_training_step_are_part_of_the_pass():
     beside = one_pass.shadows(lanes, model, x.shape[0])
     with tf.GradientTape() as tape:
         tape.watch(beside)
-        found, _ = one_pass.forward(model, x, y, state, lanes, beside, SEED, drawn)
+        found, _ = one_pass.forward(model, Window(x, y, state), lanes, beside, SEED, drawn)
     np.testing.assert_allclose(tape.gradient(found, model.cell.scalars), expected, rtol=1e-10, atol=1e-14)
 
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 from bayesnas_tf.curvature import interface as curvature
 from bayesnas_tf.curvature import one_pass as one_pass_form
 from bayesnas_tf.curvature.lanes import Rule
+from bayesnas_tf.curvature.window import Window
 from bayesnas_tf.models import losses
 from bayesnas_tf.numerics import seeds
 from bayesnas_tf.training.fixed_windows import fixed_windows
@@ -48,7 +49,7 @@ def hessian(bench: Bench, plan: Plan, entries: Entries) -> HessianSpeed:
     ticks: list[float] = []
     reset_peak()
     timed, groups = clocked(windows, ticks), problem.step.replicas.groups
-    curvature.diagonal(problem.model, timed, state, options, seed, jit_compile=bench.xla, groups=groups)
+    curvature.diagonal(problem.model, timed, state, options, seed, curvature.Form(bench.xla, groups))
     ticks.append(time.perf_counter())
     first, *others = np.diff(ticks).tolist()
     per_window, step = statistics.median(others or [first]), entries.get("search_step")
@@ -94,7 +95,7 @@ def gradient_pass(bench: Bench, rule: Rule | None):
         with tf.GradientTape() as tape:
             tape.watch(beside)
             if rule:
-                loss, _ = one_pass_form.forward(model, x, y, state, lanes, beside, problem.seed)
+                loss, _ = one_pass_form.forward(model, Window(x, y, state), lanes, beside, problem.seed)
             else:
                 loss = tf.reduce_mean(losses.token_nats(model.decode(model.hidden(x, state)), y))
         found = tape.gradient(loss, [*model.trainable_variables, *beside])

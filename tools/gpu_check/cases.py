@@ -169,7 +169,9 @@ def estimate(options: CurvatureOptions, **cell) -> Subject:
 
     def compute(form: Form) -> Numbers:
         state, chosen = model.zero_state(BATCH), dataclasses.replace(options, windows=1)
-        found = curvature.diagonal(model, [data()], state, chosen, seeds.run_seed(5), form == "xla")
+        found = curvature.diagonal(
+            model, [data()], state, chosen, seeds.run_seed(5), curvature.Form(form == "xla")
+        )
         given = {"h": (found.h, found.h_zero), "gradients": (found.gradient, found.gradient_zero)}
         return {name: [part for part in parts if part is not None] for name, parts in given.items()}
 

@@ -65,8 +65,7 @@ class BayesNas(Strategy):
             state,
             settings.curvature,
             seed,
-            jit_compile=loop.xla,
-            groups=loop.replicas.groups,
+            curvature.Form(loop.xla, loop.replicas.groups),
         )
         loop.progress.hessian_seconds.assign_add(time.perf_counter() - started)
         return estimate
