@@ -31,21 +31,22 @@ class CellOptions(Options):
     hidden_dropout: Dropout = 0.0  # on h_{t-1} and on every predecessor
     init_range: Positive = 0.04  # uniform, as DARTS
     space: str = HIGHWAY  # of which the nodes are
+    cap: bool = False  # in spaces with a forget gate: the input gate is at most 1 - forget gate
 
     def __post_init__(self):
         """Refuse a norm that has nothing to learn."""
         super().__post_init__()
-        base.named(self.space)
+        base.named(self.space).check_form(self.form(), self.zero_edge_switch)
         if self.norm_learnable and self.norm not in ("batch", "layer"):
             raise ValueError(f"CellOptions.norm_learnable needs norm 'batch' or 'layer', not {self.norm!r}")
 
     def searched(self) -> base.Space:
         """The space with so many nodes."""
-        return base.named(self.space)(self.nodes)
+        return base.named(self.space).of(self.form())
 
     def form(self) -> Form:
         """What the program of the supernet is made of."""
-        return Form(self.nodes, self.weight_sharing, self.norm, self.norm_learnable)
+        return Form(self.nodes, self.weight_sharing, self.norm, self.norm_learnable, self.cap)
 
 
 class SearchCell(ProgramCell):
@@ -60,13 +61,17 @@ class SearchCell(ProgramCell):
         self.input_dropout, self.hidden_dropout = options.input_dropout, options.hidden_dropout
 
     def build(self, input_shape):
-        """Create kernels, then the scalars w = 1 and their switches, then the norm's parameters."""
+        """Create kernels, then the scalars w = 1 (0 where a site has no such option), then all else."""
         self.create(Weight("kernel", (1, self.program.inputs)), input_shape[-1])
         drawn = [weight for weight in self.program.weights if weight.start is None]
         for weight in drawn:
             self.create(weight)
         sites = self.space.sites
-        self.scalars = self.add_weight(name="scalars", shape=sites.exists.shape, initializer="ones")
+        self.scalars = self.add_weight(
+            name="scalars",
+            shape=sites.exists.shape,
+            initializer=lambda shape, dtype=None: tf.reshape(tf.cast(sites.exists, dtype), shape),
+        )
         self.zero_scalars = None
         if self.options.zero_edge_switch:
             shape = (len(sites.exists),)

@@ -13,8 +13,8 @@ from bayesnas_tf.bayes import health
 from bayesnas_tf.report import statistics
 from bayesnas_tf.report.records import Run, Selected, as_number
 from bayesnas_tf.report.settings import SEARCHED, Budget
+from bayesnas_tf.space import known
 from bayesnas_tf.space.genotype import Genotype
-from bayesnas_tf.space.highway import published
 
 # who put a cell there, where no search did
 UNIFORM = "random (uniform)"  # drawn before anything was searched: the floor
@@ -128,15 +128,15 @@ def strategy_of(genotype: Genotype | None, control: bool = False) -> str:
     """Who chose a cell, by its provenance and its name."""
     if genotype is None:
         return BASELINE
-    if control or published.is_matched(genotype.name):
+    if control or known.is_matched(genotype.name):
         return CONTROL
     if told := str(genotype.provenance.get("strategy") or ""):
         return told
     if "config" in genotype.provenance:
         return SEARCHED
-    if published.is_uniform(genotype.name):
+    if known.is_uniform(genotype.name):
         return UNIFORM
-    return PUBLISHED if genotype.name in published.NAMES else OTHER
+    return PUBLISHED if genotype.name in known.NAMES else OTHER
 
 
 def lambda_of(genotype: Genotype | None) -> float:

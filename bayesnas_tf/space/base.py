@@ -5,6 +5,8 @@ number of nodes of the cells that a search chooses from.
 """
 
 import abc
+import types
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from bayesnas_tf.space.graph import Graph
 
 DEAD = -1  # the decision of a node that has nothing left
+NO_NODE = -1  # the source of a switch
 
 
 class Sites(NamedTuple):
@@ -23,24 +26,39 @@ class Sites(NamedTuple):
 
     Rows into one target lie side by side, targets ascending. Sites may be ragged: `exists` is False where a
     site lacks an option, and no scalar is there.
+
+    A row of `switches` is no edge: it has one option, which is kept or removed by itself, without rivals.
+    Its scalar lies in [0, 1], its target is the node that it belongs to, its source `NO_NODE`.
     """
 
     target: np.ndarray  # int64 [E], the node that a site leads into
     source: np.ndarray  # int64 [E], the node whose value it takes
     options: tuple[str, ...]  # O names
     exists: np.ndarray  # bool [E, O]
+    switches: Mapping[int, str] = types.MappingProxyType({})  # row -> name of the switch
+
+    @property
+    def edges(self) -> np.ndarray:
+        """bool [E], the rows that are no switches."""
+        found = np.ones(len(self.target), dtype=bool)
+        found[list(self.switches)] = False
+        return found
 
     def into(self, node: int) -> np.ndarray:
-        """The rows that lead into a node, int64."""
-        return np.flatnonzero(self.target == node)
+        """The rows of the edges into a node, int64."""
+        return np.flatnonzero((self.target == node) & self.edges)
 
     def out_of(self, node: int) -> np.ndarray:
         """The rows that take a node's value, int64."""
         return np.flatnonzero(self.source == node)
 
     def targets(self) -> list[int]:
-        """The nodes that sites lead into, ascending."""
-        return np.unique(self.target).tolist()
+        """The nodes that edges lead into, ascending."""
+        return np.unique(self.target[self.edges]).tolist()
+
+    def label(self, row: int) -> str:
+        """What a row is called in tables and pictures."""
+        return self.switches.get(row) or f"{self.source[row]}→{self.target[row]}"
 
     def pairs(self) -> np.ndarray:
         """(source, target) of each row, int64 `[E, 2]`, as posterior.npz holds them."""
@@ -55,12 +73,20 @@ class Space(abc.ABC):
     """A set of cells with a common over-parameterised cell."""
 
     name: ClassVar[str]  # in genotype.json
+    switches: ClassVar[tuple[str, ...]] = ()  # which a cell as a whole has or has not, in genotype.json
+    rare: ClassVar[tuple[str, ...]] = ()  # of them, those that files and texts name only where they are on
+    gates: ClassVar[bool] = False  # whether a node may be multiplied by a gate
     chosen: ClassVar[tuple[str, ...]] = ()  # constants of `sampled`: one-hot rows of each column of a choice
     nodes: int
 
     @abc.abstractmethod
     def __init__(self, nodes: int):
         """The space of cells with at most so many nodes."""
+
+    @classmethod
+    def of(cls, form: Form) -> "Space":
+        """The space that a supernet of this form searches."""
+        return cls(form.nodes)
 
     @property
     @abc.abstractmethod
@@ -129,6 +155,16 @@ class Space(abc.ABC):
     @abc.abstractmethod
     def check(cls, genotype: "Genotype") -> None:
         """`ValueError` that names what this space's cells cannot have."""
+
+    @classmethod
+    def check_form(cls, form: Form, zero_edges: bool) -> None:
+        """`ValueError` that names what a supernet of this space cannot have."""
+        del zero_edges
+        if form.cap:
+            raise ValueError(
+                f"CellOptions.cap=True needs a forget gate, and CellOptions.space={cls.name!r} has none. "
+                "Set it to False"
+            )
 
 
 _SPACES: dict[str, type[Space]] = {}

@@ -14,16 +14,21 @@ HIGHWAY = "highway"
 FIRST_FORMAT = "bayesnas_tf.genotype/1"  # names no space: it is `highway`, whose cells are still written so
 FORMAT = "bayesnas_tf.genotype/2"
 MOST_NODES = 64
+MOST_UNITS = 1 << 16
 MOST_BYTES = 1 << 22  # of a genotype file; those of this program have a few thousand
 MOST_NAME = 4096  # characters; a run names its cell after its gin files
 T = TypeVar("T")
 
 
 class Node(NamedTuple):
-    """One learned node: x = s + sigmoid(g) (op(a) - s), with s the value of node `source`."""
+    """One learned node: x = s + sigmoid(g) (op(a) - s), with s the value of node `source`.
+
+    `gate`: times a gate that reads the inputs of the cell; in spaces that have such products.
+    """
 
     source: int
     op: str
+    gate: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,16 +44,24 @@ class Genotype:
     name: str = dataclasses.field(default="cell", compare=False)
     provenance: dict[str, Any] = dataclasses.field(default_factory=dict, compare=False)
     space: str = HIGHWAY
+    switches: tuple[str, ...] = ()  # of `Space.switches`, those that are on
 
     def __post_init__(self):
         """Check once that every source, operation and output exists, and each output once."""
-        if not self.nodes:
-            raise ValueError(f"genotype {self.name!r} has no nodes")
+        space = base.named(self.space)
+        if unknown := set(self.switches).difference(space.switches):
+            raise ValueError(
+                f"genotype {self.name!r} has the switch {min(unknown)!r}. Those of the space {self.space!r} "
+                f"are {', '.join(space.switches) or 'none'}"
+            )
+        object.__setattr__(self, "switches", tuple(name for name in space.switches if name in self.switches))
+        if not space.gates and any(node.gate for node in self.nodes):
+            raise ValueError(f"genotype {self.name!r} has a product, and the space {self.space!r} has none")
         if len(self.nodes) > MOST_NODES:
             raise ValueError(
                 f"genotype {self.name!r} has {len(self.nodes)} nodes, and a cell at most {MOST_NODES}"
             )
-        base.named(self.space).check(self)
+        space.check(self)
         if not self.output or not all(0 <= k <= len(self.nodes) for k in self.output):
             raise ValueError(
                 f"output {list(self.output)} of genotype {self.name!r} must lie in 0..{len(self.nodes)}"
@@ -59,10 +72,19 @@ class Genotype:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of a genotype file."""
+        space = base.named(self.space)
         named = {"format": FIRST_FORMAT} if self.space == HIGHWAY else {"format": FORMAT, "space": self.space}
+        # a switch that few cells have is written where it is on
+        switched = {
+            s: s in self.switches for s in space.switches if s in self.switches or s not in space.rare
+        }
         return {
             **named,
-            "nodes": [{"source": node.source, "op": node.op} for node in self.nodes],
+            **({"input": switched} if space.switches else {}),
+            "nodes": [
+                {"source": node.source, "op": node.op, **({"gate": node.gate} if space.gates else {})}
+                for node in self.nodes
+            ],
             "output": list(self.output),
             "name": self.name,
             "provenance": self.provenance,
@@ -79,14 +101,25 @@ class Genotype:
             if len(items) > MOST_NODES + 1:  # before a million of them is looked at
                 raise ValueError(f"broken genotype: {len(items)} {name}, and a cell has at most {MOST_NODES}")
         # no operation has a name of 60 letters, and no message should have one of a million
-        nodes = tuple(Node(_item(node, "source", int), _item(node, "op", str)[:60]) for node in listed[0])
+        nodes = tuple(
+            Node(
+                _item(node, "source", int),
+                _item(node, "op", str)[:60],
+                _of_type(node.get("gate", False), bool, "gate"),
+            )
+            for node in listed[0]
+        )
         output = tuple(_of_type(k, int, "output") for k in listed[1])
         name = _item({"name": "cell", **data}, "name", str)
         if len(name) > MOST_NAME:
             raise ValueError(f"broken genotype: its name has {len(name)} characters, more than {MOST_NAME}")
         provenance = _item({"provenance": {}, **data}, "provenance", dict)
         _check_writable(provenance)
-        return cls(nodes, output, name, provenance, space)
+        switches = _item({"input": {}, **data}, "input", dict)
+        if len(switches) > MOST_NODES:
+            raise ValueError(f"broken genotype: {len(switches)} entries in 'input'")
+        on = tuple(key[:60] for key, value in switches.items() if _of_type(value, bool, "input"))
+        return cls(nodes, output, name, provenance, space, on)
 
     def save(self, path: str | Path) -> None:
         """Write the genotype as JSON, whole and on the disk, or not at all."""
@@ -116,12 +149,16 @@ class Genotype:
         return self.graph().depths()
 
     def __str__(self) -> str:
-        """Short form, as the literature prints cells: `relu0 tanh1 ... -> mean 1 2`."""
-        cell = " ".join(f"{node.op}{node.source}" for node in self.nodes)
-        return f"{cell} -> mean {' '.join(map(str, self.output))}"
+        """Short form, as the literature prints cells: `[memory] relu0* tanh1 ... -> mean 1 2`.
+
+        Switches that are on, then the nodes; a star marks a product.
+        """
+        switches = [f"[{' '.join(self.switches)}]"] if base.named(self.space).switches else []
+        nodes = [f"{node.op}{node.source}{'*' * node.gate}" for node in self.nodes]
+        return " ".join([*switches, *nodes, "-> mean", *map(str, self.output)])
 
 
-_KINDS = {int: "a whole number", str: "a text", list: "a list", dict: "an object"}
+_KINDS = {int: "a whole number", str: "a text", list: "a list", dict: "an object", bool: "true or false"}
 
 
 def _of_type(value: Any, kind: type[T], name: str) -> T:
@@ -163,3 +200,23 @@ def parameter_count(genotype: Genotype, vocabulary: int, units: int) -> int:
     """
     program = base.named(genotype.space).discrete(genotype)
     return vocabulary * units + vocabulary + program.parameters(units)
+
+
+def units_for(genotype: Genotype, vocabulary: int, parameters: int) -> int:
+    """The most units with at most so many `parameters` (`parameter_count`).
+
+    Raises:
+      ValueError: a single unit has more.
+    """
+    low, high = 0, MOST_UNITS
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (
+            (middle, high)
+            if parameter_count(genotype, vocabulary, middle) <= parameters
+            else (low, middle - 1)
+        )
+    if low == 0:
+        least = parameter_count(genotype, vocabulary, 1)
+        raise ValueError(f"{parameters:,} parameters are too few: one unit of this cell has {least:,}")
+    return low

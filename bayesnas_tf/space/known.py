@@ -5,11 +5,35 @@ from pathlib import Path
 
 from bayesnas_tf.errors import UserError, expanded
 from bayesnas_tf.space.genotype import Genotype
-from bayesnas_tf.space.highway.published import NAMES, named
-
-__all__ = ["FILE", "NAMES", "find_genotype", "named", "nearby"]
+from bayesnas_tf.space.highway import published as highway
+from bayesnas_tf.space.memory import published as memory
 
 FILE = "genotype.json"  # of a run directory
+BY_SPACE = {"highway": highway, "memory": memory}
+NAMES = (*highway.NAMES, *memory.NAMES)
+
+
+def named(name: str, seed: int = 0) -> Genotype | None:
+    """The known or random cell of that name, of any space; None if there is none."""
+    found = (cells.named(name, seed) for cells in BY_SPACE.values())
+    return next((cell for cell in found if cell is not None), None)
+
+
+def is_uniform(name: str) -> bool:
+    """Whether a cell of that name is a uniform draw from its space."""
+    return any(cells.is_uniform(name) for cells in BY_SPACE.values())
+
+
+def is_matched(name: str) -> bool:
+    """Whether a cell of that name is a random one that matches another."""
+    return any(cells.is_matched(name) for cells in BY_SPACE.values())
+
+
+def matched_name(seed: int, cell: Genotype) -> str:
+    """The name of a random cell of the space and size of `cell`; `ValueError` where there are none."""
+    if cell.space not in BY_SPACE:
+        raise ValueError(f"the space {cell.space!r} has no random cells to compare with")
+    return BY_SPACE[cell.space].matched_name(seed, cell)
 
 
 def find_genotype(name: str, seed: int) -> Genotype:
@@ -37,7 +61,7 @@ def find_genotype(name: str, seed: int) -> Genotype:
     raise UserError(
         f"no genotype {name!r}. There is no such file in {Path.cwd()}{hint}. "
         f"Give a genotype.json, or one of {', '.join(NAMES)}, random, random-N, "
-        "random-N-nodesK-depthD"
+        "random-N-nodesK-depthD, memory-random-N"
     )
 
 

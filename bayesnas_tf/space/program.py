@@ -87,3 +87,4 @@ class Form(NamedTuple):
     weight_sharing: str = "node"
     norm: str = "none"
     norm_learnable: bool = False
+    cap: bool = False

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.report.statistics import Sample, standing
+from bayesnas_tf.space import known
 from bayesnas_tf.space.genotype import Genotype
-from bayesnas_tf.space.highway import published
 from bayesnas_tf.sweeping.jobs import FINAL, RANK, Job
 from bayesnas_tf.sweeping.settings import RankOptions
 
@@ -68,8 +68,8 @@ def controls(candidates: Sequence[Candidate], count: int, searches: Sequence[str
             continue
         first = count * searches.index(candidate.name) + 1
         for number in range(first, first + count):
-            name = published.matched_name(number, candidate.genotype)
-            cell = published.named(name)
+            name = known.matched_name(number, candidate.genotype)
+            cell = known.named(name)
             assert cell is not None  # the depth of a cell is one that a cell can have
             made.append(Candidate(name, cell, name, name, {}, candidate.seeds, candidate.name))
     return made

@@ -32,29 +32,57 @@ def gated(x, pre, operation):
     return x + c * (operation(a) - x)
 
 
-def mixed(x, pre, w, options, rows, norm):
+def edge(x, pre, w, options, plain):
+    """Every operation of one edge: those behind a gate, then those of x itself."""
+    behind = [w[o] * gated(x, pre[o], FUNCTIONS[name]) for o, name in enumerate(options)]
+    direct = [w[len(options) + o] * FUNCTIONS[name](x) for o, name in enumerate(plain)]
+    return sum(behind + direct)
+
+
+def mixed(x, pre, w, options, rows, norm, plain=()):
     """Every operation of every edge, one by one."""
     total, own = 0.0, w[rows[0] : rows[1]]
     for j in range(len(x)):
-        for o, name in enumerate(options):
-            of_edge = pre[o][j] if pre.ndim == x.ndim + 1 else pre[j]
-            total = total + own[j, o] * gated(x[j], of_edge, FUNCTIONS[name])
-    return normalised(total, norm, own.size)
+        each = [part[j] for part in pre] if pre.ndim == x.ndim + 1 else [pre[j]] * len(options)
+        total = total + edge(x[j], each, own[j], options, plain)
+    return normalised(total, norm, len(own) * (len(options) + len(plain)))
 
 
-def spread(x, pre, w, options):
+def spread(x, pre, w, options, plain=()):
     """What one node gives to k others, [B, k, U]."""
     parts = np.split(pre, len(w), axis=-1)
-    given = [
-        sum(w[k, o] * gated(x, part, FUNCTIONS[name]) for o, name in enumerate(options))
-        for k, part in enumerate(parts)
-    ]
+    given = [edge(x, [part] * len(options), w[k], options, plain) for k, part in enumerate(parts)]
     return np.stack(given, axis=1)
 
 
-def chosen(one_hot, x, pre, options, row):
-    """A gate with the operation that is marked."""
-    return gated(x, pre, FUNCTIONS[options[int(np.argmax(one_hot[row]))]])
+def chosen(one_hot, x, pre, options, row, plain=()):
+    """A gate with the operation that is marked, or a function of x."""
+    number = int(np.argmax(one_hot[row]))
+    if number >= len(options):
+        return FUNCTIONS[plain[number - len(options)]](x)
+    return gated(x, pre, FUNCTIONS[options[number]])
+
+
+def biased(x, *biases):
+    """x plus biases side by side, and zeros behind them."""
+    flat = np.concatenate([bias.ravel() for bias in biases])
+    return x + np.pad(flat, (0, x.shape[-1] - len(flat)))
+
+
+def renewed(k, g, a, q, *rest):
+    """x_0 of a cell with a memory (V2)."""
+    sigmoid, (*w, at, cap) = FUNCTIONS["sigmoid"], rest
+    delta = w[0][at[0], at[1]] if w else 1.0
+    z, f = sigmoid(g), sigmoid(q)
+    phi = (1.0 - z) + delta * (f - (1.0 - z))
+    return phi * k + (np.minimum(z, 1.0 - phi) if cap else z) * np.tanh(a)
+
+
+def multiplied(v, q, *rest):
+    """A product with a gate, behind a switch (V4)."""
+    *w, at = rest
+    mu = w[0][at[0], at[1]] if w else 1.0
+    return v * (1.0 + mu * (FUNCTIONS["sigmoid"](q) - 1.0))
 
 
 TWINS = {
@@ -63,7 +91,8 @@ TWINS = {
     "stack": lambda *x: np.stack(x),
     "part": lambda x, k, count: np.split(x, count, axis=-1)[k],
     "scale": lambda x, factor, offset, row: x * factor[row] + offset[row],
-    "bias": lambda x, *biases: x + np.concatenate(biases),
+    "columns": lambda x, first, end, count: np.concatenate(np.split(x, count, axis=-1)[first:end], axis=-1),
+    "bias": biased,
     "rows": lambda w, *numbers: w[list(numbers)],
     "times": lambda a, b: a * b,
     "one_minus": lambda a: 1.0 - a,
@@ -76,6 +105,10 @@ TWINS = {
     "first": lambda sums: sums[:, 0],
     "pick": lambda one_hot, stacked, row, count: stacked[int(np.argmax(one_hot[row, :count]))],
     "choose": chosen,
+    "product": multiplied,
+    "toward": lambda h, c, w, at: h + w[at[0], at[1]] * (c - h),
+    "renew": renewed,
+    "bypass": lambda k, g, a: k + FUNCTIONS["sigmoid"](g) * (np.tanh(a) - k),
 }
 
 

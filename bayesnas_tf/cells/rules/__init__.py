@@ -6,7 +6,7 @@
 import functools
 from collections.abc import Callable
 
-from bayesnas_tf.cells.rules import choose, elementwise, gate, linear, mix, norm, spread
+from bayesnas_tf.cells.rules import choose, elementwise, gate, linear, mix, norm, spread, switch
 from bayesnas_tf.cells.rules.base import Rule
 from bayesnas_tf.space.program import Op
 
@@ -16,6 +16,7 @@ RULES: dict[str, Callable[..., Rule]] = {
     "mean": linear.mean,
     "stack": linear.stack,
     "part": linear.part,
+    "columns": linear.columns,
     "scale": linear.scale,
     "bias": linear.bias,
     "rows": linear.rows,
@@ -30,6 +31,10 @@ RULES: dict[str, Callable[..., Rule]] = {
     "first": spread.first,
     "pick": choose.pick,
     "choose": choose.choose,
+    "product": switch.product,
+    "toward": switch.toward,
+    "renew": switch.renew,
+    "bypass": switch.bypass,
 }
 
 

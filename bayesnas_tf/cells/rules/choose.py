@@ -21,25 +21,37 @@ def pick(row: int, count: int) -> Rule:
     return Rule(value, pull, pull)
 
 
-def choose(options: tuple[str, ...], row: int) -> Rule:
-    """The gate of x `[..., B, U]` and [g, a] with the operation that a row of a one-hot `[N, O]` marks."""
-    ops = [primitives.by_name(name) for name in options]
+def choose(options: tuple[str, ...], row: int, plain: tuple[str, ...] = ()) -> Rule:
+    """What a row of a one-hot `[N, O]` marks: the gate of x `[..., B, U]` and [g, a] with one of `options`.
+
+    Or, where it marks a column behind those, one of the functions `plain` of x.
+    """
+    ops, functions = ([primitives.by_name(name) for name in names] for names in (options, plain))
+
+    def marks(one_hot) -> tuple[list, list]:
+        of_row = tf.unstack(one_hot[row, : len(ops) + len(functions)])
+        return of_row[: len(ops)], of_row[len(ops) :]
 
     def value(one_hot, x, pre):
         logit, a = tf.split(pre, 2, axis=-1)
+        gating, direct = marks(one_hot)
         copies = fan_out(a, len(ops))
-        chosen = ordered_sum(
-            one_hot[row, k] * op.f(copy) for k, (op, copy) in enumerate(zip(ops, copies, strict=True))
-        )
-        return gated(x, logit, chosen)
+        chosen = ordered_sum(mark * op.f(copy) for mark, op, copy in zip(gating, ops, copies, strict=True))
+        if not functions:
+            return gated(x, logit, chosen)
+        terms = [mark * function.f(x) for mark, function in zip(direct, functions, strict=True)]
+        return ordered_sum([ordered_sum(gating) * gated(x, logit, chosen), *terms])
 
     def slopes(one_hot, x, pre):
         """∂y in x and [g, a]."""
         logit, a = tf.split(pre, 2, axis=-1)
-        c, marks = tf.sigmoid(logit), tf.unstack(one_hot[row])
-        t = ordered_sum(mark * op.f(a) for mark, op in zip(marks, ops, strict=True))
-        slope = ordered_sum(mark * op.d1(a) for mark, op in zip(marks, ops, strict=True))
-        return 1.0 - c, c * (1.0 - c) * (t - x), c * slope
+        gating, direct = marks(one_hot)
+        c, open_ = tf.sigmoid(logit), ordered_sum(gating)
+        t = ordered_sum(mark * op.f(a) for mark, op in zip(gating, ops, strict=True))
+        slope = ordered_sum(mark * op.d1(a) for mark, op in zip(gating, ops, strict=True))
+        terms = [mark * function.d1(x) for mark, function in zip(direct, functions, strict=True)]
+        carry = ordered_sum([open_ * (1.0 - c), *terms])
+        return carry, open_ * c * (1.0 - c) * (t - x), c * slope
 
     def pull(g, one_hot, x, pre):
         carry, opening, slope = slopes(one_hot, x, pre)

@@ -1,5 +1,7 @@
 """Rules that are linear in their arguments."""
 
+import math
+
 import tensorflow as tf
 
 from bayesnas_tf.cells.rules.base import Rule
@@ -43,6 +45,20 @@ def part(k: int, count: int) -> Rule:
     return Rule(lambda x: tf.split(x, count, axis=-1)[k], pull, pull, linear=True, cheap=True)
 
 
+def columns(first: int, end: int, count: int) -> Rule:
+    """Parts `first` to `end` of `count` equal parts of the last axis, side by side."""
+
+    def value(x):
+        width = x.shape[-1] // count
+        return x[..., first * width : end * width]
+
+    def pull(g, x):
+        width = x.shape[-1] // count
+        return (tf.pad(g, [*[[0, 0]] * (g.shape.rank - 1), [first * width, (count - end) * width]]),)
+
+    return Rule(value, pull, pull, linear=True, cheap=True)
+
+
 def scale(row: int) -> Rule:
     """x times row `row` of a weight `[N, U]`, plus that row of another."""
 
@@ -62,13 +78,19 @@ def scale(row: int) -> Rule:
 
 
 def bias() -> Rule:
-    """x `[..., B, k U]` plus k biases `[U]` side by side."""
+    """x `[..., B, N]` plus biases side by side, zeros behind them: `[U]`, and `[m, U]` for m of them."""
 
     def pull(g, x, *biases):
-        del x
-        return (g, *tf.split(g, len(biases), axis=-1))
+        widths = [math.prod(bias.shape) for bias in biases]
+        rest = x.shape[-1] - sum(widths)
+        parts = zip(biases, tf.split(g, [*widths, rest], axis=-1), strict=False)
+        return (g, *(tf.reshape(part, [*part.shape[:-1], *bias.shape]) for bias, part in parts))
 
-    return Rule(lambda x, *biases: x + tf.concat(biases, axis=-1), pull, pull, linear=True)
+    def value(x, *biases):
+        flat = tf.concat([tf.reshape(bias, [-1]) for bias in biases], axis=-1)
+        return x + tf.pad(flat, [[0, x.shape[-1] - flat.shape[0]]])
+
+    return Rule(value, pull, pull, linear=True)
 
 
 def rows(*numbers: int) -> Rule:

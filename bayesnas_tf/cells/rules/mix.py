@@ -23,28 +23,44 @@ from bayesnas_tf.numerics.sums import fan_out, ordered_sum
 class Mixture(NamedTuple):
     """Which edges, and what becomes of their sum."""
 
-    options: tuple[str, ...]  # the operations, columns of w
+    options: tuple[str, ...]  # the operations behind a gate, the first columns of w
     rows: tuple[int, int]  # of w: first and end
     norm: norms.Norm
+    plain: tuple[str, ...] = ()  # functions of x itself, without kernel or gate: the columns behind them
 
     @property
     def ops(self) -> list[primitives.Primitive]:
-        """The operations as functions."""
+        """The operations behind a gate, as functions."""
         return [primitives.by_name(name) for name in self.options]
+
+    @property
+    def functions(self) -> list[primitives.Primitive]:
+        """The operations without one."""
+        return [primitives.by_name(name) for name in self.plain]
 
     @property
     def terms(self) -> int:
         """Of the sum."""
-        return len(self.options) * (self.rows[1] - self.rows[0])
+        return (len(self.options) + len(self.plain)) * (self.rows[1] - self.rows[0])
+
+    def value(self, x, pre, w):
+        """The node's value."""
+        own = w[slice(*self.rows)]
+        total = mixed_sum(x, pre, own[:, : len(self.options)] if self.plain else own, self.ops)
+        if self.plain:
+            columns = enumerate(self.functions, start=len(self.options))
+            given = ordered_sum(_column(own[:, o], x) * function.f(x) for o, function in columns)
+            total += tf.reduce_sum(given, axis=0)
+        return norms.normalise(total, self.norm, self.terms)
 
 
-def mix(options: tuple[str, ...], rows: tuple[int, int], norm: norms.Norm) -> Rule:
-    """Of the stacked predecessors, their pre-activations and the scalars `[E, O]`."""
-    mixture = Mixture(options, rows, norm)
+def mix(
+    options: tuple[str, ...], rows: tuple[int, int], norm: norms.Norm, plain: tuple[str, ...] = ()
+) -> Rule:
+    """Of the stacked predecessors, their pre-activations and the scalars `[E, O]`; see `Mixture`."""
+    mixture = Mixture(options, rows, norm, plain)
     return Rule(
-        lambda x, pre, w: norms.normalise(
-            mixed_sum(x, pre, w[slice(*rows)], mixture.ops), norm, mixture.terms
-        ),
+        mixture.value,
         lambda g, x, pre, w: _pull(mixture, g, x, pre, w),
         lambda h, x, pre, w, constant=False: _diagonal(mixture, h, x, pre, w, constant),
         lambda g, x, pre, w, constant=False: _second(mixture, g, x, pre, w),
@@ -112,10 +128,12 @@ class Edges(NamedTuple):
     """Pieces of all edges into one node, each `[j, ..., B, U]`; lists have one entry per operation."""
 
     x: tf.Tensor
-    w: list  # [j, 1, ...]
+    w: list  # [j, 1, ...] of the operations behind a gate
     c: list  # σ(g), the same entry for each operation where they share their gate
     a: list
     t: list  # o(a)
+    w_plain: list  # [j, 1, ...] of the operations without one
+    plain: list  # o(x)
 
     @classmethod
     def of(cls, mixture: Mixture, x, pre, w):
@@ -125,16 +143,18 @@ class Edges(NamedTuple):
         halves = [tf.split(part, 2, axis=-1) for part in each]
         c = [tf.sigmoid(gate) for gate, _ in halves]
         a = [candidate for _, candidate in halves]
-        columns = [_column(own[:, o], x) for o in range(len(ops))]
-        return cls(x, columns, c, a, [op.f(part) for op, part in zip(ops, a, strict=True)])
+        columns = [_column(own[:, o], x) for o in range(len(ops) + len(mixture.plain))]
+        values = [op.f(part) for op, part in zip(ops, a, strict=True)]
+        plain = [function.f(x) for function in mixture.functions]
+        return cls(x, columns[: len(ops)], c, a, values, columns[len(ops) :], plain)
 
     def outputs(self) -> list:
         """u_i^o (M2) of each operation, before scaling."""
-        return [self.x + c * (t - self.x) for c, t in zip(self.c, self.t, strict=True)]
+        return [*(self.x + c * (t - self.x) for c, t in zip(self.c, self.t, strict=True)), *self.plain]
 
     def total(self):
         """The sum before the norm, `[..., B, U]`."""
-        terms = [w * u for w, u in zip(self.w, self.outputs(), strict=True)]
+        terms = [w * u for w, u in zip([*self.w, *self.w_plain], self.outputs(), strict=True)]
         return tf.reduce_sum(ordered_sum(terms), axis=0)
 
 
@@ -153,13 +173,19 @@ def _of_sum(mixture: Mixture, edges: Edges, g):
 
 
 def _in_rows(mixture: Mixture, w, upstream, values: list):
-    """Σ_U upstream ∘ value of each operation: `[..., j, B, U]` -> `[..., B, E, O]`, 0 in other rows."""
+    """Σ_U upstream ∘ value of each operation: `[..., j, B, U]` -> `[..., B, E, O]`, 0 for all others."""
     sums = [tf.reduce_sum(upstream * value, axis=-1) for value in values]
     own = tf.stack(sums, axis=-1)  # [..., j, B, O]
     rank = own.shape.rank
     own = tf.transpose(own, [*range(rank - 3), rank - 2, rank - 3, rank - 1])
     first, end = mixture.rows
-    return tf.pad(own, [*[[0, 0]] * (rank - 2), [first, w.shape[0] - end], [0, 0]])
+    return tf.pad(own, [*[[0, 0]] * (rank - 2), [first, w.shape[0] - end], [0, w.shape[1] - len(values)]])
+
+
+def _plain_slopes(mixture: Mixture, edges: Edges) -> list:
+    """w o'(x) of each operation without a gate."""
+    pairs = zip(edges.w_plain, mixture.functions, strict=True)
+    return [w * function.d1(edges.x) for w, function in pairs]
 
 
 def _pull(mixture: Mixture, g, x, pre, w):
@@ -173,8 +199,9 @@ def _pull(mixture: Mixture, g, x, pre, w):
         slope = ordered_sum(w_o * op.d1(a) for w_o, op, a in zip(edges.w, mixture.ops, edges.a, strict=True))
         total = ordered_sum(edges.w)
         of_pre = tf.concat([(mixed - total * x) * (1.0 - c) * opened, slope * opened], axis=-1)
-        return total * (up - opened), of_pre, of_w
-    of_x, of_gate, of_a = [], [], []
+        plain = [part * up for part in _plain_slopes(mixture, edges)]
+        return ordered_sum([total * (up - opened), *plain]), of_pre, of_w
+    of_x, of_gate, of_a = [part * up for part in _plain_slopes(mixture, edges)], [], []
     for op, w_o, c, a, t in zip(mixture.ops, edges.w, edges.c, edges.a, edges.t, strict=True):
         opened = w_o * c * up
         of_x.append(w_o * up - opened)
@@ -197,9 +224,10 @@ def _diagonal(mixture: Mixture, h, x, pre, w, constant: bool):
         squares = [tf.square(u) for u in changes]
     of_node = h if mixture.norm in STATISTICS else of_sum
     of_w = _in_rows(mixture, w, tf.expand_dims(of_node, axis=-3), squares)
-    of_x, of_gate, of_a = [], [], []
+    up = tf.expand_dims(of_sum, axis=-3)
+    of_x, of_gate, of_a = [tf.square(part) * up for part in _plain_slopes(mixture, edges)], [], []
     for op, w_o, c, a, t in zip(mixture.ops, edges.w, edges.c, edges.a, edges.t, strict=True):
-        weighted = tf.square(w_o) * tf.expand_dims(of_sum, axis=-3)
+        weighted = tf.square(w_o) * up
         of_x.append(tf.square(1.0 - c) * weighted)
         of_gate.append(tf.square(c * (1.0 - c) * (t - x)) * weighted)
         of_a.append(tf.square(c * op.d1(a)) * weighted)
@@ -208,11 +236,14 @@ def _diagonal(mixture: Mixture, h, x, pre, w, constant: bool):
 
 
 def _second(mixture: Mixture, g, x, pre, w):
-    """What the second derivatives of gates and activations add at [g, a]."""
+    """What the second derivatives of gates and activations add at [g, a], and at x without a gate."""
     edges = Edges.of(mixture, x, pre, w)
     up = tf.expand_dims(_of_sum(mixture, edges, g), axis=-3)
     of_gate, of_a = [], []
     for op, w_o, c, a, t in zip(mixture.ops, edges.w, edges.c, edges.a, edges.t, strict=True):
         of_gate.append((1.0 - 2.0 * c) * c * (1.0 - c) * (t - x) * w_o * up)
         of_a.append(c * op.d2(a) * w_o * up)
-    return None, tf.concat([_joined(of_gate, x, pre), _joined(of_a, x, pre)], axis=-1), None
+    pairs = zip(edges.w_plain, mixture.functions, strict=True)
+    of_x = [w_o * function.d2(x) * up for w_o, function in pairs]
+    of_pre = tf.concat([_joined(of_gate, x, pre), _joined(of_a, x, pre)], axis=-1)
+    return ordered_sum(of_x) if of_x else None, of_pre, None

@@ -16,30 +16,42 @@ from bayesnas_tf.numerics.sums import ordered_sum
 SLICES = 16  # of the rows; with 32 and 64 rows the fastest number or close to it
 
 
-def spread(options: tuple[str, ...]) -> Rule:
-    """(M2) Σ_o w^o (x + σ(g) (o(a) - x)) of k edges, `[B, k, U]`.
+def spread(options: tuple[str, ...], plain: tuple[str, ...] = ()) -> Rule:
+    """(M2) Σ_o w^o (x + σ(g) (o(a) - x)) + Σ_p w^p p(x) of k edges, `[B, k, U]`.
 
-    From x `[B, U]`, [g, a] of the edges side by side `[B, k 2U]`, and their scalars `[k, O]`. The gradient of
-    the scalars comes by units, `[k, O, U]`.
+    From x `[B, U]`, [g, a] of the edges side by side `[B, k 2U]`, and their scalars `[k, O]`: a column for
+    each of `options`, then for each of the functions `plain`. The gradient of the scalars comes by units,
+    `[k, O, U]`.
     """
+    count = len(options)
 
     def value(x, pre, w):
         gate, a = _halves(pre, w)
         values, _ = primitives.values_and_slopes(options, a)
-        carried = _per_edge(tf.reduce_sum(w, axis=1)) * x[:, tf.newaxis]
-        return carried + _opened(gate) * (_mixture(w, values) - carried)
+        x = x[:, tf.newaxis]
+        carried = _per_edge(tf.reduce_sum(w[:, :count], axis=1)) * x
+        given = carried + _opened(gate) * (_mixture(w, values) - carried)
+        if not plain:
+            return given
+        values, _ = primitives.values_and_slopes(plain, x)
+        return given + _mixture(w[:, count:], values)
 
     def pull(g, x, pre, w):
         g = whole(g, [x.shape[0], w.shape[0], x.shape[1]])
         gate, a = _halves(pre, w)
         values, slopes = primitives.values_and_slopes(options, a)
-        total, x, gate = _per_edge(tf.reduce_sum(w, axis=1)), x[:, tf.newaxis], _opened(gate)
+        total, x, gate = _per_edge(tf.reduce_sum(w[:, :count], axis=1)), x[:, tf.newaxis], _opened(gate)
         opened = gate * g
         carried = g - opened
         d_gate = (_mixture(w, values) - total * x) * (1.0 - gate) * opened
         d_pre = tf.stack([d_gate, _mixture(w, slopes) * opened], axis=2)
-        d_w = tf.stack([_sum_of_rows(carried * x + opened * value) for value in values], axis=1)
-        return tf.reduce_sum(total * carried, axis=1), tf.reshape(d_pre, pre.shape), d_w
+        d_x, d_w = total * carried, [sum_of_rows(carried * x + opened * value) for value in values]
+        if plain:
+            values, slopes = primitives.values_and_slopes(plain, x)
+            d_x += _mixture(w[:, count:], slopes) * g
+            d_w += [sum_of_rows(g * value) for value in values]
+        empty = [tf.zeros_like(d_w[0])] * (w.shape[1] - len(d_w))  # columns of other rows
+        return tf.reduce_sum(d_x, axis=1), tf.reshape(d_pre, pre.shape), tf.stack(d_w + empty, axis=1)
 
     return Rule(value, pull, _no_diagonal, by_units=True)
 
@@ -83,7 +95,7 @@ def _halves(pre, w):
     return by_edge[:, :, 0], by_edge[:, :, 1]
 
 
-def _sum_of_rows(x):
+def sum_of_rows(x):
     """The sum over the first axis. As a sum of slices XLA fuses it with what x is made of."""
     return tf.reduce_sum(ordered_sum(tf.split(x, math.gcd(x.shape[0], SLICES))), axis=0)
 

@@ -116,7 +116,9 @@ class Highway(base.Space):
 
     @classmethod
     def check(cls, genotype: Genotype) -> None:
-        """A source is an earlier node, an operation one of four, an output a node of the cell."""
+        """There are nodes; a source is an earlier node, an operation one of four."""
+        if not genotype.nodes:
+            raise ValueError(f"genotype {genotype.name!r} has no nodes")
         for number, node in enumerate(genotype.nodes, start=1):
             if not 0 <= node.source < number:
                 raise ValueError(

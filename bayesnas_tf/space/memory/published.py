@@ -1,0 +1,186 @@
+"""Known cells of the space by name, random ones, and the controls that split what a search gained."""
+
+import re
+from collections.abc import Callable
+
+import numpy as np
+
+from bayesnas_tf.space.genotype import Genotype, Node
+from bayesnas_tf.space.memory.programs import INPUT, OPTIONS, SQUASH
+
+NODES = 6  # of a random cell
+SPACE = "memory"
+
+_DARTS_V2 = "sigmoid0 relu1 relu1 identity1 tanh2 sigmoid5 tanh3 relu5"
+_BEHIND = "squash0* sigmoid1 relu2 relu2 identity2 tanh3 sigmoid6 tanh4 relu6"  # DARTS_V2 on node 1
+_CHAIN = " ".join(f"tanh{node}" for node in range(9))
+
+# name -> short form, source
+_CELLS: dict[str, tuple[str, str]] = {
+    "LSTM": ("[memory forget] squash0* -> mean 1", "Hochreiter & Schmidhuber 1997; Gers et al. 2000"),
+    "CIFG": ("[memory] squash0* -> mean 1", "Greff et al. 2017 (coupled input and forget gate)"),
+    "GRU": ("[reset] -> mean 0", "Cho et al. 2014"),
+    "UGRNN": ("[] -> mean 0", "Collins et al. 2017"),
+    "RHN_4": (f"[] {' '.join(_CHAIN.split()[:3])} -> mean 3", "Zilly et al. 2017, depth 4"),
+    "RHN_10": (f"[] {_CHAIN} -> mean 9", "Zilly et al. 2017, depth 10"),
+    "MEM_DARTS_V2": (
+        f"[memory forget] {_DARTS_V2} -> mean 1 2 3 4 5 6 7 8",
+        "DARTS_V2's graph with memory and forget gate",
+    ),
+    "LSTM_DARTS_V2": (
+        f"[memory forget] {_BEHIND} -> mean 2 3 4 5 6 7 8 9",
+        "DARTS_V2's graph on the output of an LSTM",
+    ),
+}
+NAMES = tuple(_CELLS)
+RANDOM = "memory-random"  # memory-random-7: drawn with seed 7
+_FORMS = {  # what stays as it is in a control -> what its name says of it
+    "switches": re.compile(rf"{RANDOM}-(\d{{1,9}})-switches([01]{{3}})-products([01]{{0,64}})"),
+    "graph": re.compile(rf"{RANDOM}-(\d{{1,9}})-graph((?:-[a-z]+\d{{1,2}}){{0,64}})"),
+    "size": re.compile(rf"{RANDOM}-(\d{{1,9}})-nodes(\d{{1,2}})-size(\d{{1,3}})"),
+}
+DRAWS = 100_000  # among which a random cell of a given size is looked for
+STREAM = 0x6D656D6F  # beside the seed: a control shares no draw with a uniform cell
+
+
+def parse(text: str, name: str = "cell", source: str = "") -> Genotype:
+    """A cell in its short form, `[memory forget] squash0* -> mean 1`.
+
+    Raises:
+      ValueError: it is no such form.
+    """
+    found = re.fullmatch(r"\[([a-z ]*)\]((?: [a-z]+\d+\*?)*) -> mean((?: \d+)+)", text)
+    if found is None:
+        raise ValueError(f"no cell of the space {SPACE!r}: {text!r}")
+    nodes = []
+    for word in found[2].split():
+        op, number = re.match(r"([a-z]+)(\d+)", word).groups()  # type: ignore[union-attr]
+        nodes.append(Node(int(number), op, word.endswith("*")))
+    return Genotype(
+        tuple(nodes),
+        tuple(map(int, found[3].split())),
+        name,
+        provenance={"source": source} if source else {},
+        space=SPACE,
+        switches=tuple(found[1].split()),
+    )
+
+
+def named(name: str, seed: int = 0) -> Genotype | None:
+    """The cell called `name`; None if there is none.
+
+    Names are NAMES, `memory-random-N`, `memory-random` (drawn with `seed`), and those of `control_names`.
+    """
+    if name in _CELLS:
+        return parse(_CELLS[name][0], name, _CELLS[name][1])
+    if drawn := re.fullmatch(rf"{RANDOM}(?:-(\d{{1,9}}))?", name):
+        return random_cell(seed if drawn[1] is None else int(drawn[1]))
+    for kind, form in _FORMS.items():
+        if drawn := form.fullmatch(name):
+            cell = _CONTROLS[kind](int(drawn[1]), *drawn.groups()[1:])
+            return (
+                None
+                if cell is None
+                else _renamed(cell, name, f"uniform, with the same {kind}", int(drawn[1]))
+            )
+    return None
+
+
+def is_uniform(name: str) -> bool:
+    """Whether a cell of that name is `memory-random-N`, drawn uniformly."""
+    return re.fullmatch(rf"{RANDOM}-\d{{1,9}}", name) is not None
+
+
+def is_matched(name: str) -> bool:
+    """Whether a cell of that name is a control, drawn to match another one."""
+    return any(form.fullmatch(name) for form in _FORMS.values())
+
+
+def _renamed(cell: Genotype, name: str, source: str, seed: int) -> Genotype:
+    origin = {"source": source, "seed": seed}
+    return Genotype(cell.nodes, cell.output, name, origin, cell.space, cell.switches)
+
+
+def _cell(switches, nodes) -> Genotype:
+    on = tuple(name for name, value in zip(INPUT, switches, strict=True) if value)
+    output = tuple(range(1, len(nodes) + 1)) or (0,)
+    return Genotype(tuple(nodes), output, "cell", space=SPACE, switches=on)
+
+
+def _drawn(draw: Callable[[], int], count: int) -> Genotype:
+    """Fair coins for the switches; for each node a source, an operation and a coin for its product."""
+    switches = [draw() % 2 for _ in INPUT]
+    nodes = []
+    for number in range(1, count + 1):
+        source, op, gate = draw() % number, draw() % len(OPTIONS), draw() % 2
+        nodes.append(Node(int(source), OPTIONS[op], bool(gate)))
+    return _cell(switches, nodes)
+
+
+def random_cell(seed: int, nodes: int = NODES) -> Genotype:
+    """A uniform cell. The same seed gives the same cell on every machine and with every NumPy."""
+    cell = _drawn(np.random.PCG64(seed).random_raw, nodes)
+    return _renamed(cell, f"{RANDOM}-{seed}", "uniform", seed)
+
+
+def size(cell: Genotype) -> int:
+    """The kernels of a cell in units of U²: of cells of one size as many units have as many parameters."""
+    with_kernel = sum(node.op != SQUASH for node in cell.nodes)
+    gates = sum(node.gate for node in cell.nodes) + sum(name in cell.switches for name in ("reset", "forget"))
+    return 4 + 2 * with_kernel + 2 * gates
+
+
+def _stream(seed: int) -> Callable[[], int]:
+    return np.random.PCG64([seed, STREAM]).random_raw
+
+
+def _same_switches(seed: int, switches: str, products: str) -> Genotype:
+    """A random graph behind these switches, with these products."""
+    drawn = _drawn(_stream(seed), len(products))
+    nodes = [node._replace(gate=gate == "1") for node, gate in zip(drawn.nodes, products, strict=True)]
+    return _cell(map(int, switches), nodes)
+
+
+def _same_graph(seed: int, graph: str) -> Genotype | None:
+    """Random switches and products around this graph."""
+    words = re.findall(r"-([a-z]+)(\d+)", graph)
+    drawn = _drawn(_stream(seed), len(words))
+    nodes = []
+    for number, ((op, source), node) in enumerate(zip(words, drawn.nodes, strict=True), start=1):
+        if op not in OPTIONS or int(source) >= number:
+            return None
+        nodes.append(Node(int(source), op, node.gate))
+    return _cell([name in drawn.switches for name in INPUT], nodes)
+
+
+def _same_size(seed: int, nodes: str, of: str) -> Genotype | None:
+    """The first uniform cell of so many nodes and of this size; None where none is found."""
+    draw, count = _stream(seed), int(nodes)
+    if not 4 <= int(of) <= 8 + 4 * count:
+        return None
+    cells = (_drawn(draw, count) for _ in range(DRAWS))
+    return next((cell for cell in cells if size(cell) == int(of)), None)
+
+
+_CONTROLS: dict[str, Callable[..., Genotype | None]] = {
+    "switches": _same_switches,
+    "graph": _same_graph,
+    "size": _same_size,
+}
+
+
+def control_names(seed: int, cell: Genotype) -> dict[str, str]:
+    """The names of three random cells, each of which shares one thing with `cell`: switches, graph, size."""
+    switches = "".join(str(int(name in cell.switches)) for name in INPUT)
+    products = "".join(str(int(node.gate)) for node in cell.nodes)
+    words = "".join(f"-{node.op}{node.source}" for node in cell.nodes)
+    return {
+        "switches": f"{RANDOM}-{seed}-switches{switches}-products{products}",
+        "graph": f"{RANDOM}-{seed}-graph{words}",
+        "size": matched_name(seed, cell),
+    }
+
+
+def matched_name(seed: int, cell: Genotype) -> str:
+    """The name of a random cell with as many nodes and parameters as `cell`."""
+    return f"{RANDOM}-{seed}-nodes{len(cell.nodes)}-size{size(cell)}"

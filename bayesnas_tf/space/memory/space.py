@@ -1,0 +1,183 @@
+"""The memory space: three switches on the input node, five operations per edge, one product per node."""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from bayesnas_tf.space import base
+from bayesnas_tf.space.genotype import Genotype, Node
+from bayesnas_tf.space.memory import pictures, programs
+from bayesnas_tf.space.memory.programs import GATE, INPUT, OPTIONS
+from bayesnas_tf.space.program import Form, Program
+
+
+@base.register
+@dataclasses.dataclass(frozen=True)
+class Memory(base.Space):
+    """DARTS' graph behind a node 0 that may have a reset gate, a memory and a forget gate.
+
+    A decision is [reset, memory, forget (1: on), then for each node source * 5 + operation or `DEAD`, then
+    for each node its product (1: on)].
+    """
+
+    nodes: int = 6
+    cap: bool = False  # of every cell: the input gate is at most 1 - forget gate
+    name = "memory"
+    switches = (*INPUT, "cap")
+    rare = ("cap",)
+    gates = True
+    chosen = programs.CHOSEN
+
+    @classmethod
+    def of(cls, form: Form) -> "Memory":
+        """See `Space.of`."""
+        return cls(form.nodes, form.cap)
+
+    @functools.cached_property
+    def sites(self) -> base.Sites:
+        """Three switches of node 0; then for each node its edges by source, and the switch of its product."""
+        target, source = [0] * len(INPUT), [base.NO_NODE] * len(INPUT)
+        switches = dict(enumerate(INPUT))
+        for node in range(1, self.nodes + 1):
+            target += [node] * (node + 1)
+            source += [*range(node), base.NO_NODE]
+            switches[len(target) - 1] = f"product {node}"
+        exists = np.zeros((len(target), GATE + 1), dtype=bool)
+        exists[:, :GATE], exists[:, GATE] = True, False
+        exists[list(switches)] = np.arange(GATE + 1) == GATE
+        return base.Sites(np.array(target), np.array(source), (*OPTIONS, "gate"), exists, switches)
+
+    @property
+    def slots(self) -> np.ndarray:
+        """Row 0: the switches of the input; row j: source, operation and product of node j; `[n + 1, 3]`."""
+        rows = [(2, 2, 2), *((node, len(OPTIONS), 2) for node in range(1, self.nodes + 1))]
+        return np.array(rows, dtype=np.int64)
+
+    def _edges(self, node: int) -> slice:
+        rows = programs.edge_rows(node)
+        return slice(rows.start, rows.stop)
+
+    def parents(self, site: int) -> np.ndarray:
+        """Of an edge all edges into its source, of a product those into its node; of the input none."""
+        if site in self.sites.switches:
+            return self.sites.into(self.sites.target[site])
+        return self.sites.into(self.sites.source[site])
+
+    def closure(self, pruned: np.ndarray) -> np.ndarray:
+        """A node dies with its last edge, and with it its product and all that leaves it.
+
+        A product goes by itself: its node stays. One pass in node order is enough.
+        """
+        mask = np.array(pruned, dtype=bool)
+        for node in range(1, self.nodes + 1):
+            if mask[self._edges(node), :GATE].all():
+                mask[programs.switch_row(node)] = True
+                mask[self.sites.out_of(node)] = True
+        return mask
+
+    def decisions(self, scores: np.ndarray, pruned: np.ndarray, keep_all: bool = False) -> np.ndarray:
+        """The best operation left of each node (ties: the lowest source), and every switch by itself."""
+        on = (~pruned[:, GATE]).astype(np.int64)
+        chosen, products = [], []
+        for node in range(1, self.nodes + 1):
+            values, gone = scores[self._edges(node), :GATE].ravel(), pruned[self._edges(node), :GATE].ravel()
+            left = np.flatnonzero(~gone)
+            if left.size == 0 and keep_all:
+                left = np.arange(values.size)
+            chosen.append(left[np.argmax(values[left])] if left.size else base.DEAD)
+            products.append(on[programs.switch_row(node)] if left.size else 0)
+        return np.array([*on[: len(INPUT)], *chosen, *products], dtype=np.int64)
+
+    def decode(self, decisions: np.ndarray) -> Genotype:
+        """The live nodes; where all are dead the cell is node 0 alone."""
+        chosen, products = np.split(decisions[len(INPUT) :], 2)
+        number, nodes = {0: 0}, []
+        for node, (choice, product) in enumerate(zip(chosen, products, strict=True), start=1):
+            if choice != base.DEAD:
+                source, op = divmod(int(choice), len(OPTIONS))
+                nodes.append(Node(number[source], OPTIONS[op], bool(product)))
+                number[node] = len(nodes)
+        return self._cell(decisions[: len(INPUT)], nodes)
+
+    def of_choice(self, choice: np.ndarray) -> Genotype:
+        """The cell of `slots`' rows, with the mean of all nodes as its output."""
+        return self._cell(choice[0], [Node(int(s), OPTIONS[op], bool(gate)) for s, op, gate in choice[1:]])
+
+    def _cell(self, switches: np.ndarray, nodes: list[Node]) -> Genotype:
+        on = [name for name, value in zip(INPUT, switches, strict=True) if value]
+        output = tuple(range(1, len(nodes) + 1)) or (0,)
+        return Genotype(
+            tuple(nodes),
+            output,
+            space=self.name,
+            switches=(*on, *(["cap"] if self.cap and "forget" in on else [])),
+        )
+
+    @staticmethod
+    def choice(genotype: Genotype) -> np.ndarray:
+        """The inverse of `of_choice`, int32 `[n + 1, 3]`."""
+        nodes = [(node.source, OPTIONS.index(node.op), node.gate) for node in genotype.nodes]
+        return np.array([tuple(name in genotype.switches for name in INPUT), *nodes], np.int32)
+
+    def shares(self, choices: np.ndarray) -> np.ndarray:
+        """See `Space.shares`; choices are `[K, n + 1, 3]`."""
+        result = np.zeros(self.sites.exists.shape)
+        result[: len(INPUT), GATE] = choices[:, 0].mean(axis=0)
+        for node in range(1, self.nodes + 1):
+            of_node = choices[:, node]
+            np.add.at(result[self._edges(node)], (of_node[:, 0], of_node[:, 1]), 1.0 / len(choices))
+            result[programs.switch_row(node), GATE] = of_node[:, 2].mean()
+        return result
+
+    def mixture(self, form: Form) -> Program:
+        """See `programs.mixture`."""
+        return programs.mixture(form)
+
+    def mixture_by_source(self, form: Form) -> Program | None:
+        """See `programs.mixture_by_source`."""
+        return programs.mixture_by_source(form)
+
+    def sampled(self, form: Form) -> Program:
+        """See `programs.sampled`."""
+        return programs.sampled(form)
+
+    @classmethod
+    def discrete(cls, genotype: Genotype) -> Program:
+        """See `programs.discrete`."""
+        return programs.discrete(genotype)
+
+    @classmethod
+    def graph(cls, genotype: Genotype):
+        """See `pictures.graph`."""
+        return pictures.graph(genotype)
+
+    @classmethod
+    def check(cls, genotype: Genotype) -> None:
+        """A source is an earlier node, an operation one of five, and a cap caps a forget gate."""
+        for number, node in enumerate(genotype.nodes, start=1):
+            if not 0 <= node.source < number:
+                raise ValueError(
+                    f"node {number} of genotype {genotype.name!r} takes its input from node {node.source}. "
+                    f"A source must be one of 0..{number - 1}"
+                )
+            if node.op not in OPTIONS:
+                raise ValueError(f"unknown operation {node.op!r}. The operations are {', '.join(OPTIONS)}")
+        if "cap" in genotype.switches and "forget" not in genotype.switches:
+            raise ValueError(
+                f"genotype {genotype.name!r} has 'cap' without 'forget': there is no gate to cap"
+            )
+
+    @classmethod
+    def check_form(cls, form: Form, zero_edges: bool) -> None:
+        """No kernel per operation, and no switch per edge."""
+        if form.weight_sharing == "edge_op":
+            raise ValueError(
+                "CellOptions.weight_sharing='edge_op' is not known in CellOptions.space='memory'. "
+                "Use 'node' or 'edge'"
+            )
+        if zero_edges:
+            raise ValueError(
+                "CellOptions.zero_edge_switch=True is not known in CellOptions.space='memory'. "
+                "Set it to False"
+            )
