@@ -94,7 +94,7 @@ def test_what_knows_one_space_alone_says_so(refused, tmp_path, capfd):
     assert run(search.run_search, "search", tmp_path, *flags) == 1
     error = capfd.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1
-    assert "CellOptions.space" in error and "'highway'" in error
+    assert "CellOptions.space" in error and "'toy'" in error
 
 
 CELLS = {

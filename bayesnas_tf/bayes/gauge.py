@@ -13,7 +13,7 @@ def rms(w: tf.Tensor, sites: Sites) -> tf.Tensor:
     """Rescale the scalars [E, O] into each node to root-mean-square 1 (section 3, Gauge).
 
     With a norm on the nodes the loss does not change, and L1 can no longer shrink w for free. A node whose
-    scalars are all 0 (or vanish when squared) is left as it is.
+    scalars are all 0 (or vanish when squared) is left as it is, and so are switches.
     """
     into = _membership(sites)
     membership = tf.constant(into, w.dtype)
@@ -22,7 +22,10 @@ def rms(w: tf.Tensor, sites: Sites) -> tf.Tensor:
     squares = tf.reduce_sum(tf.square(w), axis=1)
     mean = tf.reduce_sum(membership * squares[:, None], axis=0) / terms
     root = tf.sqrt(tf.where(mean > 0.0, mean, tf.ones_like(mean)))
-    return w / tf.reduce_sum(membership * root[None, :], axis=1)[:, None]
+    divisor = tf.reduce_sum(membership * root[None, :], axis=1)
+    if sites.switches:
+        divisor += tf.constant(~sites.edges, w.dtype)  # 1
+    return w / divisor[:, None]
 
 
 def soft_threshold(w: tf.Tensor, amount: tf.Tensor) -> tf.Tensor:
@@ -33,11 +36,15 @@ def soft_threshold(w: tf.Tensor, amount: tf.Tensor) -> tf.Tensor:
     return tf.sign(w) * tf.nn.relu(tf.abs(w) - amount)
 
 
-def travel(lr_w: float, l1: float, omega: np.ndarray, steps: int) -> np.ndarray:
-    """lr_w l1 omega steps: how far L1 alone moves each scalar in `steps` steps; l1 = lambda_w / T."""
+def travel(lr_w, l1, omega: np.ndarray, steps: int) -> np.ndarray:
+    """lr_w l1 omega steps: how far L1 alone moves each scalar in `steps` steps; l1 = lambda_w / T.
+
+    `lr_w` and `l1` are numbers or arrays that broadcast to `omega` `[E, O]`.
+    """
     return lr_w * l1 * steps * omega
 
 
 def _membership(sites: Sites) -> np.ndarray:
-    """[E, n], 1 where the site leads into that one of the n targets."""
-    return (sites.target[:, np.newaxis] == sites.targets()).astype(np.float64)
+    """[E, n], 1 where the row is an edge into that one of the n targets."""
+    into = sites.target[:, np.newaxis] == sites.targets()
+    return (into & sites.edges[:, np.newaxis]).astype(np.float64)

@@ -57,6 +57,11 @@ def closed(context: Context, options: PruneOptions) -> np.ndarray:
     return context.s_zero <= options.threshold
 
 
+def constant(options: PruneOptions) -> float:
+    """The value at and below which an entry goes, whatever the others are."""
+    return options.threshold if options.criterion == "entropy" else 0.0
+
+
 def cutoff(values: np.ndarray, options: PruneOptions) -> float:
     """The value at and below which an edge-op goes.
 
@@ -64,7 +69,7 @@ def cutoff(values: np.ndarray, options: PruneOptions) -> float:
     together, so that more may go, never less.
     """
     if options.target_pruned_share is None:
-        return options.threshold if options.criterion == "entropy" else 0.0
+        return constant(options)
     count = round(options.target_pruned_share * values.size)
     return -math.inf if count == 0 else float(np.sort(values, axis=None)[count - 1])
 
@@ -73,12 +78,13 @@ def pruned(context: Context, options: PruneOptions, space: Space) -> np.ndarray:
     """The edge-ops to remove (M11): gamma at most the threshold, or evidence at most 0.
 
     What goes with them (`Space.closure`) and what lies behind closed edges goes too. With `keep_all_nodes`
-    no node dies.
+    no node dies. A target share is one of edge-ops: switches go by the constant alone.
     """
     values = context.gamma if options.criterion == "entropy" else evidence(context)
     values = np.where(closed(context, options)[:, None], -math.inf, values)  # goes whatever the cutoff is
-    exists = space.sites.exists
-    mask = (values <= cutoff(values[exists], options)) | ~exists
+    exists, edges = space.sites.exists, space.sites.edges
+    by_row = np.where(edges, cutoff(values[edges][exists[edges]], options), constant(options))
+    mask = (values <= by_row[:, np.newaxis]) | ~exists
     return mask if options.keep_all_nodes else space.closure(mask)
 
 

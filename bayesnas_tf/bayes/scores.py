@@ -28,7 +28,7 @@ class Context(NamedTuple):
     gamma: np.ndarray
     omega: np.ndarray
     s: np.ndarray
-    kappa: float
+    kappa: float | np.ndarray
     gradient: np.ndarray | None = None
     oracle: np.ndarray | None = None
     s_zero: np.ndarray | None = None
@@ -53,6 +53,12 @@ class Context(NamedTuple):
             oracle,
             None if posterior.zero is None else posterior.zero.s,
         )
+
+    def only(self, entries: np.ndarray) -> "Context":
+        """The entries that a mask [E, O] marks, as arrays [M]; without the zero-edge switches."""
+        shape = entries.shape
+        found = [None if part is None else np.broadcast_to(part, shape)[entries] for part in self[:-1]]
+        return Context(*found)  # type: ignore[arg-type]
 
 
 def gamma(context: Context) -> np.ndarray:

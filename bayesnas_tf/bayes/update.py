@@ -66,7 +66,7 @@ class Posterior(NamedTuple):
     omega: np.ndarray
     s: np.ndarray
     gamma: np.ndarray
-    kappa: float
+    kappa: float | np.ndarray
     clipped: int
     zero: Optional["Posterior"] = None
 
@@ -76,16 +76,19 @@ class Posterior(NamedTuple):
         return Prior(self.gamma, self.omega, self.s)
 
 
-def kappa(scale: Scale, tokens_per_window: int, corpus_tokens: int, lambda_w: float) -> float:
+def kappa(
+    scale: Scale, tokens_per_window: int, corpus_tokens: int, lambda_w: float, setting: str = "lambda_w"
+) -> float:
     """Factor from the curvature of the mean loss per token to the one that the update uses (section 4).
 
-    `tokens_per_window` is batch times time steps; `corpus_tokens` the tokens of the training split.
+    `tokens_per_window` is batch times time steps; `corpus_tokens` the tokens of the training split;
+    `setting` is what an error calls `lambda_w`.
     `ValueError` for a scale over lambda_w when lambda_w is 0.
     """
     validation.one_of("scale", scale, Scale)
     if scale.endswith("over_lambda") and lambda_w <= 0.0:
         raise ValueError(
-            f"scale {scale!r} divides by lambda_w = {lambda_w!r}. Set lambda_w above 0, "
+            f"scale {scale!r} divides by {setting} = {lambda_w!r}. Set {setting} above 0, "
             "or BayesOptions.scale to 'sum', 'mean' or 'corpus'"
         )
     if scale == "sum_over_lambda":
@@ -130,10 +133,13 @@ def both(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 class Rules(NamedTuple):
-    """What stays the same over the updates of a search; `space` is None where no entry has parents."""
+    """What stays the same over the updates of a search; `space` is None where no entry has parents.
+
+    `kappa` is one number, or one per row `[E, 1]`: switches may have a lambda of their own.
+    """
 
     options: BayesOptions
-    kappa: float
+    kappa: float | np.ndarray
     space: Space | None
 
 
@@ -178,16 +184,16 @@ def update(
     """
     w, h = _checked("w", w, prior), _checked("h", h, prior)
     options, kappa, space = rules
-    validation.in_range("kappa", kappa, 0.0, open_low=True)
+    validation.in_range("kappa", float(np.min(kappa)), 0.0, open_low=True)
     h_used, clipped = floor_negative(kappa * h, options.negative, options.floor)
     c = posterior_variance(prior.gamma, h_used)
     pull = omega(prior.gamma, h_used)
     s = switch(w, pull, options.cap)
     own = None
     if zero is not None:
-        own = update(zero.prior, zero.w, zero.h, rules._replace(space=None))
+        own = update(zero.prior, zero.w, zero.h, rules._replace(space=None))  # one kappa: no space has both
     gamma = prior_variance(s, options.parents, space, None if own is None else own.s)
-    return Posterior(h, h_used, c, pull, s, gamma, float(kappa), clipped, own)
+    return Posterior(h, h_used, c, pull, s, gamma, kappa, clipped, own)
 
 
 def _checked(name: str, value: np.ndarray, prior: Prior) -> np.ndarray:

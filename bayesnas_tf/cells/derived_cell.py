@@ -1,14 +1,16 @@
 """The cell of one genotype: a custom Keras RNN cell in which each node has one source and one operation."""
 
 import dataclasses
+from typing import Annotated
 
 import gin
 import keras
 
 from bayesnas_tf.cells.program_cell import ProgramCell
-from bayesnas_tf.options import Dropout, Options, Positive, Units
+from bayesnas_tf.errors import UserError
+from bayesnas_tf.options import Dropout, Options, Positive, Range, Units
 from bayesnas_tf.space import base
-from bayesnas_tf.space.genotype import Genotype
+from bayesnas_tf.space.genotype import Genotype, units_for
 from bayesnas_tf.space.program import Program
 
 
@@ -21,6 +23,24 @@ class DerivedOptions(Options):
     input_dropout: Dropout = 0.0  # on x_t; a probability of dropping
     hidden_dropout: Dropout = 0.0  # on h_{t-1} and on every source
     init_range: Positive = 0.04  # uniform
+    # > 0: the most units with at most so many parameters, whatever `units` says; see `sized`
+    parameters: Annotated[int, Range(0)] = 0
+
+    def sized(self, genotype: Genotype, vocabulary: int) -> "DerivedOptions":
+        """With the units that follow from `parameters` in a language model with a tied softmax.
+
+        Cells are compared at equal size: nodes and gates cost units.
+
+        Raises:
+          UserError: not even one unit fits.
+        """
+        if not self.parameters:
+            return self
+        try:
+            units = units_for(genotype, vocabulary, self.parameters)
+        except ValueError as error:
+            raise UserError(f"DerivedOptions.parameters: {error}. Raise it") from error
+        return dataclasses.replace(self, units=units)
 
 
 @keras.saving.register_keras_serializable(package="bayesnas_tf")

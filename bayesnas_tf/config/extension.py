@@ -10,6 +10,7 @@ from bayesnas_tf.config.stored import CONFIG, CONFIGURATION
 from bayesnas_tf.errors import UserError
 
 EPOCHS = "evaluate.epochs"
+DECAY = "OptimizerOptions.decay"
 _CHECKPOINTS = "checkpoints"  # copied last: what tells that the copy is whole
 _TENSORBOARD = "tb"  # may have been deleted: no result depends on it
 _COPIED = ("metrics.jsonl", _TENSORBOARD, _CHECKPOINTS)
@@ -67,6 +68,11 @@ def _check_extends(run: Run, source: Path) -> None:
         raise UserError(
             f"{run.directory} does not go on with {source}: {', '.join(changed)} differ. "
             f"Only {EPOCHS} may be another"
+        )
+    if new != old and "linear" in str(after.get(DECAY, "")):
+        raise UserError(
+            f"{DECAY}='linear' spreads its fall over all epochs, and {EPOCHS} = {new} are not the {old} of "
+            f"{source}. Train the longer run from its start, without --extend"
         )
     if new < old:
         raise UserError(f"{EPOCHS} = {new} is less than the {old} epochs of {source}. Give at least as many")

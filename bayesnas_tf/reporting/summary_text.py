@@ -9,6 +9,7 @@ from bayesnas_tf.space.genotype import Genotype
 LABEL = 11
 WIDTH = 100
 UNITS = ("unigram_nats", "train_nats", "valid_nats")  # have a line of their own
+SWITCHES = "switches"
 SHARES = ("gain", "stability", "star_share", "identity_share")
 
 
@@ -32,7 +33,7 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
         _time(summary),
     ]
     health = summary.get("health", {})
-    rows += [_losses(health), _numbers(health)]
+    rows += [_losses(health), _numbers(health), _switches(health)]
     rows += [("warning", sentence) for sentence in health.get("warnings", [])]
     return [line for row in rows if row is not None and row[1] for line in _row(*row)]
 
@@ -114,6 +115,8 @@ def _numbers(health: dict[str, Any]) -> tuple[str, str]:
     parts = []
     for name, value in health.items():
         label = name.replace("_", " ")
+        if name == SWITCHES:
+            continue
         if isinstance(value, dict):
             parts += [f"{label} {key} {item:.3g}" for key, item in value.items() if item is not None]
         elif name in SHARES and value is not None:
@@ -121,3 +124,12 @@ def _numbers(health: dict[str, Any]) -> tuple[str, str]:
         elif isinstance(value, (int, float)) and name not in UNITS:
             parts.append(f"{label} {value:.3g}")
     return "health", ", ".join(parts)
+
+
+def _switches(health: dict[str, Any]) -> tuple[str, str]:
+    """Of each switch its value, and whether it is kept."""
+    parts = [
+        f"{name} {numbers['w']:.3g}{'' if numbers['kept'] else ' (removed)'}"
+        for name, numbers in health.get(SWITCHES, {}).items()
+    ]
+    return "switches", ", ".join(parts)

@@ -7,7 +7,7 @@ number of nodes of the cells that a search chooses from.
 import abc
 import types
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from bayesnas_tf.space.graph import Graph
 
 DEAD = -1  # the decision of a node that has nothing left
-NO_NODE = -1  # the source of a switch
 
 
 class Sites(NamedTuple):
@@ -28,7 +27,7 @@ class Sites(NamedTuple):
     site lacks an option, and no scalar is there.
 
     A row of `switches` is no edge: it has one option, which is kept or removed by itself, without rivals.
-    Its scalar lies in [0, 1], its target is the node that it belongs to, its source `NO_NODE`.
+    Its scalar lies in [0, 1], its target is the node that it belongs to, its source a negative number.
     """
 
     target: np.ndarray  # int64 [E], the node that a site leads into
@@ -58,7 +57,7 @@ class Sites(NamedTuple):
 
     def label(self, row: int) -> str:
         """What a row is called in tables and pictures."""
-        return self.switches.get(row) or f"{self.source[row]}→{self.target[row]}"
+        return self.switches.get(row) or f"from {self.source[row]}"
 
     def pairs(self) -> np.ndarray:
         """(source, target) of each row, int64 `[E, 2]`, as posterior.npz holds them."""
@@ -67,6 +66,13 @@ class Sites(NamedTuple):
     def masked(self, values: np.ndarray) -> np.ndarray:
         """Floats `[E, O]`, NaN where a site has no such option."""
         return np.where(self.exists, values, np.nan)
+
+
+class Decision(NamedTuple):
+    """One number of a choice."""
+
+    kind: Literal["source", "option", "switch"]
+    values: int  # how many it takes
 
 
 class Space(abc.ABC):
@@ -97,6 +103,11 @@ class Space(abc.ABC):
     @abc.abstractmethod
     def slots(self) -> np.ndarray:
         """How many values each number of a choice takes, int64, of the shape of a choice."""
+
+    @property
+    def script(self) -> tuple[Decision, ...]:
+        """The numbers of a choice, row by row, as a controller writes them; empty: nothing can write them."""
+        return ()
 
     @abc.abstractmethod
     def parents(self, site: int) -> np.ndarray:

@@ -21,14 +21,10 @@ T = TypeVar("T")
 
 
 class Node(NamedTuple):
-    """One learned node: x = s + sigmoid(g) (op(a) - s), with s the value of node `source`.
-
-    `gate`: times a gate that reads the inputs of the cell; in spaces that have such products.
-    """
+    """One learned node: x = s + sigmoid(g) (op(a) - s), with s the value of node `source`."""
 
     source: int
     op: str
-    gate: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +41,7 @@ class Genotype:
     provenance: dict[str, Any] = dataclasses.field(default_factory=dict, compare=False)
     space: str = HIGHWAY
     switches: tuple[str, ...] = ()  # of `Space.switches`, those that are on
+    gated: tuple[int, ...] = ()  # nodes that are multiplied by a gate, in spaces that have such products
 
     def __post_init__(self):
         """Check once that every source, operation and output exists, and each output once."""
@@ -55,8 +52,13 @@ class Genotype:
                 f"are {', '.join(space.switches) or 'none'}"
             )
         object.__setattr__(self, "switches", tuple(name for name in space.switches if name in self.switches))
-        if not space.gates and any(node.gate for node in self.nodes):
+        object.__setattr__(self, "gated", tuple(sorted(set(self.gated))))
+        if self.gated and not space.gates:
             raise ValueError(f"genotype {self.name!r} has a product, and the space {self.space!r} has none")
+        if not all(1 <= node <= len(self.nodes) for node in self.gated):
+            raise ValueError(
+                f"products {list(self.gated)} of genotype {self.name!r} must lie in 1..{len(self.nodes)}"
+            )
         if len(self.nodes) > MOST_NODES:
             raise ValueError(
                 f"genotype {self.name!r} has {len(self.nodes)} nodes, and a cell at most {MOST_NODES}"
@@ -82,8 +84,8 @@ class Genotype:
             **named,
             **({"input": switched} if space.switches else {}),
             "nodes": [
-                {"source": node.source, "op": node.op, **({"gate": node.gate} if space.gates else {})}
-                for node in self.nodes
+                {**node._asdict(), **({"gate": number in self.gated} if space.gates else {})}
+                for number, node in enumerate(self.nodes, start=1)
             ],
             "output": list(self.output),
             "name": self.name,
@@ -101,14 +103,8 @@ class Genotype:
             if len(items) > MOST_NODES + 1:  # before a million of them is looked at
                 raise ValueError(f"broken genotype: {len(items)} {name}, and a cell has at most {MOST_NODES}")
         # no operation has a name of 60 letters, and no message should have one of a million
-        nodes = tuple(
-            Node(
-                _item(node, "source", int),
-                _item(node, "op", str)[:60],
-                _of_type(node.get("gate", False), bool, "gate"),
-            )
-            for node in listed[0]
-        )
+        nodes = tuple(Node(_item(node, "source", int), _item(node, "op", str)[:60]) for node in listed[0])
+        gates = [_of_type(node.get("gate", False), bool, "gate") for node in listed[0]]
         output = tuple(_of_type(k, int, "output") for k in listed[1])
         name = _item({"name": "cell", **data}, "name", str)
         if len(name) > MOST_NAME:
@@ -119,7 +115,8 @@ class Genotype:
         if len(switches) > MOST_NODES:
             raise ValueError(f"broken genotype: {len(switches)} entries in 'input'")
         on = tuple(key[:60] for key, value in switches.items() if _of_type(value, bool, "input"))
-        return cls(nodes, output, name, provenance, space, on)
+        gated = tuple(number for number, gate in enumerate(gates, start=1) if gate)
+        return cls(nodes, output, name, provenance, space, on, gated)
 
     def save(self, path: str | Path) -> None:
         """Write the genotype as JSON, whole and on the disk, or not at all."""
@@ -154,7 +151,8 @@ class Genotype:
         Switches that are on, then the nodes; a star marks a product.
         """
         switches = [f"[{' '.join(self.switches)}]"] if base.named(self.space).switches else []
-        nodes = [f"{node.op}{node.source}{'*' * node.gate}" for node in self.nodes]
+        stars = ["*" * (number in self.gated) for number in range(1, len(self.nodes) + 1)]
+        nodes = [f"{node.op}{node.source}{star}" for node, star in zip(self.nodes, stars, strict=True)]
         return " ".join([*switches, *nodes, "-> mean", *map(str, self.output)])
 
 

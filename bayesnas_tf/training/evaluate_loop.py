@@ -158,16 +158,9 @@ class EvaluateLoop(TrainLoop):
         losses = self.course.valid_nats.numpy()[:epoch]
         return epoch > 0 and 0 < patience <= trigger.epochs_since_best(list(losses))
 
-    def _train_window(self, x, y, length, step):
-        """A step whose masks also depend on the rollbacks: what led to a NaN is not drawn again."""
-        seed = seeds.fold(self.problem.seed, MASK_SEED, self.course.rollbacks, step)
-        self.step(x, y, length, self.lr / tf.cast(self.lr_divisor(), self.lr.dtype), seed)
-
-    def lr_divisor(self):
-        """A power of `OptimizerOptions.lr_divisor`, float64; it reads a variable: one graph does for all."""
-        options = self.settings.optimizer
-        late = tf.maximum(self.progress.epoch + 1 - options.full_rate_epochs, 0)
-        return tf.constant(options.lr_divisor, tf.float64) ** tf.cast(late, tf.float64)
+    def mask_seed(self, step):
+        """It also depends on the rollbacks: what led to a NaN is not drawn again."""
+        return seeds.fold(self.problem.seed, MASK_SEED, self.course.rollbacks, step)
 
     def validate(self) -> None:
         """Nats of the validation split under the averaged weights, where there are any; then the trigger."""

@@ -153,7 +153,7 @@ def build_model(settings: EvaluateSettings, vocabulary: int, genotype: Genotype 
     if settings.baseline is not None:
         cell = settings.baseline.cell()
     elif genotype is not None:
-        cell = DerivedCell(genotype, settings.cell)
+        cell = DerivedCell(genotype, settings.cell.sized(genotype, vocabulary + settings.spare_words))
     else:
         raise ValueError("nothing to train: give a genotype, or bind evaluate.baseline")
     head = Mixture(settings.head) if settings.head else None

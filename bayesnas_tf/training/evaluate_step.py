@@ -1,15 +1,16 @@
 """One step of training a finished cell: a window in, every weight and the carried state updated in place."""
 
 import contextlib
+from typing import Any
 
 import tensorflow as tf
 
 from bayesnas_tf.models.language_model import LanguageModel
 from bayesnas_tf.optim.asgd import ASGD
-from bayesnas_tf.optim.once import SGD, Adam
+from bayesnas_tf.optim.once import SGD
 from bayesnas_tf.training import sgd
 from bayesnas_tf.training.settings import OptimizerOptions, WeightOptions, WindowOptions
-from bayesnas_tf.training.train_step import TrainStep
+from bayesnas_tf.training.train_step import TrainStep, adam
 
 
 class EvaluateStep(TrainStep):
@@ -28,7 +29,7 @@ class EvaluateStep(TrainStep):
     ):
         """See `TrainStep`, and `ASGD` for `pytorch_compat`; `rule` None means averaged SGD."""
         super().__init__(model, windows, weights)
-        self.optimizer = optimizer_of(rule or OptimizerOptions(), weights, pytorch_compat)
+        self.optimizer: Any = optimizer_of(rule or OptimizerOptions(), weights, pytorch_compat)
         self.optimizer.build(model.trainable_variables)
 
     def __call__(self, x, y, length, lr, seed):
@@ -67,7 +68,7 @@ class EvaluateStep(TrainStep):
 def optimizer_of(options: OptimizerOptions, weights: WeightOptions, pytorch_compat: bool):
     """The Keras optimizer of a rule; all but ASGD take the weight decay as part of the gradient."""
     if options.rule == "adam":
-        return Adam(weights.lr, options.beta_1, options.beta_2, options.epsilon)
+        return adam(options, weights)
     if options.rule == "sgd":
         return SGD(weights.lr)
     return ASGD(weights.lr, weights.weight_decay, pytorch_compat)

@@ -21,7 +21,15 @@ from bayesnas_tf.space.genotype import HIGHWAY
 from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training import threads
 from bayesnas_tf.training.replicas import Replicas, replicas
-from bayesnas_tf.training.settings import Compile, Distribute, ScalarOptions, WeightOptions, WindowOptions
+from bayesnas_tf.training.settings import (
+    Compile,
+    Distribute,
+    OptimizerOptions,
+    ScalarOptions,
+    SwitchOptions,
+    WeightOptions,
+    WindowOptions,
+)
 from bayesnas_tf.training.strategies.bayesnas.options import BayesNasOptions
 from bayesnas_tf.training.strategies.options import StrategyOptions
 from bayesnas_tf.training.train_step import TrainStep
@@ -43,6 +51,8 @@ class SearchSettings(Options):
     curvature: CurvatureOptions
     bayes: BayesOptions
     prune: PruneOptions
+    switches: SwitchOptions = dataclasses.field(default_factory=SwitchOptions)
+    optimizer: OptimizerOptions = dataclasses.field(default_factory=lambda: OptimizerOptions(rule="sgd"))
     strategy: StrategyOptions = dataclasses.field(default_factory=BayesNasOptions)
     epochs: Count = 1  # T_max; one update after each
     compile: Compile = "auto"
@@ -57,6 +67,11 @@ class SearchSettings(Options):
     def __post_init__(self):
         """Refuse settings that do not go together."""
         super().__post_init__()
+        if self.optimizer.rule == "asgd":
+            raise ValueError(
+                "OptimizerOptions.rule='asgd' averages a cell's weights, and a search trains many cells. "
+                "Use 'sgd' or 'adam'"
+            )
         self.strategy.check(self)
         if self.curvature.estimator == "thesis" and self.cell.space != HIGHWAY:
             raise ValueError(

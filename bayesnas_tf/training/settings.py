@@ -9,6 +9,7 @@ from bayesnas_tf.options import Below1, NonNegative, Options, Positive, Range, R
 
 Gauge = Literal["none", "rms"]
 Rule = Literal["asgd", "sgd", "adam"]
+Decay = Literal["constant", "linear"]
 Compile = Literal["auto", "graph", "stages", "xla"]
 Distribute = Literal["none", "mirrored", "multi_worker"]
 
@@ -43,7 +44,10 @@ class WeightOptions(Options):
 @gin.register
 @dataclasses.dataclass(frozen=True)
 class OptimizerOptions(Options):
-    """What `evaluate` does with a gradient, and how its rate falls from epoch to epoch."""
+    """What is done with a gradient of W, and how the learning rate falls.
+
+    `evaluate` takes ASGD by default, a search the SGD of (M5); a search knows no ASGD.
+    """
 
     rule: Rule = "asgd"  # asgd: SGD whose iterates are averaged once AveragingOptions say so
     beta_1: Below1 = 0.9  # of adam
@@ -53,6 +57,7 @@ class OptimizerOptions(Options):
         1.0  # divides the rate once for each epoch after the first `full_rate_epochs`
     )
     full_rate_epochs: Whole = 0
+    decay: Decay = "constant"  # linear: besides, the rate falls to 0 over all windows of all epochs
 
 
 @gin.register
@@ -77,4 +82,21 @@ class ScalarOptions(Options):
 
     def l1(self, bptt: int) -> float:
         """The factor of Σ|ω w| beside the mean loss: λ_w / T, or λ_w itself."""
-        return self.lambda_w if self.l1_per_token else self.lambda_w / bptt
+        return self.per_window(self.lambda_w, bptt)
+
+    def per_window(self, lambda_w: float, bptt: int) -> float:
+        """What a λ comes to beside the mean loss."""
+        return lambda_w if self.l1_per_token else lambda_w / bptt
+
+
+@gin.register
+@dataclasses.dataclass(frozen=True)
+class SwitchOptions(Options):
+    """Proximal SGD on the switches of a space that has some, as `ScalarOptions` on the edge operations.
+
+    A switch moves every unit at every step: its gradient and curvature are far larger than an operation's.
+    """
+
+    lr: NonNegative = 1.0
+    lambda_w: NonNegative = 0.17  # its unit is that of `ScalarOptions.lambda_w`
+    warm_up: Below1 = 0.15  # share of the first epoch's steps without L1 on the switches

@@ -46,13 +46,25 @@ class TrainLoop:
             self._train_window, batch, self.xla, whole=self.replicas.count == 1
         )
         self.lr = tf.constant(settings.weights.lr, self.model.embedding.dtype)
+        self.done = tf.Variable(0.0, dtype=tf.float64, trainable=False)  # share of all windows of all epochs
 
     def _train_window(self, x, y, length, step):
-        self.step(x, y, length, self.lr, seeds.fold(self.problem.seed, MASK_SEED, step))
+        self.step(x, y, length, self.rate(), self.mask_seed(step))
+
+    def mask_seed(self, step):
+        """Of the masks of one window."""
+        return seeds.fold(self.problem.seed, MASK_SEED, step)
+
+    def rate(self):
+        """The learning rate of the window under way."""
+        return self.lr / tf.cast(self.lr_divisor(), self.lr.dtype)
 
     def lr_divisor(self):
-        """By what the learning rate is divided in the epoch under way."""
-        return 1.0
+        """What `OptimizerOptions` divide the rate by, float64; it reads variables: one graph does for all."""
+        options = self.settings.optimizer
+        late = tf.maximum(self.progress.epoch + 1 - options.full_rate_epochs, 0)
+        by_epoch = tf.constant(options.lr_divisor, tf.float64) ** tf.cast(late, tf.float64)
+        return by_epoch / (1.0 - self.done) if options.decay == "linear" else by_epoch
 
     def train_epoch(self) -> None:
         """The windows of one epoch, from the first that is not done yet.
@@ -71,6 +83,8 @@ class TrainLoop:
         clock = self.counted = time.perf_counter()
         self.inherited = int(self.step.totals.tokens)
         for done, window in enumerate(batching.windows(rows, plan, bucket, first), start=first + 1):
+            share = (done - 1) / len(plan.lengths)
+            self.done.assign((epoch - 1 + share) / settings.epochs)
             self.before_window(done - 1, len(plan.lengths))
             self.train_window(window.x, window.y, window.length, tf.cast(progress.step, tf.int32))
             progress.step.assign_add(1)

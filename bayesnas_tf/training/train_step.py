@@ -7,9 +7,15 @@ import tensorflow as tf
 from bayesnas_tf.models import losses
 from bayesnas_tf.models.language_model import LanguageModel
 from bayesnas_tf.numerics import xla
+from bayesnas_tf.optim.once import Adam
 from bayesnas_tf.training import sgd
 from bayesnas_tf.training.replicas import Replicas
-from bayesnas_tf.training.settings import WeightOptions, WindowOptions
+from bayesnas_tf.training.settings import OptimizerOptions, WeightOptions, WindowOptions
+
+
+def adam(options: OptimizerOptions, weights: WeightOptions) -> Adam:
+    """Keras' Adam; weight decay is a part of the gradient that it gets."""
+    return Adam(weights.lr, options.beta_1, options.beta_2, options.epsilon)
 
 
 class Totals(NamedTuple):
@@ -22,9 +28,19 @@ class Totals(NamedTuple):
 class TrainStep(tf.Module):
     """Owns what a step carries over: the hidden state and the running totals."""
 
-    def __init__(self, model: LanguageModel, windows: WindowOptions, weights: WeightOptions):
-        """A window of `windows.bptt` steps gets the learning rate as given, others in proportion."""
+    def __init__(
+        self,
+        model: LanguageModel,
+        windows: WindowOptions,
+        weights: WeightOptions,
+        rule: OptimizerOptions | None = None,
+    ):
+        """A window of `windows.bptt` steps gets the learning rate as given, others in proportion.
+
+        `rule` None, or one of SGD: the clipped SGD of (M5).
+        """
         super().__init__()
+        self.of_weights = None if rule is None or rule.rule == "sgd" else adam(rule, weights)
         self.model, self.options, self.bptt = model, weights, windows.bptt
         self.replicas = Replicas()  # one, until told otherwise
         self.staged = False  # whether updates are single passes over memory, compiled by XLA
@@ -66,12 +82,28 @@ class TrainStep(tf.Module):
         return loss, nats, state
 
     def move(self, variables, gradients, length, lr):
-        """Clipped SGD on `variables` at the rate of a window of `length` steps."""
+        """Clipped SGD on `variables`, or Adam, at the rate of a window of `length` steps."""
         weights, options = [tf.convert_to_tensor(v) for v in variables], self.options
-        update, rate = self.stage(sgd.clipped_sgd), self.rate(length, lr)
+        rate = self.rate(length, lr)
+        if self.of_weights is not None:
+            gradients = self.stage(sgd.clip_by_norm)(gradients, options.clip)
+            self.of_weights.learning_rate.assign(rate)
+            self.of_weights.apply(sgd.decayed(gradients, weights, 2.0 * options.weight_decay), variables)
+            return
+        update = self.stage(sgd.clipped_sgd)
         moved = update(weights, gradients, rate, options.clip, options.weight_decay)
         for variable, value in zip(variables, moved, strict=True):
             variable.assign(value)
+
+    def build_optimizer(self, variables) -> None:
+        """Make the slots of Adam, where that is the rule, for the variables that `move` will get."""
+        if self.of_weights is not None:
+            self.of_weights.build(variables)
+
+    def forget(self) -> None:
+        """Set the slots of the optimizer to 0: other weights begin."""
+        for slot in self.of_weights.variables if self.of_weights is not None else ():
+            slot.assign(tf.zeros_like(slot))
 
     def use_stages(self) -> None:
         """Let XLA compile the updates."""

@@ -34,6 +34,14 @@ class Highway(base.Space):
         """A source and an operation for each node, `[n, 2]`."""
         return np.array([(node, len(OP_NAMES)) for node in range(1, self.nodes + 1)], dtype=np.int64)
 
+    @property
+    def script(self) -> tuple[base.Decision, ...]:
+        """Source and operation of each node."""
+        decisions: list[base.Decision] = []
+        for node in range(1, self.nodes + 1):
+            decisions += [base.Decision("source", node), base.Decision("option", len(OP_NAMES))]
+        return tuple(decisions)
+
     def parents(self, site: int) -> np.ndarray:
         """All edges into the source; node 0 has none."""
         return self.sites.into(self.sites.source[site])

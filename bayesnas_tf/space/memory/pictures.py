@@ -17,7 +17,7 @@ def graph(genotype: Genotype) -> Graph:
         nodes.append(Node(name, name, "learned"))
         edges.append(Edge(value[of_node.source], name, of_node.op))
         value[number] = name
-        if of_node.gate:
+        if number in genotype.gated:
             value[number] = f"product {name}"
             nodes.append(Node(value[number], "×σ", "product"))
             edges.append(Edge(name, value[number]))

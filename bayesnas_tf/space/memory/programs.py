@@ -133,9 +133,8 @@ def discrete(genotype: Genotype) -> Program:
 
     The kernels of the nodes with one source stand side by side in one weight, `source_kernel_<i>`.
     """
-    gated = tuple(number for number, of_node in enumerate(genotype.nodes, start=1) if of_node.gate)
     on = {name: name in genotype.switches for name in (*INPUT, "cap")}
-    parts = Parts(on["reset"], on["memory"], on["forget"], gated, on["cap"])
+    parts = Parts(on["reset"], on["memory"], on["forget"], genotype.gated, on["cap"])
     weights, ops = [], []
     for source in range(len(genotype.nodes)):
         fed = [(number, n) for number, n in enumerate(genotype.nodes, start=1) if n.source == source]
@@ -145,21 +144,22 @@ def discrete(genotype: Genotype) -> Program:
             weights.append(Weight(name, (1, 2 * len(with_kernel))))
             ops.append(Op(PROJECT, f"p{source}", (node(source), name)))
         for number, of_node in fed:
-            out = f"s{number}" if of_node.gate else node(number)
+            out = f"s{number}" if number in genotype.gated else node(number)
             if of_node.op == SQUASH:
                 ops.append(Op("apply", out, (node(source),), PLAIN))
             else:
                 place = (with_kernel.index(number), len(with_kernel))
                 ops.append(Op("part", f"pre{number}", (f"p{source}",), place))
                 ops.append(Op("gate", out, (node(source), f"pre{number}"), (of_node.op,)))
-            if of_node.gate:
+            if number in genotype.gated:
                 ops.append(Op("product", node(number), (out, f"q{number}"), (None,)))
     return _program(parts, weights, ops, genotype.output)
 
 
 def _supernet(form: Form, switches: Sequence[Switch]) -> Parts:
     """The parts of a cell that has everything; of its switches the first three are those of the input."""
-    return Parts(*switches[: len(INPUT)], tuple(range(1, form.nodes + 1)), form.cap)  # type: ignore[arg-type]
+    reset, memory, forget = switches[: len(INPUT)]
+    return Parts(reset, memory, forget, tuple(range(1, form.nodes + 1)), form.cap)
 
 
 def _weights(form: Form) -> list[Weight]:

@@ -1,5 +1,6 @@
 """Known cells of the space by name, random ones, and the controls that split what a search gained."""
 
+import dataclasses
 import re
 from collections.abc import Callable
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from bayesnas_tf.space.genotype import Genotype, Node
 from bayesnas_tf.space.memory.programs import INPUT, OPTIONS, SQUASH
+from bayesnas_tf.space.memory.space import cell
 
 NODES = 6  # of a random cell
 SPACE = "memory"
@@ -52,17 +54,15 @@ def parse(text: str, name: str = "cell", source: str = "") -> Genotype:
     found = re.fullmatch(r"\[([a-z ]*)\]((?: [a-z]+\d+\*?)*) -> mean((?: \d+)+)", text)
     if found is None:
         raise ValueError(f"no cell of the space {SPACE!r}: {text!r}")
-    nodes = []
-    for word in found[2].split():
-        op, number = re.match(r"([a-z]+)(\d+)", word).groups()  # type: ignore[union-attr]
-        nodes.append(Node(int(number), op, word.endswith("*")))
+    words = found[2].split()
     return Genotype(
-        tuple(nodes),
+        tuple(Node(int(number), op) for op, number in re.findall(r"([a-z]+)(\d+)", found[2])),
         tuple(map(int, found[3].split())),
         name,
         provenance={"source": source} if source else {},
         space=SPACE,
         switches=tuple(found[1].split()),
+        gated=tuple(number for number, word in enumerate(words, start=1) if word.endswith("*")),
     )
 
 
@@ -96,37 +96,28 @@ def is_matched(name: str) -> bool:
     return any(form.fullmatch(name) for form in _FORMS.values())
 
 
-def _renamed(cell: Genotype, name: str, source: str, seed: int) -> Genotype:
-    origin = {"source": source, "seed": seed}
-    return Genotype(cell.nodes, cell.output, name, origin, cell.space, cell.switches)
-
-
-def _cell(switches, nodes) -> Genotype:
-    on = tuple(name for name, value in zip(INPUT, switches, strict=True) if value)
-    output = tuple(range(1, len(nodes) + 1)) or (0,)
-    return Genotype(tuple(nodes), output, "cell", space=SPACE, switches=on)
+def _renamed(drawn: Genotype, name: str, source: str, seed: int) -> Genotype:
+    return dataclasses.replace(drawn, name=name, provenance={"source": source, "seed": seed})
 
 
 def _drawn(draw: Callable[[], int], count: int) -> Genotype:
     """Fair coins for the switches; for each node a source, an operation and a coin for its product."""
-    switches = [draw() % 2 for _ in INPUT]
-    nodes = []
+    switches, nodes, gated = [draw() % 2 for _ in INPUT], [], []
     for number in range(1, count + 1):
-        source, op, gate = draw() % number, draw() % len(OPTIONS), draw() % 2
-        nodes.append(Node(int(source), OPTIONS[op], bool(gate)))
-    return _cell(switches, nodes)
+        nodes.append(Node(int(draw() % number), OPTIONS[draw() % len(OPTIONS)]))
+        gated += [number] * int(draw() % 2)
+    return cell(switches, nodes, gated)
 
 
 def random_cell(seed: int, nodes: int = NODES) -> Genotype:
     """A uniform cell. The same seed gives the same cell on every machine and with every NumPy."""
-    cell = _drawn(np.random.PCG64(seed).random_raw, nodes)
-    return _renamed(cell, f"{RANDOM}-{seed}", "uniform", seed)
+    return _renamed(_drawn(np.random.PCG64(seed).random_raw, nodes), f"{RANDOM}-{seed}", "uniform", seed)
 
 
-def size(cell: Genotype) -> int:
+def size(of: Genotype) -> int:
     """The kernels of a cell in units of U²: of cells of one size as many units have as many parameters."""
-    with_kernel = sum(node.op != SQUASH for node in cell.nodes)
-    gates = sum(node.gate for node in cell.nodes) + sum(name in cell.switches for name in ("reset", "forget"))
+    with_kernel = sum(node.op != SQUASH for node in of.nodes)
+    gates = len(of.gated) + sum(name in of.switches for name in ("reset", "forget"))
     return 4 + 2 * with_kernel + 2 * gates
 
 
@@ -137,20 +128,18 @@ def _stream(seed: int) -> Callable[[], int]:
 def _same_switches(seed: int, switches: str, products: str) -> Genotype:
     """A random graph behind these switches, with these products."""
     drawn = _drawn(_stream(seed), len(products))
-    nodes = [node._replace(gate=gate == "1") for node, gate in zip(drawn.nodes, products, strict=True)]
-    return _cell(map(int, switches), nodes)
+    gated = [number for number, product in enumerate(products, start=1) if product == "1"]
+    return cell(map(int, switches), drawn.nodes, gated)
 
 
 def _same_graph(seed: int, graph: str) -> Genotype | None:
     """Random switches and products around this graph."""
     words = re.findall(r"-([a-z]+)(\d+)", graph)
     drawn = _drawn(_stream(seed), len(words))
-    nodes = []
-    for number, ((op, source), node) in enumerate(zip(words, drawn.nodes, strict=True), start=1):
-        if op not in OPTIONS or int(source) >= number:
-            return None
-        nodes.append(Node(int(source), op, node.gate))
-    return _cell([name in drawn.switches for name in INPUT], nodes)
+    nodes = [Node(int(source), op) for op, source in words]
+    if any(node.op not in OPTIONS or node.source > place for place, node in enumerate(nodes)):
+        return None
+    return cell([name in drawn.switches for name in INPUT], nodes, drawn.gated)
 
 
 def _same_size(seed: int, nodes: str, of: str) -> Genotype | None:
@@ -158,8 +147,8 @@ def _same_size(seed: int, nodes: str, of: str) -> Genotype | None:
     draw, count = _stream(seed), int(nodes)
     if not 4 <= int(of) <= 8 + 4 * count:
         return None
-    cells = (_drawn(draw, count) for _ in range(DRAWS))
-    return next((cell for cell in cells if size(cell) == int(of)), None)
+    drawn = (_drawn(draw, count) for _ in range(DRAWS))
+    return next((other for other in drawn if size(other) == int(of)), None)
 
 
 _CONTROLS: dict[str, Callable[..., Genotype | None]] = {
@@ -169,18 +158,18 @@ _CONTROLS: dict[str, Callable[..., Genotype | None]] = {
 }
 
 
-def control_names(seed: int, cell: Genotype) -> dict[str, str]:
-    """The names of three random cells, each of which shares one thing with `cell`: switches, graph, size."""
-    switches = "".join(str(int(name in cell.switches)) for name in INPUT)
-    products = "".join(str(int(node.gate)) for node in cell.nodes)
-    words = "".join(f"-{node.op}{node.source}" for node in cell.nodes)
+def control_names(seed: int, of: Genotype) -> dict[str, str]:
+    """The names of three random cells, each of which shares one thing with another: switches, graph, size."""
+    switches = "".join(str(int(name in of.switches)) for name in INPUT)
+    products = "".join(str(int(number in of.gated)) for number in range(1, len(of.nodes) + 1))
+    words = "".join(f"-{node.op}{node.source}" for node in of.nodes)
     return {
         "switches": f"{RANDOM}-{seed}-switches{switches}-products{products}",
         "graph": f"{RANDOM}-{seed}-graph{words}",
-        "size": matched_name(seed, cell),
+        "size": matched_name(seed, of),
     }
 
 
-def matched_name(seed: int, cell: Genotype) -> str:
-    """The name of a random cell with as many nodes and parameters as `cell`."""
-    return f"{RANDOM}-{seed}-nodes{len(cell.nodes)}-size{size(cell)}"
+def matched_name(seed: int, of: Genotype) -> str:
+    """The name of a random cell with as many nodes and parameters as another."""
+    return f"{RANDOM}-{seed}-nodes{len(of.nodes)}-size{size(of)}"

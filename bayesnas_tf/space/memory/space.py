@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -10,6 +11,15 @@ from bayesnas_tf.space.genotype import Genotype, Node
 from bayesnas_tf.space.memory import pictures, programs
 from bayesnas_tf.space.memory.programs import GATE, INPUT, OPTIONS
 from bayesnas_tf.space.program import Form, Program
+
+
+def cell(switches: Iterable, nodes: Sequence[Node], gated: Iterable[int], cap: bool = False) -> Genotype:
+    """A cell whose output is the mean of all its nodes, or node 0; `switches` are those of `INPUT`."""
+    on = [name for name, value in zip(INPUT, switches, strict=True) if value]
+    on += ["cap"] * (cap and "forget" in on)
+    output = tuple(range(1, len(nodes) + 1)) or (0,)
+    products = tuple(int(number) for number in gated)
+    return Genotype(tuple(nodes), output, space=Memory.name, switches=tuple(on), gated=products)
 
 
 @base.register
@@ -37,11 +47,11 @@ class Memory(base.Space):
     @functools.cached_property
     def sites(self) -> base.Sites:
         """Three switches of node 0; then for each node its edges by source, and the switch of its product."""
-        target, source = [0] * len(INPUT), [base.NO_NODE] * len(INPUT)
+        target, source = [0] * len(INPUT), [-1 - k for k in range(len(INPUT))]
         switches = dict(enumerate(INPUT))
         for node in range(1, self.nodes + 1):
             target += [node] * (node + 1)
-            source += [*range(node), base.NO_NODE]
+            source += [*range(node), -1]
             switches[len(target) - 1] = f"product {node}"
         exists = np.zeros((len(target), GATE + 1), dtype=bool)
         exists[:, :GATE], exists[:, GATE] = True, False
@@ -53,6 +63,15 @@ class Memory(base.Space):
         """Row 0: the switches of the input; row j: source, operation and product of node j; `[n + 1, 3]`."""
         rows = [(2, 2, 2), *((node, len(OPTIONS), 2) for node in range(1, self.nodes + 1))]
         return np.array(rows, dtype=np.int64)
+
+    @property
+    def script(self) -> tuple[base.Decision, ...]:
+        """The switches of the input, then source, operation and product of each node."""
+        of_node = [(len(OPTIONS), "option"), (2, "switch")]
+        rows = [(2, "switch")] * len(INPUT)
+        for node in range(1, self.nodes + 1):
+            rows += [(node, "source"), *of_node]
+        return tuple(base.Decision(kind, size) for size, kind in rows)  # type: ignore[arg-type]
 
     def _edges(self, node: int) -> slice:
         rows = programs.edge_rows(node)
@@ -92,33 +111,27 @@ class Memory(base.Space):
     def decode(self, decisions: np.ndarray) -> Genotype:
         """The live nodes; where all are dead the cell is node 0 alone."""
         chosen, products = np.split(decisions[len(INPUT) :], 2)
-        number, nodes = {0: 0}, []
+        number, nodes, gated = {0: 0}, [], []
         for node, (choice, product) in enumerate(zip(chosen, products, strict=True), start=1):
             if choice != base.DEAD:
                 source, op = divmod(int(choice), len(OPTIONS))
-                nodes.append(Node(number[source], OPTIONS[op], bool(product)))
+                nodes.append(Node(number[source], OPTIONS[op]))
                 number[node] = len(nodes)
-        return self._cell(decisions[: len(INPUT)], nodes)
+                gated += [len(nodes)] * int(product)
+        return cell(decisions[: len(INPUT)], nodes, gated, self.cap)
 
     def of_choice(self, choice: np.ndarray) -> Genotype:
         """The cell of `slots`' rows, with the mean of all nodes as its output."""
-        return self._cell(choice[0], [Node(int(s), OPTIONS[op], bool(gate)) for s, op, gate in choice[1:]])
-
-    def _cell(self, switches: np.ndarray, nodes: list[Node]) -> Genotype:
-        on = [name for name, value in zip(INPUT, switches, strict=True) if value]
-        output = tuple(range(1, len(nodes) + 1)) or (0,)
-        return Genotype(
-            tuple(nodes),
-            output,
-            space=self.name,
-            switches=(*on, *(["cap"] if self.cap and "forget" in on else [])),
-        )
+        nodes = [Node(int(source), OPTIONS[op]) for source, op, _ in choice[1:]]
+        return cell(choice[0], nodes, np.flatnonzero(choice[1:, 2]) + 1, self.cap)
 
     @staticmethod
     def choice(genotype: Genotype) -> np.ndarray:
         """The inverse of `of_choice`, int32 `[n + 1, 3]`."""
-        nodes = [(node.source, OPTIONS.index(node.op), node.gate) for node in genotype.nodes]
-        return np.array([tuple(name in genotype.switches for name in INPUT), *nodes], np.int32)
+        rows = [tuple(int(name in genotype.switches) for name in INPUT)]
+        for number, node in enumerate(genotype.nodes, start=1):
+            rows.append((node.source, OPTIONS.index(node.op), int(number in genotype.gated)))
+        return np.array(rows, np.int32)
 
     def shares(self, choices: np.ndarray) -> np.ndarray:
         """See `Space.shares`; choices are `[K, n + 1, 3]`."""

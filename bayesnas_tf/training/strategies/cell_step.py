@@ -10,7 +10,12 @@ CELL_SEED = 51  # slot of the step's seed
 
 
 class CellStep(TrainStep):
-    """Clipped SGD on all weights for the cell that is set."""
+    """Clipped SGD, or Adam, on all weights for the cell that is set."""
+
+    def __init__(self, model, windows, weights, rule=None):
+        """See `TrainStep`."""
+        super().__init__(model, windows, weights, rule)
+        self.build_optimizer(model.trainable_variables)
 
     def __call__(self, x, y, length, lr, seed):
         """Train on x, y `[B, P]`, of which the first `length` time steps count; `seed` draws the masks."""

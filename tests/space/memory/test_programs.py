@@ -176,7 +176,7 @@ def test_a_discrete_cell_is_the_equations(seed, staged):
         "rho": on["reset"],
         "kappa": on["memory"],
         "delta": on["forget"],
-        "mu": [float(node.gate) for node in genotype.nodes],
+        "mu": [float(j in genotype.gated) for j in range(1, len(genotype.nodes) + 1)],
         "w": {(node.source, j): {node.op: 1.0} for j, node in enumerate(genotype.nodes, 1)},
     }
     x, states = inputs(len(cell.program.state))

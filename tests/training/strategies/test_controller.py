@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from bayesnas_tf.space.highway.space import Highway
 from bayesnas_tf.training.strategies.enas.controller import Controller, score_function_gradients
 from tests.references import controller as reference
 
@@ -15,7 +16,7 @@ NAMES = ("lstm", "start", "embeddings", "op_kernel", "anchor_kernel", "query_ker
 @pytest.fixture(scope="module")
 def controller():
     """Weights so large that no two cells are equally likely."""
-    made = Controller(NODES, UNITS, TEMPERATURE, LIMIT, tf.float64)
+    made = Controller(Highway(NODES), UNITS, TEMPERATURE, LIMIT, tf.float64)
     random = np.random.default_rng(0)
     for weight in made.weights:
         weight.assign(random.normal(size=weight.shape))
@@ -74,7 +75,7 @@ def test_the_mean_of_the_estimator_is_the_exact_gradient_whatever_the_baseline(c
 
 
 def test_initial_weights_are_small_and_of_the_seed(controller):
-    made = [Controller(NODES, UNITS, TEMPERATURE, LIMIT) for _ in range(2)]
+    made = [Controller(Highway(NODES), UNITS, TEMPERATURE, LIMIT) for _ in range(2)]
     for one in made:
         one.initialise(tf.constant([7, 8]))
     for left, right in zip(*(one.weights for one in made), strict=True):

@@ -7,6 +7,7 @@ import tensorflow as tf
 from bayesnas_tf.models import losses
 from bayesnas_tf.numerics import seeds
 from bayesnas_tf.space.highway.space import Highway
+from bayesnas_tf.space.memory.space import Memory
 from bayesnas_tf.training.settings import WeightOptions, WindowOptions
 from bayesnas_tf.training.strategies.darts import step as darts_step
 from bayesnas_tf.training.strategies.darts import strategy as darts
@@ -73,20 +74,32 @@ def test_the_second_order_gradient_is_that_through_the_step_on_a_quadratic(clip)
     assert np.all(np.abs(actual - gradients(valid, weights)[1]) > 1e-3)
 
 
-@pytest.mark.parametrize("scale", [1.0, 4.0])
-def test_the_gradient_goes_through_the_softmax(scale):
-    random = np.random.default_rng(1)
+@pytest.mark.parametrize(("norm", "scale"), [("layer", 1.0), ("mean", 4.0)])
+def test_the_gradient_goes_through_the_softmax(norm, scale):
+    softmax, random = darts_step.Softmax(SITES, norm), np.random.default_rng(1)
     alpha, upstream = tf.constant(random.normal(size=(EDGES, OPS + 1))), random.normal(size=(EDGES, OPS))
     with tf.GradientTape() as tape:
         tape.watch(alpha)
-        w = darts_step.mixture(alpha, scale)
+        w = softmax.mixture(alpha)
         value = tf.reduce_sum(w * upstream)
-    np.testing.assert_allclose(
-        darts_step.through_mixture(alpha, scale, upstream), tape.gradient(value, alpha), rtol=1e-12
-    )
+    np.testing.assert_allclose(softmax.pull(alpha, upstream), tape.gradient(value, alpha), rtol=1e-12)
     exponentials = np.exp(alpha.numpy())
     expected = scale * exponentials / exponentials.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(w, expected[:, :OPS], rtol=1e-12)
+
+
+def test_a_switch_is_a_sigmoid_and_absent_options_have_no_share():
+    sites = Memory(2).sites
+    softmax = darts_step.Softmax(sites, "mean")
+    alpha = tf.constant(np.random.default_rng(2).normal(size=(len(sites.exists), sites.exists.shape[1] + 1)))
+    w, p = softmax.mixture(alpha).numpy(), softmax.probabilities(alpha).numpy()
+    assert not w[~sites.exists].any()
+    np.testing.assert_allclose(p.sum(axis=1), 1.0, rtol=1e-12)
+    for row in sites.switches:
+        np.testing.assert_allclose(w[row, -1], tf.sigmoid(alpha[row, -2] - alpha[row, -1]), rtol=1e-12)
+    edges = sites.edges
+    np.testing.assert_allclose(w[edges], 5.0 * p[edges, :-1], rtol=1e-12)
+    assert not softmax.pull(alpha, tf.ones_like(w)).numpy()[:, :-1][~sites.exists].any()
 
 
 def make_step(order, norm="mean", clip=0.3, w_decay=8e-7, **options):
@@ -115,10 +128,10 @@ def test_the_first_order_step_is_adam_on_the_validation_loss_at_w_as_it_is():
         loss = tf.reduce_mean(nats)
     of_scalars = tape.gradient(loss, model.cell.scalars.value)
     train(step)
-    gradient = darts_step.through_mixture(alpha, 4.0, of_scalars) + 0.5 * alpha
+    gradient = step.softmax.pull(tf.constant(alpha), of_scalars) + 0.5 * alpha
     # the first step of Adam: lr g / (|g| + epsilon), up to the correction of epsilon
     np.testing.assert_allclose(step.alpha, alpha - 0.1 * np.sign(gradient), atol=1e-5)
-    np.testing.assert_allclose(model.cell.scalars, darts_step.mixture(step.alpha, 4.0), rtol=1e-12)
+    np.testing.assert_allclose(model.cell.scalars, step.softmax.mixture(step.alpha), rtol=1e-12)
     np.testing.assert_allclose(step.turns.state, hidden[:, -1], rtol=1e-9)
 
 
@@ -175,7 +188,7 @@ def test_architecture_passes_leave_w_as_it_was(order):
     train(step, rate=0.0)
     for old, variable in zip(before, step.weights, strict=True):
         np.testing.assert_array_equal(old, variable)
-    assert step.scale == 1.0
+    assert (step.softmax.scale == 1.0).all()
     assert int(step.architecture_tokens) == BATCH * STEPS * (1 if order == 1 else 4)
 
 

@@ -52,10 +52,13 @@ class Decider:
         self.w = cell.scalars.numpy().astype(np.float64)
         self.removals = removals
         tokens = settings.windows.batch_size * settings.windows.bptt
-        self.kappa = update.kappa(
-            settings.bayes.scale, tokens, len(problem.corpus.train), settings.scalars.lambda_w
+        self.kappa, of_switches = (
+            update.kappa(settings.bayes.scale, tokens, len(problem.corpus.train), options.lambda_w)
+            for options in (settings.scalars, settings.switches)
         )
-        self.rules = update.Rules(settings.bayes, self.kappa, self.space)
+        edges = self.space.sites.edges[:, np.newaxis]
+        by_row = np.where(edges, self.kappa, of_switches) if self.space.sites.switches else self.kappa
+        self.rules = update.Rules(settings.bayes, by_row, self.space)
 
     def windows(self) -> np.ndarray:
         """What was estimated per probe window, `[K, 3, E, O]`: h, gradient, h of the switches (or 0)."""
@@ -91,9 +94,10 @@ class Decider:
         self, situation: Situation, context: scores.Context, genotype: Genotype | None
     ) -> dict[str, Any]:
         """The report of method section 8, as summary.json holds it."""
-        scalars, omega = self.settings.scalars, self.prior.scalars.arrays().omega
-        l1 = scalars.l1(self.settings.windows.bptt)
-        pull = l1 * omega
+        sites, estimate = self.space.sites, self.estimate
+        pull, travel = self.pulls(situation)
+        of_edges = sites.exists & sites.edges[:, np.newaxis]
+        rms = np.full(int(of_edges.sum()), situation.gradient_rms)
         shape = health.structure(genotype) if genotype else health.Structure(*[float("nan")] * 3)
         stability = health.choice_stability(
             self.windows(), self.choices, self.settings.resamples, situation.seed
@@ -102,16 +106,45 @@ class Decider:
             unigram_nats=self.problem.corpus.unigram_nats("valid"),
             train_nats=situation.train_nats,
             valid_nats=situation.valid_nats,
-            pull_ratio=float(np.median(health.pull_ratio(np.full_like(pull, situation.gradient_rms), pull))),
-            travel=float(np.median(gauge.travel(scalars.lr, l1, omega, situation.steps))),
-            h_reliability=health.h_reliability(self.estimate.h),
+            pull_ratio=float(np.median(health.pull_ratio(rms, pull[of_edges]))),
+            travel=float(np.median(travel[of_edges])),
+            h_reliability=health.h_reliability(estimate.h[:, sites.exists]),
             choice_stability=tuple(stability),
             star_share=shape.star_share,
             mean_depth=shape.mean_depth,
             identity_share=shape.identity_share,
-            oracle_correlations={} if self.removals is None else health.oracle_correlations(context),
+            oracle_correlations=(
+                {} if self.removals is None else health.oracle_correlations(context.only(sites.exists))
+            ),
         )
-        return {**report.to_dict(), "gradient_rms": situation.gradient_rms, "l1_pull": float(np.median(pull))}
+        found: dict[str, Any] = {
+            "gradient_rms": situation.gradient_rms,
+            "l1_pull": float(np.median(pull[of_edges])),
+        }
+        if sites.switches:
+            found["switches"] = self.switches(context, travel)
+        return {**report.to_dict(), **found}
+
+    def pulls(self, situation: Situation) -> tuple[np.ndarray, np.ndarray]:
+        """Of each scalar the L1 pull (λ / T) ω, and how far it alone moves it in this epoch; `[E, O]`."""
+        scalars, switches = self.settings.scalars, self.settings.switches
+        omega, bptt = self.prior.scalars.arrays().omega, self.settings.windows.bptt
+        edges = self.space.sites.edges[:, np.newaxis]
+        l1 = np.where(edges, scalars.l1(bptt), scalars.per_window(switches.lambda_w, bptt))
+        warm = switches.warm_up if situation.epoch == 1 else 0.0
+        rate = np.where(edges, scalars.lr, switches.lr * (1.0 - warm))
+        return l1 * omega, gauge.travel(rate, l1, omega, situation.steps)
+
+    def switches(self, context: scores.Context, travel: np.ndarray) -> dict[str, dict[str, Any]]:
+        """Of each switch its value, gamma, saliency in nats, travel, and whether it is kept."""
+        pruned = prune.pruned(context, self.settings.prune, self.space)
+        saliency, found = scores.saliency(context), {}
+        for row, name in self.space.sites.switches.items():
+            at = (row, int(np.argmax(self.space.sites.exists[row])))
+            numbers = {"w": context.w, "gamma": context.gamma, "saliency": saliency, "travel": travel}
+            values = {key: float(array[at]) for key, array in numbers.items()}
+            found[name] = {**values, "kept": bool(~pruned[at])}
+        return found
 
     def decide(self, situation: Situation) -> Decision:
         """Update, prune, derive, and say how far to trust it."""

@@ -24,6 +24,8 @@ class BayesNasOptions(StrategyOptions):
         """Refuse a scale over a lambda_w of 0, and parents that need switches where there are none."""
         bayes = settings.bayes
         update.kappa(bayes.scale, 1, 1, settings.scalars.lambda_w)
+        if settings.cell.searched().sites.switches:
+            update.kappa(bayes.scale, 1, 1, settings.switches.lambda_w, "SwitchOptions.lambda_w")
         if bayes.parents == "zero_edge" and not settings.cell.zero_edge_switch:
             raise ValueError(
                 "BayesOptions.parents='zero_edge' needs the switches. Set CellOptions.zero_edge_switch = True"
@@ -35,4 +37,11 @@ class BayesNasOptions(StrategyOptions):
 
     def step(self, model, settings, valid_rows, seed) -> SearchStep:
         """SGD on W and proximal SGD on the scalars, both on training text."""
-        return SearchStep(model, settings.windows, settings.weights, settings.scalars)
+        return SearchStep(
+            model,
+            settings.windows,
+            settings.weights,
+            settings.scalars,
+            settings.switches,
+            settings.optimizer,
+        )

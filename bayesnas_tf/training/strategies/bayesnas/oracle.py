@@ -12,7 +12,7 @@ def loss_changes(model, windows, on_done=lambda done, total: None) -> np.ndarray
     Args:
       model: a language model around a search cell; its scalars are put back afterwards.
       windows: held-out (x, y) pairs, int32 `[B, T]` of one length; the state is carried over them.
-      on_done: told after each of the E·O + 1 passes.
+      on_done: told after each of the passes with one entry removed.
     """
     scalars = model.cell.scalars
     kept = scalars.numpy()
@@ -29,13 +29,13 @@ def loss_changes(model, windows, on_done=lambda done, total: None) -> np.ndarray
 
     try:
         whole = float(mean_nats())
-        changes = np.zeros(kept.size)
-        for entry in range(kept.size):
+        changes, entries = np.zeros(kept.size), np.flatnonzero(model.cell.space.sites.exists)
+        for done, entry in enumerate(entries, start=1):
             without = kept.copy()
             without.flat[entry] = 0.0
             scalars.assign(without)
             changes[entry] = float(mean_nats()) - whole
-            on_done(entry + 1, kept.size)
+            on_done(done, len(entries))
     finally:
         scalars.assign(kept)
     return changes.reshape(kept.shape)

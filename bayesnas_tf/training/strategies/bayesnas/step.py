@@ -5,25 +5,45 @@ import tensorflow as tf
 from bayesnas_tf.bayes import gauge
 from bayesnas_tf.models.language_model import LanguageModel
 from bayesnas_tf.training import sgd
-from bayesnas_tf.training.settings import ScalarOptions, WeightOptions, WindowOptions
+from bayesnas_tf.training.settings import (
+    OptimizerOptions,
+    ScalarOptions,
+    SwitchOptions,
+    WeightOptions,
+    WindowOptions,
+)
 from bayesnas_tf.training.train_step import TrainStep
 
 
 class SearchStep(TrainStep):
-    """Clipped SGD on W, proximal SGD on the scalars w (M5); owns the L1 weights ω too."""
+    """Clipped SGD on W, proximal SGD on the scalars w (M5); owns the L1 weights ω too.
+
+    Switches have a rate and a λ of their own, and stay in [0, 1].
+    """
 
     def __init__(
-        self, model: LanguageModel, windows: WindowOptions, weights: WeightOptions, scalars: ScalarOptions
+        self,
+        model: LanguageModel,
+        windows: WindowOptions,
+        weights: WeightOptions,
+        scalars: ScalarOptions,
+        switches: SwitchOptions | None = None,
+        rule: OptimizerOptions | None = None,
     ):
-        """A window of `windows.bptt` steps gets the learning rate as given, others in proportion."""
-        super().__init__(model, windows, weights)
-        self.scalar_options = scalars
+        """See `TrainStep`."""
+        super().__init__(model, windows, weights, rule)
+        self.scalar_options, self.switch_options = scalars, switches or SwitchOptions()
         self.scalars = [v for v in (model.cell.scalars, model.cell.zero_scalars) if v is not None]
         owned = {id(v) for v in self.scalars}
         self.weights = [v for v in model.trainable_variables if id(v) not in owned]
+        self.build_optimizer(self.weights)
         self.omega = [tf.Variable(tf.ones_like(w), trainable=False) for w in self.scalars]
         # of the loss without L1, that is NLL and any temporal activation; mean over E·O, summed over steps
         self.squared_gradient = tf.Variable(0.0, dtype=tf.float64, trainable=False)
+        self.sites = model.cell.space.sites
+        self.entries = int(self.sites.exists.sum())
+        # 0 while L1 lets the switches alone; a function of the progress, see `BayesNas.before_window`
+        self.switch_pull = tf.Variable(1.0, dtype=model.cell.scalars.dtype, trainable=False)
 
     def __call__(self, x, y, length, lr, seed):
         """Train on x, y `[B, P]`, of which the first `length` time steps count; `seed` draws the masks."""
@@ -33,15 +53,29 @@ class SearchStep(TrainStep):
         self.move_scalars(of_scalars)
         self.state.assign(state)
         self.add_totals(nats, length)
-        self.squared_gradient.assign_add(tf.cast(tf.reduce_mean(tf.square(of_scalars[0])), tf.float64))
+        squares = tf.reduce_sum(tf.square(of_scalars[0])) / self.entries
+        self.squared_gradient.assign_add(tf.cast(squares, tf.float64))
 
     def move_scalars(self, gradients):
-        """Proximal step on each array of scalars, then the gauge."""
+        """Proximal step on each array of scalars, then the gauge, and the bounds of switches."""
         options = self.scalar_options
         for w, omega, gradient in zip(self.scalars, self.omega, gradients, strict=True):
-            value = sgd.proximal_sgd(
-                tf.convert_to_tensor(w), gradient, options.lr, options.l1(self.bptt), omega
-            )
-            if options.gauge == "rms" and value.shape.rank == 2:
-                value = gauge.rms(value, self.model.cell.space.sites)
+            edges = len(w.shape) == 2
+            lr, l1 = self.rates() if edges else (options.lr, options.l1(self.bptt))
+            value = sgd.proximal_sgd(tf.convert_to_tensor(w), gradient, lr, l1, omega)
+            if options.gauge == "rms" and edges:
+                value = gauge.rms(value, self.sites)
+            if self.sites.switches and edges:
+                switches = tf.constant(~self.sites.edges)[:, tf.newaxis]
+                value = tf.where(switches, tf.clip_by_value(value, 0.0, 1.0), value)
             w.assign(value)
+
+    def rates(self) -> tuple:
+        """Rate and L1 factor of the scalars `[E, O]`: numbers, or `[E, 1]` where some are switches."""
+        options, switches = self.scalar_options, self.switch_options
+        lr, l1 = options.lr, options.l1(self.bptt)
+        if not self.sites.switches:
+            return lr, l1
+        edges = tf.constant(self.sites.edges)[:, tf.newaxis]
+        of_switches = options.per_window(switches.lambda_w, self.bptt) * self.switch_pull
+        return tf.where(edges, lr, switches.lr), tf.where(edges, l1, of_switches)

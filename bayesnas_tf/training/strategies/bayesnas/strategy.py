@@ -42,9 +42,14 @@ class BayesNas(Strategy):
         windows = fixed_windows(rows, settings.windows.bptt, settings.curvature.windows)
         read = sum(x.shape[0] * x.shape[1] for x, _ in windows)
         if settings.prune.score == "oracle":
-            passes = 1 + self.problem.model.cell.scalars.numpy().size
+            passes = 1 + int(self.space.sites.exists.sum())
             read += passes * sum(x.shape[0] * x.shape[1] for x, _ in self.held_out())
         return settings.epochs * read
+
+    def before_window(self, done: int, total: int) -> None:
+        """L1 lets the switches alone at first."""
+        warming = int(self.loop.progress.epoch) == 0 and done < self.settings.switches.warm_up * total
+        self.problem.step.switch_pull.assign(0.0 if warming else 1.0)
 
     def on_report(self) -> None:
         """Add up the squared gradients of w."""

@@ -6,12 +6,14 @@ from typing import Literal, NamedTuple
 
 import gin
 import keras
+import numpy as np
 import tensorflow as tf
 
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.models import losses
 from bayesnas_tf.numerics import seeds
 from bayesnas_tf.options import NonNegative
+from bayesnas_tf.space.base import Sites
 from bayesnas_tf.training import sgd
 from bayesnas_tf.training.strategies.options import StrategyOptions
 from bayesnas_tf.training.strategies.turns import Turns
@@ -42,6 +44,11 @@ class DartsOptions(StrategyOptions):
         """Refuse a second scalar per edge: the softmax has one per operation."""
         if settings.cell.zero_edge_switch:
             raise ValueError("DARTS knows no switches. Set CellOptions.zero_edge_switch = False")
+        if self.order == 2 and settings.optimizer.rule != "sgd":
+            raise ValueError(
+                f"DartsOptions.order=2 looks through one step of SGD, not of {settings.optimizer.rule!r}. "
+                "Set DartsOptions.order = 1, or OptimizerOptions.rule = 'sgd'"
+            )
 
     def cell(self, options: CellOptions) -> SearchCell:
         """All edges, all operations."""
@@ -49,7 +56,7 @@ class DartsOptions(StrategyOptions):
 
     def step(self, model, settings, valid_rows, seed) -> "DartsStep":
         """See `DartsStep`."""
-        step = DartsStep(model, settings.windows, settings.weights, self, valid_rows)
+        step = DartsStep(model, settings.windows, settings.weights, self, valid_rows, settings.optimizer)
         start = tf.random.stateless_normal(
             step.alpha.shape, seeds.fold(seed, ALPHA_SEED), dtype=step.alpha.dtype
         )
@@ -57,16 +64,34 @@ class DartsOptions(StrategyOptions):
         return step
 
 
-def mixture(alpha, scale: float):
-    """Scalars w `[E, O]` of logits α `[E, O + 1]`: `scale` times the softmax, whose last entry is "none"."""
-    return scale * tf.nn.softmax(alpha)[:, :-1]
+class Softmax:
+    """From logits α `[E, O + 1]`, whose last column is "none", to scalars w `[E, O]`.
 
+    With norm `mean`, which divides the sum over a node's terms by their number, the softmax of an edge is
+    scaled by the number of its operations, so that a node is the mean over its predecessors. A switch has
+    one option beside "none": its scalar is a sigmoid.
+    """
 
-def through_mixture(alpha, scale: float, upstream):
-    """∂L/∂α of ∂L/∂w: p (g - Σ p g) with g = scale · upstream, and 0 for "none"."""
-    p = tf.nn.softmax(alpha)
-    g = tf.pad(scale * upstream, [[0, 0], [0, 1]])
-    return p * (g - tf.reduce_sum(p * g, axis=1, keepdims=True))
+    def __init__(self, sites: Sites, norm: str):
+        """`norm` is that of the cell."""
+        terms = sites.exists.sum(axis=1) if norm == "mean" else np.ones(len(sites.exists))
+        self.scale = np.where(sites.edges, terms, 1.0)[:, np.newaxis]
+        absent = np.where(sites.exists, 0.0, -np.inf)
+        self.absent = np.pad(absent, [[0, 0], [0, 1]]) if not sites.exists.all() else None
+
+    def probabilities(self, alpha):
+        """All of a row add up to 1; `[E, O + 1]`."""
+        return tf.nn.softmax(alpha if self.absent is None else alpha + tf.cast(self.absent, alpha.dtype))
+
+    def mixture(self, alpha):
+        """The scalars w."""
+        return tf.cast(self.scale, alpha.dtype) * self.probabilities(alpha)[:, :-1]
+
+    def pull(self, alpha, upstream):
+        """∂L/∂α of ∂L/∂w: p (g - Σ p g) with g = scale · upstream, and 0 for "none"."""
+        p = self.probabilities(alpha)
+        g = tf.pad(tf.cast(self.scale, alpha.dtype) * upstream, [[0, 0], [0, 1]])
+        return p * (g - tf.reduce_sum(p * g, axis=1, keepdims=True))
 
 
 class Gradients(NamedTuple):
@@ -103,19 +128,16 @@ def unrolled_gradient(of: Gradients, weights, rate, clip: float, weight_decay: f
 
 
 class DartsStep(TrainStep):
-    """Adam on α, then clipped SGD on W; the cell's scalars are always the mixture of α.
+    """Adam on α, then clipped SGD or Adam on W; the cell's scalars are always the mixture of α."""
 
-    With norm `mean`, which divides the sum over a node's terms by their number, the softmax is scaled by the
-    number of operations, so that a node is the mean over its predecessors.
-    """
-
-    def __init__(self, model, windows, weights, options: DartsOptions, valid_rows):
-        """`valid_rows` int32 `[B, C]`; α is 0 until `set_alpha`."""
-        super().__init__(model, windows, weights)
+    def __init__(self, model, windows, weights, options: DartsOptions, valid_rows, rule=None):
+        """`valid_rows` int32 `[B, C]`; α is 0 until `set_alpha`; `rule` of W."""
+        super().__init__(model, windows, weights, rule)
         self.darts, self.turns = options, Turns(valid_rows, windows.bptt, self.state)
         scalars = model.cell.scalars
         self.weights = [v for v in model.trainable_variables if v is not scalars]
-        self.scale = float(len(model.cell.space.sites.options)) if model.cell.options.norm == "mean" else 1.0
+        self.build_optimizer(self.weights)
+        self.softmax = Softmax(model.cell.space.sites, model.cell.options.norm)
         edges, ops = scalars.shape
         self.alpha = tf.Variable(tf.zeros([edges, ops + 1], scalars.dtype), trainable=False)
         self.optimizer = keras.optimizers.Adam(options.lr, epsilon=EPSILON)
@@ -125,7 +147,7 @@ class DartsStep(TrainStep):
     def set_alpha(self, alpha) -> None:
         """These logits, and the scalars that belong to them."""
         self.alpha.assign(alpha)
-        self.model.cell.scalars.assign(mixture(alpha, self.scale))
+        self.model.cell.scalars.assign(self.softmax.mixture(alpha))
 
     def __call__(self, x, y, length, lr, seed):
         """Move α, then W on x, y `[B, P]`, of which the first `length` steps count; `seed` draws masks."""
@@ -164,7 +186,7 @@ class DartsStep(TrainStep):
             self.set_weights(weights)
             self.architecture_tokens.assign_add(3 * tf.cast(batch * length, tf.int64))
         self.architecture_tokens.assign_add(turns.tokens)
-        gradient = through_mixture(self.alpha, self.scale, of_scalars) + self.darts.weight_decay * self.alpha
+        gradient = self.softmax.pull(self.alpha, of_scalars) + self.darts.weight_decay * self.alpha
         self.optimizer.apply([gradient], [self.alpha])
         self.set_alpha(tf.convert_to_tensor(self.alpha))
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import tensorflow as tf
+from scipy.special import xlogy
 
 from bayesnas_tf.space.base import Sites, Space
 from bayesnas_tf.space.genotype import Genotype
@@ -18,9 +19,10 @@ class Darts(ChoosingStrategy):
 
     def found(self) -> Found:
         """The cell of α as it is."""
-        p = tf.nn.softmax(tf.cast(self.problem.step.alpha, tf.float64)).numpy()
+        step = self.problem.step
+        p = step.softmax.probabilities(tf.cast(step.alpha, tf.float64)).numpy()
         probabilities, none = p[:, :-1], p[:, -1]
-        entropy = -np.sum(p * np.log(p), axis=1)
+        entropy = -np.sum(xlogy(p, p), axis=1)
         report = {
             "alpha_entropy": float(entropy.mean()),  # nats; ln 5 where nothing is chosen
             "alpha_margin": float(np.mean(margins(probabilities, self.space.sites))),
@@ -30,8 +32,14 @@ class Darts(ChoosingStrategy):
 
 
 def derive(probabilities: np.ndarray, space: Space) -> Genotype:
-    """The cell of the largest entry into each node of `[E, O]`; "none" is no candidate, as in DARTS."""
-    cell = space.decode(space.decisions(probabilities, ~space.sites.exists))
+    """The cell of the largest entry into each node of `[E, O]`; "none" is no candidate, as in DARTS.
+
+    A switch is on where that is likelier than "none".
+    """
+    switches = ~space.sites.edges[:, np.newaxis]
+    cell = space.decode(
+        space.decisions(probabilities, ~space.sites.exists | (switches & (probabilities <= 0.5)))
+    )
     assert cell is not None  # every node has an entry
     return cell
 

@@ -6,16 +6,15 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from bayesnas_tf.numerics import seeds
-from bayesnas_tf.space.highway import operations
+from bayesnas_tf.space.base import Space
 
 INIT_RANGE = 0.1
-TANH = operations.OP_NAMES.index("tanh")  # what node 0 is
 
 
 class Draw(NamedTuple):
     """S cells and how likely the controller was to write them."""
 
-    choices: tf.Tensor  # int32 [S, n, 2], (source, op)
+    choices: tf.Tensor  # int32 [S, ...], of the shape of the space's slots
     log_prob: tf.Tensor  # [S]
 
 
@@ -25,14 +24,18 @@ class Controller(tf.Module):
     An LSTM step reads what was last decided: at first a learned vector, then the operation of node 0, which
     is fixed. For each node j = 1..n a step makes its anchor, whose attention to the anchors of 0..j - 1 gives
     the logits of the source; the next step reads the source's anchor and gives those of the operation.
-    Logits are divided by `temperature` and limited to ± `tanh_limit`.
+    Spaces with switches have a step for each (`Space.script`). Logits are divided by `temperature` and
+    limited to ± `tanh_limit`.
     """
 
-    def __init__(self, nodes: int, units: int, temperature: float, tanh_limit: float, dtype=tf.float32):
+    def __init__(self, space: Space, units: int, temperature: float, tanh_limit: float, dtype=tf.float32):
         """Weights are 0 until `initialise`."""
         super().__init__()
-        self.nodes, self.units, self.temperature, self.tanh_limit = nodes, units, temperature, tanh_limit
-        self.dtype, ops = dtype, len(operations.OP_NAMES)
+        self.space, self.units, self.temperature, self.tanh_limit = space, units, temperature, tanh_limit
+        self.script = space.script
+        self.dtype = dtype
+        ops = next(count for kind, count in self.script if kind == "option")
+        self.tanh = space.sites.options.index("tanh")  # what node 0 is
 
         def weight(*shape):
             return tf.Variable(tf.zeros(shape, dtype))
@@ -44,12 +47,17 @@ class Controller(tf.Module):
         self.anchor_kernel, self.query_kernel, self.attention = (
             weight(*shape) for shape in ((units, units), (units, units), (units, 1))
         )
+        self.of_kind = {"option": (self.op_kernel, self.embeddings)}
+        self.of_switches: list = []
+        if any(kind == "switch" for kind, _ in self.script):
+            self.of_switches = [weight(units, 2), weight(2, units)]
+            self.of_kind["switch"] = tuple(self.of_switches)
 
     @property
     def weights(self) -> list:
         """All of them, in a fixed order."""
         own = (self.lstm, self.start, self.embeddings, self.op_kernel)
-        return [*own, self.anchor_kernel, self.query_kernel, self.attention]
+        return [*own, self.anchor_kernel, self.query_kernel, self.attention, *self.of_switches]
 
     def initialise(self, seed) -> None:
         """Uniform in ±0.1 from a stateless seed."""
@@ -64,30 +72,32 @@ class Controller(tf.Module):
         return self._write(count, lambda slot, logits: _drawn(logits, seeds.fold(seed, slot)))
 
     def log_prob(self, choices) -> tf.Tensor:
-        """log π of given cells, int32 `[S, n, 2]`; differentiable in the weights."""
+        """log π of given cells, int32 `[S, ...]`; differentiable in the weights."""
         flat = tf.reshape(choices, [choices.shape[0], -1])
         return self._write(choices.shape[0], lambda slot, logits: flat[:, slot]).log_prob
 
     def _write(self, count: int, decide: Callable) -> Draw:
-        """One pass; `decide(slot, logits [S, C])` gives int32 `[S]`; slots: source, op, node by node."""
+        """One pass; `decide(slot, logits [S, C])` gives int32 `[S]`; slots are those of the script."""
         zeros = tf.zeros([count, self.units], self.dtype)
         state = self._step(tf.repeat(self.start, count, axis=0), (zeros, zeros))
         anchors = [state[0]]
-        inputs = tf.repeat(self.embeddings[TANH : TANH + 1], count, axis=0)
+        inputs = tf.repeat(self.embeddings[self.tanh : self.tanh + 1], count, axis=0)
         decisions, log_probs = [], []
-        for slot in range(2 * self.nodes):
+        for slot, (kind, _) in enumerate(self.script):
             state = self._step(inputs, state)
-            choosing_source = slot % 2 == 0
-            logits = self._source_logits(state[0], anchors) if choosing_source else self._op_logits(state[0])
+            if kind == "source":
+                logits = self._source_logits(state[0], anchors)
+            else:
+                logits = self._limited(state[0] @ self.of_kind[kind][0])
             chosen = decide(slot, logits)
             decisions.append(chosen)
             log_probs.append(tf.gather(tf.nn.log_softmax(logits), chosen, batch_dims=1))
-            if choosing_source:
+            if kind == "source":
                 inputs = tf.gather(tf.stack(anchors, axis=1), chosen, batch_dims=1)
                 anchors.append(state[0])
             else:
-                inputs = tf.gather(self.embeddings, chosen)
-        choices = tf.reshape(tf.stack(decisions, axis=1), [count, self.nodes, 2])
+                inputs = tf.gather(self.of_kind[kind][1], chosen)
+        choices = tf.reshape(tf.stack(decisions, axis=1), [count, *self.space.slots.shape])
         return Draw(choices, tf.add_n(log_probs))
 
     def _step(self, inputs, state):
@@ -102,9 +112,6 @@ class Controller(tf.Module):
         keys = tf.stack([anchor @ self.anchor_kernel for anchor in anchors], axis=1)
         query = (h @ self.query_kernel)[:, tf.newaxis]
         return self._limited(tf.squeeze(tf.tensordot(tf.tanh(keys + query), self.attention, 1), axis=2))
-
-    def _op_logits(self, h):
-        return self._limited(h @ self.op_kernel)
 
     def _limited(self, logits):
         return self.tanh_limit * tf.tanh(logits / self.temperature)
@@ -121,7 +128,7 @@ def _drawn(logits, seed):
 def score_function_gradients(controller: Controller, choices, advantages) -> list:
     """Gradients of the mean of -advantage · log π: those of -E[advantage], unbiased, where π wrote the cells.
 
-    `choices` int32 `[S, n, 2]` and `advantages` `[S]` count as given (REINFORCE, Williams 1992).
+    `choices` int32 `[S, ...]` and `advantages` `[S]` count as given (REINFORCE, Williams 1992).
     """
     with tf.GradientTape() as tape:
         loss = -tf.reduce_mean(tf.stop_gradient(advantages) * controller.log_prob(choices))

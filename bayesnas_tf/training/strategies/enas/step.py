@@ -10,7 +10,6 @@ import tensorflow as tf
 from bayesnas_tf.models import losses
 from bayesnas_tf.numerics import seeds
 from bayesnas_tf.options import Below1, NonNegative, Positive, Range, Units, Whole
-from bayesnas_tf.space.genotype import HIGHWAY
 from bayesnas_tf.training.strategies.cell_step import CELL_SEED, CellStep
 from bayesnas_tf.training.strategies.enas.controller import Controller, score_function_gradients
 from bayesnas_tf.training.strategies.options import Cells, SampledOptions
@@ -43,15 +42,15 @@ class EnasOptions(SampledOptions):
 
     def check(self, settings) -> None:
         """Refuse a space whose cells the controller cannot write."""
-        if settings.cell.space != HIGHWAY:
+        if not settings.cell.searched().script:
             raise ValueError(
-                f"search.strategy=@EnasOptions() writes cells of CellOptions.space={HIGHWAY!r} alone, and it "
-                f"is {settings.cell.space!r}. Choose another strategy"
+                "search.strategy=@EnasOptions() cannot write cells of CellOptions.space="
+                f"{settings.cell.space!r}, which has no script. Choose another strategy"
             )
 
     def step(self, model, settings, valid_rows, seed) -> "EnasStep":
         """See `EnasStep`."""
-        step = EnasStep(model, settings.windows, settings.weights, self, valid_rows)
+        step = EnasStep(model, settings.windows, settings.weights, self, valid_rows, settings.optimizer)
         step.controller.initialise(seeds.fold(seed, START_SEED))
         return step
 
@@ -59,15 +58,18 @@ class EnasOptions(SampledOptions):
 class EnasStep(CellStep):
     """Owns the controller, its optimizer, the baseline and the validation windows of the rewards."""
 
-    def __init__(self, model, windows, weights, options: EnasOptions, valid_rows):
-        """`valid_rows` int32 `[B, C]`."""
-        super().__init__(model, windows, weights)
+    def __init__(self, model, windows, weights, options: EnasOptions, valid_rows, rule=None):
+        """`valid_rows` int32 `[B, C]`; `rule` of the shared weights."""
+        super().__init__(model, windows, weights, rule)
         self.enas, self.turns = options, Turns(valid_rows, windows.bptt, self.state)
-        nodes, dtype = model.cell.options.nodes, self.state.dtype
-        self.controller = Controller(nodes, options.units, options.temperature, options.tanh_limit, dtype)
+        self.controller = Controller(
+            model.cell.space, options.units, options.temperature, options.tanh_limit, self.state.dtype
+        )
         self.optimizer = keras.optimizers.Adam(options.lr)
         self.optimizer.build(self.controller.weights)
-        self.baseline = tf.Variable(0.0, dtype=dtype, trainable=False)  # until the first reward, which it is
+        self.baseline = tf.Variable(
+            0.0, dtype=self.state.dtype, trainable=False
+        )  # until the first reward, which it is
         self.architecture_tokens = tf.Variable(0, dtype=tf.int64, trainable=False)
 
     def __call__(self, x, y, length, lr, seed):

@@ -18,9 +18,9 @@ class TrialStep(CellStep):
     Whoever sets another cell with weights of its own clears `lost`.
     """
 
-    def __init__(self, model, windows, weights):
+    def __init__(self, model, windows, weights, rule=None):
         """Not lost."""
-        super().__init__(model, windows, weights)
+        super().__init__(model, windows, weights, rule)
         self.lost = tf.Variable(False, trainable=False)
 
     def __call__(self, x, y, length, lr, seed):
@@ -57,4 +57,4 @@ class RandomOptions(SampledOptions):
 
     def step(self, model, settings, valid_rows, seed) -> TrialStep:
         """Training of the cell that is set."""
-        return TrialStep(model, settings.windows, settings.weights)
+        return TrialStep(model, settings.windows, settings.weights, settings.optimizer)

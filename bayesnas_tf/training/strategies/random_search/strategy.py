@@ -75,6 +75,7 @@ class RandomSearch(ChoosingStrategy):
         model.cell.choose(self.choices[number])
         problem.step.state.assign(tf.zeros_like(problem.step.state))
         problem.step.lost.assign(False)
+        problem.step.forget()
 
     def score(self, number: int) -> None:
         """Score a cell that is trained, the worst if its training diverged; keep a checkpoint of the best."""

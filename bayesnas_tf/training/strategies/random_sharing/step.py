@@ -35,4 +35,4 @@ class RandomSharingOptions(SampledOptions):
 
     def step(self, model, settings, valid_rows, seed) -> SharingStep:
         """A cell per window."""
-        return SharingStep(model, settings.windows, settings.weights)
+        return SharingStep(model, settings.windows, settings.weights, settings.optimizer)

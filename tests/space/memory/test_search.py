@@ -1,0 +1,121 @@
+"""The memory space from a search to a SavedModel, with every strategy."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bayesnas_tf import config
+from bayesnas_tf.commands import evaluate, export, search
+from bayesnas_tf.space.genotype import Genotype
+from bayesnas_tf.space.memory.programs import INPUT, OPTIONS
+from tests.numbers.record import EVALUATE
+from tests.support import tiny
+
+SEARCH = ["CellOptions.space='memory'", "CellOptions.nodes=3"]
+
+
+def run(main, command, folder, *flags):
+    return config.run_command(main, command, [*flags, f"--data_dir={folder}"])
+
+
+def params(*bindings):
+    return [f"--gin_param={binding}" for binding in bindings]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """A search, a training of its cell, and the SavedModel."""
+    folder = tmp_path_factory.mktemp("memory")
+    tiny.write(folder)
+    (folder / "train.gin").write_text(EVALUATE)
+    flags = [f"--gin_file={folder}/tiny.gin", *params(*SEARCH), f"--run_dir={folder}/search"]
+    assert run(search.run_search, "search", folder, *flags, "--diagnose") == 0
+    cell = Genotype.load(folder / "search" / "genotype.json")
+    Genotype(cell.nodes, cell.output, space="memory", switches=("memory", "forget")).save(
+        folder / "cell.json"
+    )
+    flags = [f"--gin_file={folder}/train.gin", f"--genotype={folder}/cell.json"]
+    flags += params("DerivedOptions.units=4", "evaluate.epochs=1")
+    assert run(evaluate.run_evaluate, "evaluate", folder, *flags, f"--run_dir={folder}/train") == 0
+    out = [f"--run={folder}/train", f"--out={folder}/model"]
+    assert config.run_command(export.run_export, "export", out) == 0
+    return folder
+
+
+def test_a_search_finds_a_cell_of_the_space(found):
+    cell = Genotype.load(found / "search" / "genotype.json")
+    assert cell.space == "memory"
+    written = json.loads((found / "search" / "genotype.json").read_text())
+    assert set(written["input"]) == set(INPUT)
+    assert {node.op for node in cell.nodes} <= set(OPTIONS)
+    with np.load(found / "search" / "posterior.npz") as data:
+        assert data["ops"].tolist() == [*OPTIONS, "gate"]
+        assert data["gamma"].shape[1:] == (3 + 6 + 3, 6)
+        switches = data["gamma"][0][data["edges"][:, 0] < 0]
+        assert np.isfinite(switches[:, -1]).all() and np.isnan(switches[:, :-1]).all()
+
+
+def test_the_health_report_has_every_switch(found):
+    health = json.loads((found / "search" / "summary.json").read_text())["health"]
+    assert list(health["switches"]) == [*INPUT, "product 1", "product 2", "product 3"]
+    for numbers in health["switches"].values():
+        assert 0.0 <= numbers["w"] <= 1.0 and numbers["travel"] > 0.0
+        assert isinstance(numbers["kept"], bool)
+
+
+def test_the_saved_cell_carries_both_states_and_scores_as_the_training_did(found):
+    loaded = tf.saved_model.load(str(found / "model"))
+    ones = tf.ones([2, 4])
+    after = loaded.signatures["cell"](x=ones, h=ones, c=0.5 * ones)
+    assert set(after) == {"h", "c"}
+    assert loaded.signatures["step"](ids=tf.constant([1]), state=tf.zeros([1, 8]))["state"].shape == (1, 8)
+
+
+def test_its_drawing_is_there(found):
+    assert (found / "search" / "cell.svg").read_text().startswith("<svg")
+
+
+ADAM = [
+    "search.optimizer=@OptimizerOptions()",
+    "WeightOptions.lr=0.01",
+    "OptimizerOptions.rule='adam'",
+    "OptimizerOptions.decay='linear'",
+]
+FEW = {
+    "darts1": ADAM,
+    "random": ["RandomOptions.cells=2", *ADAM],
+    "random_ws": ["RandomSharingOptions.cells=3"],
+    "enas": ["EnasOptions.cells=3"],
+}
+
+
+@pytest.mark.parametrize("strategy", FEW)
+def test_other_strategies_search_it_too(strategy, tmp_path):
+    tiny.write(tmp_path)
+    flags = [f"--gin_file={tmp_path}/tiny.gin", f"--gin_file=strategies/{strategy}.gin", *params(*SEARCH)]
+    flags += params("search.epochs=1", *FEW[strategy])
+    flags.append(f"--run_dir={tmp_path}/run")
+    assert run(search.run_search, "search", tmp_path, *flags) == 0
+    assert Genotype.load(tmp_path / "run" / "genotype.json").space == "memory"
+
+
+@pytest.mark.parametrize(
+    ("refused", "said"),
+    [
+        (["CurvatureOptions.estimator='thesis'"], "CellOptions.space"),
+        (["CellOptions.weight_sharing='edge_op'"], "weight_sharing='edge_op' is not known"),
+        (["CellOptions.zero_edge_switch=True"], "zero_edge_switch=True is not known"),
+        (["search.optimizer=@OptimizerOptions()"], "OptimizerOptions.rule='asgd'"),
+        (["search.switches=@SwitchOptions()", "SwitchOptions.lambda_w=0"], "SwitchOptions.lambda_w"),
+        (["search.strategy=@DartsOptions()", *ADAM], "DartsOptions.order=2 looks through one step of SGD"),
+    ],
+)
+def test_what_the_space_does_not_know_is_one_line(refused, said, tmp_path, capfd):
+    tiny.write(tmp_path)
+    flags = [f"--gin_file={tmp_path}/tiny.gin", *params(*SEARCH, *refused), f"--run_dir={tmp_path}/run"]
+    assert run(search.run_search, "search", tmp_path, *flags) == 1
+    error = capfd.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1
+    assert said in error
