@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from bayesnas_tf import __version__, config
 from bayesnas_tf.errors import UserError
+from bayesnas_tf.run_files import RunFiles
 from bayesnas_tf.space.genotype import Genotype
 
 FILE = "MODEL_CARD.md"
@@ -87,11 +88,11 @@ def siblings(run: Path) -> list[dict[str, Any]]:
     own, found = _identity(run), {}
     others = (path for path in run.resolve().parent.iterdir() if path.is_dir())
     for folder in [*sorted(others), run]:
-        if not (folder / "summary.json").exists():
+        if not (result := RunFiles(folder).summary).exists():
             continue  # no ended run
         try:
             if _identity(folder) == own:
-                summary = config.summary(folder / "summary.json", "evaluate")
+                summary = config.summary(result, "evaluate")
                 found[summary["seed"]] = summary
         except (OSError, ValueError, KeyError, UserError):
             print(f"note: {folder} cannot be read, and the model card leaves it out", file=sys.stderr)
@@ -100,8 +101,8 @@ def siblings(run: Path) -> list[dict[str, Any]]:
 
 def _identity(run: Path) -> tuple:
     """Configuration, cell and corpus of a run, its seed left out."""
-    text = (run / "config.gin").read_text(encoding="utf-8")
-    cell = run / "genotype.json"  # a baseline has no such file
+    text = RunFiles(run).config.read_text(encoding="utf-8")
+    cell = RunFiles(run).genotype  # a baseline has no such file
     genotype = Genotype.load(cell) if cell.is_file() else None
     return text.partition("\n")[2], genotype, config.pins(run).get("corpus")
 
