@@ -1,7 +1,8 @@
 """The one exception that a user is meant to read."""
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 
@@ -43,9 +44,22 @@ def expanded(name: str | Path) -> Path:
             f"there is no user {str(name).split('/')[0]!r}. Named in {name}. Write the path out"
         ) from error
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(f"no path {str(name)[:60]!r}: {reason.lower()}. Give another one") from error
+        raise UserError(f"no path {str(name)[:60]!r}: {reason(error)}. Give another one") from error
     return path
+
+
+def reason(error: OSError) -> str:
+    """Why the system refused, in its own words."""
+    return (error.strerror or str(error)).lower()
+
+
+@contextlib.contextmanager
+def writing(path: str | Path, flag: str) -> Iterator[None]:
+    """Turn what the file system refuses into one readable error, whose cure is another `flag`."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {reason(error)}. Choose another {flag}") from error
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -93,6 +93,14 @@ def fitted(value: Any, expected: Any) -> Any:
     return _plain(value, origin or expected)
 
 
+def checked(name: str, value: Any, expected: Any) -> Any:
+    """What `fitted` makes of a value; `ValueError` names it, shows it, and says what it must be."""
+    try:
+        return fitted(value, expected)
+    except Unfit as error:
+        raise ValueError(f"{name}={value!r} {error}") from None
+
+
 def _in_range(value: Any, marks: tuple) -> Any:
     """The value, if every `Range` among the marks holds it."""
     for mark in marks:
@@ -214,11 +222,7 @@ class Options:
 
     def __post_init__(self):
         """Fit every value; `ValueError` names the setting, its value and what it must be."""
-        kinds = annotations(type(self))
+        kinds, owner = annotations(type(self)), self.configured_as or type(self).__name__
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            try:
-                object.__setattr__(self, field.name, fitted(value, kinds.get(field.name, Any)))
-            except Unfit as error:
-                owner = self.configured_as or type(self).__name__
-                raise ValueError(f"{owner}.{field.name}={value!r} {error}") from None
+            value, expected = getattr(self, field.name), kinds.get(field.name, Any)
+            object.__setattr__(self, field.name, checked(f"{owner}.{field.name}", value, expected))

@@ -111,9 +111,7 @@ WRITERS = {  # besides `files`, and why
     "config/metrics.py": "appends, and flushes to the disk",
     "config/run_directory.py": "moves a folder aside that is removed",
     "data/builders.py": "a corpus, which can be prepared again",
-    "commands/curvature.py": "into what `files.prepared` gave",
-    "data/storage.py": "into a folder, from which `files.replace` takes it",
-    "reporting/run_files.py": "the same",
+    "data/storage.py": "into what `files.prepared` gave, or a folder from which `files.replace` takes it",
     "reporting/tensorboard.py": "event files, which TensorFlow writes",
 }
 GLOBS = re.compile(r"latest_checkpoint|CheckpointManager|checkpoint_exists|gfile|get_checkpoint_state")

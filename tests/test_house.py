@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from bayesnas_tf.run_files import RunFiles
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "bayesnas_tf"
 
@@ -26,6 +28,7 @@ ROWS = (
     "sweeping",
     "commands",
 )
+ABOVE = ("errors", "options", "files", "run_files", "__version__")  # the modules that everything may import
 # `config` stands beside the rows: it imports none of them, and only these may import it.
 MAY_IMPORT_CONFIG = ROWS[ROWS.index("training") :]
 
@@ -58,10 +61,10 @@ def _imports(path: Path) -> set[str]:
 def _wrong_imports(part: str, imported: set[str]) -> set[str]:
     """What a folder (or an entry module) imports although it stands below."""
     if part == "config":
-        return imported - {"config", "errors", "options", "files", "__version__"}
+        return imported - {"config", *ABOVE}
     if part not in ROWS:
         return set()
-    allowed = {*ROWS[: ROWS.index(part) + 1], "errors", "options", "files", "__version__"}
+    allowed = {*ROWS[: ROWS.index(part) + 1], *ABOVE}
     if part in MAY_IMPORT_CONFIG:
         allowed.add("config")
     return imported - allowed
@@ -111,6 +114,17 @@ def test_functions_have_at_most_six_arguments(path):
             given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
             names = [argument.arg for argument in given if argument.arg not in ("self", "cls")]
             assert len(names) <= 6, f"{node.name} has {len(names)}"
+
+
+def test_the_names_of_a_runs_files_are_typed_once():
+    typed = {}
+    for path in (*MODULES, *TOOLS):
+        if path.name == "run_files.py" or path.name == "known.py":  # the space looks for genotypes alone
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and node.value in RunFiles.names():
+                typed[_name(path)] = node.value
+    assert not typed
 
 
 def test_the_gin_folder_does_not_shadow_the_library():

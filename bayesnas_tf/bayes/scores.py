@@ -10,7 +10,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from bayesnas_tf.bayes import update, validation
+from bayesnas_tf.bayes import update
+from bayesnas_tf.options import checked
 
 Score = Literal["gamma", "saliency", "evidence", "taylor", "magnitude", "oracle"]
 
@@ -112,7 +113,7 @@ SCORES: dict[str, Callable[[Context], np.ndarray]] = {
 
 def score(name: Score, context: Context) -> np.ndarray:
     """The score of that name [E, O]; `ValueError` when it is unknown or lacks its input."""
-    validation.one_of("score", name, Score)
+    checked("score", name, Score)
     return SCORES[name](context)
 
 

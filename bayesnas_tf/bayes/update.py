@@ -11,8 +11,7 @@ from typing import Literal, NamedTuple, Optional
 import gin
 import numpy as np
 
-from bayesnas_tf.bayes import validation
-from bayesnas_tf.options import NonNegative, Options, Positive
+from bayesnas_tf.options import NonNegative, Options, Positive, checked
 from bayesnas_tf.space.base import Space
 
 Scale = Literal["sum_over_lambda", "mean", "mean_over_lambda", "sum", "corpus"]
@@ -85,7 +84,7 @@ def kappa(
     `setting` is what an error calls `lambda_w`.
     `ValueError` for a scale over lambda_w when lambda_w is 0.
     """
-    validation.one_of("scale", scale, Scale)
+    checked("scale", scale, Scale)
     if scale.endswith("over_lambda") and lambda_w <= 0.0:
         raise ValueError(
             f"scale {scale!r} divides by {setting} = {lambda_w!r}. Set {setting} above 0, "
@@ -184,7 +183,7 @@ def update(
     """
     w, h = _checked("w", w, prior), _checked("h", h, prior)
     options, kappa, space = rules
-    validation.in_range("kappa", float(np.min(kappa)), 0.0, open_low=True)
+    checked("kappa", float(np.min(kappa)), Positive)
     h_used, clipped = floor_negative(kappa * h, options.negative, options.floor)
     c = posterior_variance(prior.gamma, h_used)
     pull = omega(prior.gamma, h_used)

@@ -14,9 +14,9 @@ from bayesnas_tf.cells.sampled_cell import SampledCell
 from bayesnas_tf.curvature import weights
 from bayesnas_tf.curvature.interface import CurvatureOptions
 from bayesnas_tf.curvature.window import scalar_variables
-from bayesnas_tf.data import batching, corpora
+from bayesnas_tf.data import batching, corpora, storage
 from bayesnas_tf.data.corpora import Corpus
-from bayesnas_tf.errors import UserError
+from bayesnas_tf.errors import UserError, writing
 from bayesnas_tf.models.language_model import LanguageModel
 from bayesnas_tf.numerics import seeds
 from bayesnas_tf.reporting import progress
@@ -74,13 +74,10 @@ def check_writable(out: Path) -> None:
     Raises:
       UserError: the file system refuses.
     """
-    try:
+    with writing(out, "--out"):
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out.parent):
             pass
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UserError(f"cannot write {out}: {reason}. Choose another --out") from error
 
 
 def load(run: config.Run) -> Trained:
@@ -108,7 +105,7 @@ def load(run: config.Run) -> Trained:
         genotype = trained_files.read_genotype(run.directory)
         trained_files.check_trained(run.directory, genotype, corpus.vocabulary)
         model = evaluate_settings.build_model(settings, size, genotype)
-    restore_best(run.directory / "checkpoints", model)
+    restore_best(run.files.checkpoints, model)
     return Trained(settings, corpus, model)
 
 
@@ -149,14 +146,10 @@ def facts(options: CurvatureOptions, found: weights.WeightCurvature) -> dict[str
 
 def write(out: Path, arrays: dict[str, Any]) -> None:
     """An .npz, whole or not at all."""
-    try:
+    with writing(out, "--out"):
         out.parent.mkdir(parents=True, exist_ok=True)
-        with files.prepared(out) as temporary, temporary.open("wb") as file:
-            np.savez(file, **arrays)
+        storage.write_arrays(out, arrays)
         files.clean(out.parent, out.name)  # of commands that were killed
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UserError(f"cannot write {out}: {reason}. Choose another --out") from error
 
 
 def table(arrays: dict[str, np.ndarray]) -> list[str]:

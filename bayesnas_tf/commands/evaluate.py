@@ -2,7 +2,6 @@
 
 import dataclasses
 import sys
-from pathlib import Path
 
 import gin
 
@@ -10,10 +9,9 @@ from bayesnas_tf import config
 from bayesnas_tf.data import corpora
 from bayesnas_tf.errors import UserError, expanded
 from bayesnas_tf.models.losses import perplexity
-from bayesnas_tf.reporting import cell_drawing
 from bayesnas_tf.reporting.fan_out import FanOut
 from bayesnas_tf.reporting.progress import ProgressCallback
-from bayesnas_tf.reporting.run_files import MetricsFile
+from bayesnas_tf.reporting.run_files import MetricsFile, write_cell
 from bayesnas_tf.reporting.summary_text import summary_lines
 from bayesnas_tf.reporting.tensorboard import TensorBoardCallback
 from bayesnas_tf.space.genotype import Genotype
@@ -21,7 +19,7 @@ from bayesnas_tf.space.known import find_genotype
 from bayesnas_tf.training import trained_files
 from bayesnas_tf.training.evaluate_loop import DynamicResult, EvaluateLoop, EvaluateResult
 from bayesnas_tf.training.evaluate_settings import EvaluateProblem, EvaluateSettings, build
-from bayesnas_tf.training.trained_files import CELL, GENOTYPE, SUMMARY, VOCABULARY, WORDS, cell_of, digest_of
+from bayesnas_tf.training.trained_files import CELL, WORDS, cell_of, digest_of
 from bayesnas_tf.training.validation import StreamNats
 
 
@@ -32,8 +30,7 @@ def run_evaluate(run: config.Run) -> None:
     of its cell and vocabulary that are gone or damaged are written again.
     """
     settings: EvaluateSettings = gin.get_configurable("evaluate")()
-    summary_file = run.directory / SUMMARY
-    summary = config.result(summary_file, "evaluate") if run.resumed else {}
+    summary = config.result(run.files.summary, "evaluate") if run.resumed else {}
     ended = bool(summary) and ("dynamic" in summary or not run.options.dynamic)
     lost = trained_files.lost(run.directory, summary) if ended and run.writes else []
     if ended and not lost:
@@ -52,7 +49,7 @@ def run_evaluate(run: config.Run) -> None:
         print(f"note: {' and '.join(lost)} in {run.directory} had to be written again", file=sys.stderr)
         show_ended(run, summary)
         return
-    loop = EvaluateLoop(problem, settings, run.seed, run.directory / "checkpoints", listeners)
+    loop = EvaluateLoop(problem, settings, run.seed, run.files.checkpoints, listeners)
     if not summary:
         summary = summarise(loop.run(), problem, settings, run.seed)
         if run.options.dynamic:
@@ -76,11 +73,14 @@ def begin_files(run: config.Run, settings: EvaluateSettings, problem: EvaluatePr
         config.extend(run, expanded(run.options.extend))
     pin_trained(run, problem)
     config.record_operative(run)
-    write_cell(run.directory, problem)
-    events = run.directory / "tb"
+    config.write_text(run.files.vocabulary, "\n".join(problem.corpus.vocabulary.tokens) + "\n")
+    if problem.genotype is not None:
+        write_cell(run.files, problem.genotype)
     return FanOut(
         MetricsFile(run.directory),
-        TensorBoardCallback(events, run.config_text, hyperparameters(settings, problem, run.seed)),
+        TensorBoardCallback(
+            run.files.tensorboard, run.config_text, hyperparameters(settings, problem, run.seed)
+        ),
         ProgressCallback(),
     )
 
@@ -91,7 +91,7 @@ def pin_trained(run: config.Run, problem: EvaluateProblem) -> None:
     A name such as `random-1-nodes8-depth9` may be another cell in another version; a run of version 0.1 is
     tied to the genotype.json that lies in it.
     """
-    stored = run.directory / GENOTYPE
+    stored = run.files.genotype
     if CELL not in config.pins(run.directory) and run.resumed and stored.is_file():
         try:
             config.pin(run, CELL, str(Genotype.load(stored)))
@@ -105,7 +105,7 @@ def pin_trained(run: config.Run, problem: EvaluateProblem) -> None:
 def write_summary(run: config.Run, summary: dict) -> None:
     """summary.json, by the one process that writes."""
     if run.writes:
-        config.write_json(run.directory / SUMMARY, summary)
+        config.write_json(run.files.summary, summary)
 
 
 def chosen_genotype(settings: EvaluateSettings, run: config.Run) -> Genotype | None:
@@ -122,16 +122,6 @@ def chosen_genotype(settings: EvaluateSettings, run: config.Run) -> Genotype | N
             f"{run.options.genotype} is another cell. Leave --genotype out, or choose another --gin_file"
         )
     return None
-
-
-def write_cell(directory: Path, problem: EvaluateProblem) -> None:
-    """What an export needs beside the checkpoint, and the drawings of a cell."""
-    config.write_text(directory / VOCABULARY, "\n".join(problem.corpus.vocabulary.tokens) + "\n")
-    if problem.genotype is None:
-        return
-    config.write_json(directory / GENOTYPE, problem.genotype.to_dict())
-    config.write_text(directory / "cell.svg", cell_drawing.svg(problem.genotype))
-    config.write_text(directory / "cell.dot", cell_drawing.dot(problem.genotype))
 
 
 def hyperparameters(settings: EvaluateSettings, problem: EvaluateProblem, seed: int) -> dict:

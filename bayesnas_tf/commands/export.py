@@ -6,6 +6,7 @@ import gin
 
 from bayesnas_tf import config
 from bayesnas_tf.errors import UserError
+from bayesnas_tf.run_files import RunFiles
 from bayesnas_tf.serving import model_card
 from bayesnas_tf.serving.saved_model import ABOUT, about, export, facts_of
 from bayesnas_tf.serving.tokenisation import RULES
@@ -26,7 +27,7 @@ def run_export(run: config.Run) -> None:
     vocabulary = trained_files.read_vocabulary(directory)
     trained_files.check_trained(directory, genotype, vocabulary)
     model = build_model(settings, len(vocabulary), genotype)
-    restore_best(directory / "checkpoints", model)
+    restore_best(RunFiles(directory).checkpoints, model)
     facts = facts_of(directory, settings, model, genotype)
     if run.dry_run:
         print(f"would write {facts.name} with {facts.parameters:,} parameters to {out}")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bayesnas_tf import config
-from bayesnas_tf.errors import UserError
+from bayesnas_tf.errors import UserError, writing
 from bayesnas_tf.report import comparisons, csv_files, discovery, grouping, page
 from bayesnas_tf.report.content import Content
 from bayesnas_tf.report.records import Collection
@@ -20,13 +20,10 @@ def run_report(run: config.Run) -> None:
     if run.dry_run:
         print(_told(content))
         return
-    try:
+    with writing(out, "--out"):
         out.parent.mkdir(parents=True, exist_ok=True)
         config.write_text(out, _encodable(page.html(content)))
         beside = csv_files.write(content, out)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UserError(f"cannot write {out}: {reason}. Choose another --out") from error
     print(_told(content))
     print(f"page       {out}")
     print(f"tables     {', '.join(path.name for path in beside)} beside it")

@@ -28,7 +28,7 @@ def run_search(run: config.Run) -> None:
     checkpoint, if it was not diagnosed before.
     """
     settings: SearchSettings = gin.get_configurable("search")()
-    summary_file = run.directory / "summary.json"
+    summary_file = run.files.summary
     result = config.result(summary_file, "search") if run.resumed else {}
     if result and (not run.options.diagnose or result.get("health", {}).get("oracle_correlations")):
         print("\n".join(summary_lines(result)))
@@ -51,11 +51,10 @@ def run_search(run: config.Run) -> None:
         listeners = FanOut(
             MetricsFile(run.directory),
             SearchFiles(run.directory, isinstance(settings.strategy, BayesNasOptions)),
-            TensorBoardCallback(run.directory / "tb", run.config_text, hyperparameters(settings, run.seed)),
+            TensorBoardCallback(run.files.tensorboard, run.config_text, hyperparameters(settings, run.seed)),
             ProgressCallback(),
         )
-    checkpoints = run.directory / "checkpoints"
-    loop = SearchLoop(problem, settings, run.seed, checkpoints, listeners, run.config_name)
+    loop = SearchLoop(problem, settings, run.seed, run.files.checkpoints, listeners, run.config_name)
     summary = summarise(loop.run(run.options.diagnose), problem, settings, run.seed)
     listeners.on_end(summary)  # first: a kill before the summary is written loses nothing
     if run.writes:

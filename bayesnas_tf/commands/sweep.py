@@ -13,11 +13,12 @@ import tensorflow as tf
 from bayesnas_tf import config
 from bayesnas_tf.data import corpora
 from bayesnas_tf.errors import UserError
+from bayesnas_tf.run_files import RunFiles
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.sweeping import child, local, on_ray, plan, selection
 from bayesnas_tf.sweeping.drive import Driver, Ended, Engine
-from bayesnas_tf.sweeping.jobs import SUMMARY, Job
-from bayesnas_tf.sweeping.ledger import VIEW, Ledger
+from bayesnas_tf.sweeping.jobs import Job
+from bayesnas_tf.sweeping.ledger import Ledger
 from bayesnas_tf.sweeping.plan import Plan
 from bayesnas_tf.sweeping.selection import Candidate, Selection
 from bayesnas_tf.sweeping.settings import EngineOptions, SweepSettings
@@ -55,7 +56,7 @@ def engine(kind: str, options: EngineOptions, ledger: Ledger, command: Command) 
     """The engine of that name, which starts the processes that `command` says."""
 
     def launch(job: Job) -> child.Launch:
-        summary, log = str(ledger.root / job.directory / SUMMARY), str(ledger.log(job))
+        summary, log = str(ledger.files(job).summary), str(ledger.log(job))
         return child.Launch(command(job), summary, log, folder=os.getcwd())  # Ray's workers stand elsewhere
 
     if kind == "ray":
@@ -97,7 +98,7 @@ def drive(planned: Plan, ledger: Ledger, engine: Engine) -> None:
     print("\n".join(result_lines(ledger)))
     if failed := {job.directory for job in ledger.jobs.values() if ledger.state(job) == "failed"}:
         given_up = f"{min(failed)} was given up" if len(failed) == 1 else f"{len(failed)} runs were given up"
-        raise UserError(f"{given_up}. {ledger.root / 'logs'} says why. The same command tries again")
+        raise UserError(f"{given_up}. {RunFiles(ledger.root).logs} says why. The same command tries again")
 
 
 def finish(planned: Plan, ledger: Ledger, driver: Driver) -> None:
@@ -106,7 +107,9 @@ def finish(planned: Plan, ledger: Ledger, driver: Driver) -> None:
     searched = [candidate(job, ledger, planned) for job in planned.searches if ledger.summary(job)]
     rank = planned.rank
     if planned.searches and not searched:
-        raise UserError(f"every search failed. {ledger.root / 'logs'} says why. The same command tries again")
+        raise UserError(
+            f"every search failed. {RunFiles(ledger.root).logs} says why. The same command tries again"
+        )
     if rank is None:
         return
     first = planned.rounds[len(planned.searches)].stage
@@ -125,7 +128,7 @@ def candidate(job: Job, ledger: Ledger, planned: Plan) -> Candidate:
     return Candidate(
         name=job.candidate,
         genotype=Genotype.from_dict(summary["genotype"]),
-        source=str(ledger.root / job.directory / "genotype.json"),
+        source=str(ledger.files(job).genotype),
         home=job.candidate,
         bindings=dict(job.bindings),
         seeds=(job.seed,) if planned.rank and planned.rank.seed_of_search else planned.seeds,
@@ -148,7 +151,7 @@ def result_lines(ledger: Ledger) -> list[str]:
     for job in runs.values():
         if ledger.state(job) == "failed":
             lines.append(f"failed     {job.directory}: {ledger.failure(job).error}")
-    return [*lines, f"{len(runs)} runs. Their states and results are in {ledger.root / VIEW}"]
+    return [*lines, f"{len(runs)} runs. Their states and results are in {RunFiles(ledger.root).sweep}"]
 
 
 def _measured(found: dict[str, Any] | None) -> str:

@@ -10,7 +10,8 @@ from bayesnas_tf.config.locks import taken
 from bayesnas_tf.config.metrics import Metrics, write_json, write_text
 from bayesnas_tf.config.provenance import made_by
 from bayesnas_tf.config.resolve import deciding
-from bayesnas_tf.config.run_directory import Run, pin, record_operative, stored_command
+from bayesnas_tf.config.run import Run
+from bayesnas_tf.config.run_directory import pin, record_operative, stored_command
 from bayesnas_tf.config.stored import json_object, pins, result, summary
 
 __all__ = [

@@ -5,15 +5,16 @@ from pathlib import Path
 
 from bayesnas_tf import files
 from bayesnas_tf.config import run_directory, stored
-from bayesnas_tf.config.run_directory import Run
-from bayesnas_tf.config.stored import CONFIG, CONFIGURATION
+from bayesnas_tf.config.run import Run
+from bayesnas_tf.config.stored import CONFIGURATION
 from bayesnas_tf.errors import UserError
+from bayesnas_tf.run_files import RunFiles
 
 EPOCHS = "evaluate.epochs"
 DECAY = "OptimizerOptions.decay"
-_CHECKPOINTS = "checkpoints"  # copied last: what tells that the copy is whole
-_TENSORBOARD = "tb"  # may have been deleted: no result depends on it
-_COPIED = ("metrics.jsonl", _TENSORBOARD, _CHECKPOINTS)
+_MAY_LACK = RunFiles.tensorboard  # may have been deleted: no result depends on it
+# the checkpoints last: they tell that the copy is whole
+_COPIED = (RunFiles.metrics, _MAY_LACK, RunFiles.checkpoints)
 
 
 def extend(run: Run, source: Path) -> None:
@@ -25,13 +26,13 @@ def extend(run: Run, source: Path) -> None:
       UserError: `source` holds no ended run, or not all of it, or one that differs in more than its epochs,
         or has more.
     """
-    if (run.directory / _CHECKPOINTS).exists():
+    if run.files.checkpoints.exists():
         return
-    if not (source / "summary.json").is_file():
+    if not RunFiles(source).summary.is_file():
         raise UserError(f"no ended run in {source}. Let it end first, or leave out --extend")
     _check_extends(run, source)
     for name in _COPIED:
-        if name != _TENSORBOARD and not (source / name).exists():
+        if name != _MAY_LACK and not (source / name).exists():
             raise UserError(f"{source} has no {name}. Bring it back, or leave out --extend")
     for name in _COPIED:
         if (source / name).exists():
@@ -55,8 +56,8 @@ def _copy(source: Path, path: Path) -> None:
 def _check_extends(run: Run, source: Path) -> None:
     """Refuse a source that is not the beginning of the run."""
     begun = run_directory.stored_config(source)
-    own = (run.directory / CONFIG).read_text(encoding="utf-8")
-    before, after = run_directory.deciding(begun, source / CONFIG), run_directory.deciding(own)
+    own = run.files.config.read_text(encoding="utf-8")
+    before, after = run_directory.deciding(begun, RunFiles(source).config), run_directory.deciding(own)
     old, new = before.pop(EPOCHS, 1), after.pop(EPOCHS, 1)
     changed = [name for name in before | after if before.get(name) != after.get(name)]
     if stored.header(begun) != stored.header(own):

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from absl import flags as absl_flags
 
 from bayesnas_tf.errors import UsageError, UserError, did_you_mean, expanded
+from bayesnas_tf.run_files import RunFiles
 
 SUMMARIES = {
     "search": "Search a recurrent cell on a corpus and write it as a genotype.",
@@ -36,7 +37,7 @@ _EXAMPLES = {
 }
 
 # Commands that read a finished run -> what they write in it, unless --out says otherwise.
-READS_RUN = {"export": "saved_model", "curvature": "curvature.npz"}
+READS_RUN = {"export": RunFiles.saved_model, "curvature": RunFiles.curvature}
 
 
 class CommandLine(NamedTuple):
@@ -251,7 +252,7 @@ def _checked(command: str, values: absl_flags.FlagValues, options: SimpleNamespa
             )
         options.out = _path(options.out) or options.run / READS_RUN[command]
     if command == "score":
-        options.model = _path(options.model) or (line.run_dir and line.run_dir / "saved_model")
+        options.model = _path(options.model) or (line.run_dir and RunFiles(line.run_dir).saved_model)
         options.text = _path(options.text)
         if options.model is None:
             raise UsageError(f"score needs a model. Add --model=..., for example {_EXAMPLES[command]}")

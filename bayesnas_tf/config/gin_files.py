@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from gin import config_parser
 
-from bayesnas_tf.errors import UserError, did_you_mean, expanded
+from bayesnas_tf.errors import UserError, did_you_mean, expanded, reason
 
 PACKAGE = Path(__file__).resolve().parents[1]
 MOST_BYTES = 1 << 22  # of a gin file; those of this program have a few thousand
@@ -170,8 +170,7 @@ def _file(path: Path, chain: tuple[Path, ...]) -> Iterator[Statement]:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UserError(f"cannot read {path}: {reason}. Give another gin file") from error
+        raise UserError(f"cannot read {path}: {reason(error)}. Give another gin file") from error
     if len(content) > MOST_BYTES:
         raise UserError(f"{path} is no gin file: it has more than {MOST_BYTES:,} bytes. Give another one")
     try:

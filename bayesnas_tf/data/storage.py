@@ -3,7 +3,9 @@
 import os
 import stat
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -54,6 +56,12 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
             return {name: found[name] for name in found.files}
     except (*unpacking.REFUSALS, TypeError, AttributeError):
         raise ValueError("no readable arrays: truncated or damaged") from None
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write an npz file beside others of this process, whole or not at all."""
+    with files.prepared(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from bayesnas_tf.config import stored
-from bayesnas_tf.config.stored import CONFIG, PINS
 from bayesnas_tf.report import readers
 from bayesnas_tf.report.records import Collection, Failure, Place, Posterior, Problem, Run, Selected
 from bayesnas_tf.report.settings import SEARCHED
+from bayesnas_tf.run_files import RunFiles
 from bayesnas_tf.space.genotype import Genotype
 
 T = TypeVar("T")
-MARKS = (CONFIG, "summary.json", "metrics.jsonl", "posterior.npz")
-SWEEP = "sweep.json"
-INSIDE = ("checkpoints", "tb", "saved_model", "logs")  # of runs and sweeps: nothing of theirs to read
+MARKS = {RunFiles.config, RunFiles.summary, RunFiles.metrics, RunFiles.posterior}
+# folders of runs and sweeps: nothing of theirs to read
+INSIDE = (RunFiles.checkpoints, RunFiles.tensorboard, RunFiles.saved_model, RunFiles.logs)
 DEPTH = 8  # of folders within folders
 
 
@@ -37,10 +37,10 @@ def find(folder: Path, depth: int = DEPTH) -> Found:
         names = {path.name: path for path in sorted(folder.iterdir())}
     except OSError:
         return Found(foreign=(folder,))
-    sweep = SWEEP in names
-    own = Found(
-        (folder,) if not sweep and any(mark in names for mark in MARKS) else (), (folder,) if sweep else ()
-    )
+    if RunFiles.sweep in names:
+        own = Found(sweeps=(folder,))
+    else:
+        own = Found(runs=(folder,) if MARKS & names.keys() else ())
     below = Found()
     for name, path in names.items():
         inside = name.startswith(".") or ((own.runs or own.sweeps) and name in INSIDE)
@@ -100,32 +100,31 @@ class _Reading:
         name = self.shown(path)
         self.failures.setdefault(name, Failure(name, state, what, attempts))
 
-    def attempt(self, path: Path, file: str, read: Callable[[Path], T]) -> T | None:
+    def attempt(self, file: Path, read: Callable[[Path], T]) -> T | None:
         """What `read` makes of a file, or None and a problem."""
         try:
-            return read(path / file)
+            return read(file)
         except ValueError as error:
-            self.note(path, file, " ".join(str(error).split()))
+            self.note(file.parent, file.name, " ".join(str(error).split()))
             return None
 
     def run(self, path: Path, place: Place) -> Run | None:
         """One run directory; None where nothing of it can be attributed to a configuration."""
-        pins = self.attempt(path, PINS, stored.parsed) if (path / PINS).exists() else {}
-        if (identity := self.attempt(path, CONFIG, lambda file: readers.config(file, pins or {}))) is None:
+        files = RunFiles(path)
+        pins = self.attempt(files.pins, stored.parsed) if files.pins.exists() else {}
+        if (identity := self.attempt(files.config, lambda file: readers.config(file, pins or {}))) is None:
             return None
         kind, seed, settings = identity
         if kind not in readers.KINDS:
             return None  # the directory of another command
-        if (path / "operative_config.gin").exists():
-            used = self.attempt(path, "operative_config.gin", readers.operative)
+        if files.operative_config.exists():
+            used = self.attempt(files.operative_config, readers.operative)
             settings = settings.completed(used) if used else settings
-        ended = (path / "summary.json").exists()
-        summary = (
-            self.attempt(path, "summary.json", lambda file: stored.summary(file, kind)) if ended else None
-        )
-        rows, told = self.attempt(path, "metrics.jsonl", readers.metrics) or ((), "")
+        ended = files.summary.exists()
+        summary = self.attempt(files.summary, lambda file: stored.summary(file, kind)) if ended else None
+        rows, told = self.attempt(files.metrics, readers.metrics) or ((), "")
         if told:
-            self.note(path, "metrics.jsonl", told)
+            self.note(path, RunFiles.metrics, told)
         if not ended:
             done = max((row.epoch for row in rows if row.split == "valid"), default=0)
             self.fail(path, "not ended", f"validated epochs so far: {done}", 1)
@@ -137,31 +136,32 @@ class _Reading:
             seed,
             settings,
             str((pins or {}).get("corpus", "")),
-            self._genotype(path, summary),
+            self._genotype(files, summary),
             str(summary.get("baseline", "")),
             summary,
             rows,
-            self._posterior(path, summary) if kind == "search" and summary else None,
+            self._posterior(files, summary) if kind == "search" and summary else None,
             place,
         )
 
-    def _posterior(self, path: Path, summary: dict[str, Any]) -> Posterior | None:
+    def _posterior(self, files: RunFiles, summary: dict[str, Any]) -> Posterior | None:
         """What a search knew of its edge operations at its end: only BayesNAS must have a posterior."""
         if summary.get("strategy", SEARCHED) == SEARCHED:
-            return self.attempt(path, "posterior.npz", readers.posterior)
-        return self.attempt(path, "architecture.npz", readers.probabilities)
+            return self.attempt(files.posterior, readers.posterior)
+        return self.attempt(files.architecture, readers.probabilities)
 
-    def _genotype(self, path: Path, summary: dict[str, Any]) -> Genotype | None:
+    def _genotype(self, files: RunFiles, summary: dict[str, Any]) -> Genotype | None:
         """The cell of a run: of its summary, else of genotype.json."""
         if summary.get("genotype") is not None:
-            return self.attempt(path, "summary.json", lambda _: readers.genotype(summary["genotype"]))
-        if (path / "genotype.json").exists():
-            return self.attempt(path, "genotype.json", lambda file: readers.genotype(stored.parsed(file)))
+            return self.attempt(files.summary, lambda _: readers.genotype(summary["genotype"]))
+        if files.genotype.exists():
+            return self.attempt(files.genotype, lambda file: readers.genotype(stored.parsed(file)))
         return None
 
     def sweep(self, path: Path) -> dict[Path, Place]:
         """Where the runs of a sweep stand in it; keeps its failures and what it selected."""
-        data = self.attempt(path, SWEEP, stored.parsed) or {}
+        file = RunFiles(path).sweep
+        data = self.attempt(file, stored.parsed) or {}
         candidates: dict[Path, list[str]] = {}
         for entry in _entries(data, "runs"):
             directory = path / str(entry.get("run", ""))
@@ -173,11 +173,11 @@ class _Reading:
                 count = attempts if type(attempts) is int else 1
                 self.fail(directory, state, str(error or "no reason kept"), count)
             elif state == "done" and len(names) == 1 and not directory.is_dir():
-                self.note(directory, "", f"{SWEEP} calls this run done, and its directory is gone")
+                self.note(directory, "", f"{file.name} calls this run done, and its directory is gone")
         chosen = _left_out(data)
         for entry in _entries(data, "selected"):
             told, control = entry.get("genotype"), entry.get("control") is True
-            cell = self.attempt(path, SWEEP, lambda _, told=told: readers.genotype(told))  # type: ignore[misc]
+            cell = self.attempt(file, lambda _, told=told: readers.genotype(told))  # type: ignore[misc]
             if cell is not None and (chosen or control):
                 self.selected.append(Selected(cell, str(entry.get("stage", "")), control))
         return {run: Place(self.shown(path), tuple(names)) for run, names in candidates.items()}

@@ -11,7 +11,7 @@ import numpy as np
 
 from bayesnas_tf.config import stored
 from bayesnas_tf.data import storage
-from bayesnas_tf.errors import UserError
+from bayesnas_tf.errors import UserError, reason
 from bayesnas_tf.report import settings
 from bayesnas_tf.report.records import Posterior, Row
 from bayesnas_tf.space.genotype import Genotype
@@ -30,7 +30,7 @@ def text(path: Path) -> str:
     except UnicodeDecodeError:
         raise ValueError("no UTF-8 text") from None
     except OSError as error:
-        raise ValueError((error.strerror or str(error)).lower()) from None
+        raise ValueError(reason(error)) from None
 
 
 def config(path: Path, pins: Mapping[str, Any]) -> tuple[str, int, settings.Settings]:

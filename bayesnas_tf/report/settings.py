@@ -5,12 +5,11 @@ from typing import Any, NamedTuple
 
 from bayesnas_tf.config import gin_files, resolve
 from bayesnas_tf.config.gin_files import Reference
-from bayesnas_tf.data import sources
+from bayesnas_tf.data.corpora.records import RECORDS
 from bayesnas_tf.errors import UserError
 
 LAMBDA_W = "ScalarOptions.lambda_w"
 SEARCHED = "bayesnas"  # the strategy of a search that names none
-TYPES = {corpus.name: corpus.types for corpus in (sources.PTB, sources.WIKITEXT2)}
 STRATEGIES = {
     "BayesNasOptions": SEARCHED,
     "RandomOptions": "random",
@@ -73,7 +72,8 @@ class Settings(NamedTuple):
             return summary["corpus"]
         name = self.get("CorpusOptions.name", "unknown corpus")
         size = self.get("CorpusOptions.vocabulary_size", 0)
-        return f"{name}-{size}" if 0 < size < TYPES.get(name, 0) and size != 10_000 else name
+        own = RECORDS[name].types if name in RECORDS else 0
+        return f"{name}-{size}" if 0 < size < own and size != 10_000 else name
 
     def protocol(self, without: tuple[str, ...] = ()) -> tuple[tuple[str, str], ...]:
         """All settings that can change a result, except those named."""

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from bayesnas_tf import config, files
+from bayesnas_tf import config
 from bayesnas_tf.data import storage
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.models.losses import perplexity
 from bayesnas_tf.reporting import cell_drawing
+from bayesnas_tf.run_files import RunFiles
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.training.records import (
     Callbacks,
@@ -29,7 +30,7 @@ class MetricsFile(Callbacks):
 
     def __init__(self, directory: Path):
         """Rows go to `directory/metrics.jsonl`."""
-        self._metrics = config.Metrics(directory / "metrics.jsonl")
+        self._metrics = config.Metrics(RunFiles(directory).metrics)
 
     def on_start(self, facts: RunFacts) -> None:
         """Drop the rows that the resumed run writes again: of later steps, and of epochs not yet ended."""
@@ -79,28 +80,30 @@ class SearchFiles(Callbacks):
 
     def __init__(self, directory: Path, posterior: bool = True):
         """Files go to `directory`; `posterior` tells whether each update is appended to posterior.npz."""
-        self._directory, self._posterior = directory, posterior
+        self._files, self._posterior = RunFiles(directory), posterior
 
     def on_start(self, facts: RunFacts) -> None:
         """Refuse to go on where the updates of ended epochs are lost, before the next one is computed."""
         if self._posterior and facts.epochs_done:
-            earlier_updates(self._directory / "posterior.npz", facts.epochs_done)
+            earlier_updates(self._files.posterior, facts.epochs_done)
 
     def on_update(self, record: UpdateRecord) -> None:
         """Append the update to posterior.npz and draw the cell."""
-        write_posterior(self._directory / "posterior.npz", record)
+        write_posterior(self._files.posterior, record)
         if record.genotype is not None:
-            self._draw(record.genotype)
+            write_cell(self._files, record.genotype)
 
     def on_choice(self, record: ChoiceRecord) -> None:
         """Write architecture.npz and draw the cell."""
-        write_architecture(self._directory / "architecture.npz", record)
-        self._draw(record.genotype)
+        write_architecture(self._files.architecture, record)
+        write_cell(self._files, record.genotype)
 
-    def _draw(self, genotype: Genotype) -> None:
-        config.write_json(self._directory / "genotype.json", genotype.to_dict())
-        config.write_text(self._directory / "cell.svg", cell_drawing.svg(genotype))
-        config.write_text(self._directory / "cell.dot", cell_drawing.dot(genotype))
+
+def write_cell(run: RunFiles, genotype: Genotype) -> None:
+    """The cell, and two drawings of it."""
+    config.write_json(run.genotype, genotype.to_dict())
+    config.write_text(run.cell_svg, cell_drawing.svg(genotype))
+    config.write_text(run.cell_dot, cell_drawing.dot(genotype))
 
 
 def write_architecture(path: Path, record: ChoiceRecord) -> None:
@@ -115,7 +118,7 @@ def write_architecture(path: Path, record: ChoiceRecord) -> None:
     rows |= {name: getattr(record, name) for name in names if getattr(record, name) is not None}
     if record.probabilities is not None:
         rows["probabilities"] = record.sites.masked(record.probabilities)
-    _savez(path, rows)
+    storage.write_arrays(path, rows)
 
 
 def write_posterior(path: Path, record: UpdateRecord) -> None:
@@ -135,7 +138,7 @@ def write_posterior(path: Path, record: UpdateRecord) -> None:
     names = ("kappa", "h_windows", "h_standard_error", "gradient")
     last = {name: getattr(record, name) for name in names}
     rows |= {name: value for name, value in last.items() if value is not None}
-    _savez(path, rows)
+    storage.write_arrays(path, rows)
 
 
 def earlier_updates(path: Path, count: int) -> dict[str, np.ndarray]:
@@ -156,9 +159,3 @@ def earlier_updates(path: Path, count: int) -> dict[str, np.ndarray]:
             "Put it back, or search again with --overwrite"
         ) from error
     return found
-
-
-def _savez(path: Path, arrays: dict[str, Any]) -> None:
-    """Write an npz file whole or not at all."""
-    with files.prepared(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays)

@@ -9,45 +9,13 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from bayesnas_tf import __version__, config
+from bayesnas_tf.data.corpora import RECORDS
 from bayesnas_tf.errors import UserError
+from bayesnas_tf.run_files import RunFiles
 from bayesnas_tf.space.genotype import Genotype
 
 FILE = "MODEL_CARD.md"
 
-
-class Text(NamedTuple):
-    """What a model learned from."""
-
-    what: str
-    terms: str
-    licence: dict[str, str]  # the same, as the metadata of model hubs say it
-    language: str | None = "en"
-
-
-CORPORA = {
-    "ptb": Text(
-        "Penn Treebank, Wall Street Journal text as preprocessed by Mikolov et al.: 10,000 words, lower "
-        "case, numbers as N",
-        "licensed by the Linguistic Data Consortium (LDC99T42); the text may not be passed on",
-        {"license": "other", "license_name": "ldc-user-agreement"},
-    ),
-    "wikitext2": Text(
-        "WikiText-2, verified articles of the English Wikipedia",
-        "CC BY-SA 3.0",
-        {"license": "cc-by-sa-3.0"},
-    ),
-    "sotu": Text(
-        "Addresses of presidents of the United States of America, lower case, numbers as N",
-        "public domain",
-        {"license": "other", "license_name": "public-domain"},
-    ),
-    "text": Text(
-        "A text of whoever trained this model",
-        "not known to this program: ask whoever trained it",
-        {"license": "unknown"},
-        language=None,
-    ),
-}
 
 LIMITS = (
     "It knows the words of its vocabulary alone. Every other word is read as `<unk>`, and perplexities of "
@@ -87,11 +55,11 @@ def siblings(run: Path) -> list[dict[str, Any]]:
     own, found = _identity(run), {}
     others = (path for path in run.resolve().parent.iterdir() if path.is_dir())
     for folder in [*sorted(others), run]:
-        if not (folder / "summary.json").exists():
+        if not (result := RunFiles(folder).summary).exists():
             continue  # no ended run
         try:
             if _identity(folder) == own:
-                summary = config.summary(folder / "summary.json", "evaluate")
+                summary = config.summary(result, "evaluate")
                 found[summary["seed"]] = summary
         except (OSError, ValueError, KeyError, UserError):
             print(f"note: {folder} cannot be read, and the model card leaves it out", file=sys.stderr)
@@ -100,19 +68,19 @@ def siblings(run: Path) -> list[dict[str, Any]]:
 
 def _identity(run: Path) -> tuple:
     """Configuration, cell and corpus of a run, its seed left out."""
-    text = (run / "config.gin").read_text(encoding="utf-8")
-    cell = run / "genotype.json"  # a baseline has no such file
+    text = RunFiles(run).config.read_text(encoding="utf-8")
+    cell = RunFiles(run).genotype  # a baseline has no such file
     genotype = Genotype.load(cell) if cell.is_file() else None
     return text.partition("\n")[2], genotype, config.pins(run).get("corpus")
 
 
 def card(facts: Facts) -> str:
     """The card as Markdown."""
-    text = CORPORA[facts.corpus]
+    text = RECORDS[facts.corpus]
     sections = {
         "Results": _results(facts),
         "Data": (
-            f"{text.what}. Terms of this text: {text.terms}. Within them, whoever publishes the model "
+            f"{text.about}. Terms of this text: {text.terms}. Within them, whoever publishes the model "
             f"chooses its licence.\n\nVocabulary: {facts.vocabulary:,} tokens. {facts.tokenisation}"
         ),
         "Model": _model(facts),
@@ -133,7 +101,7 @@ def _header(facts: Facts) -> str:
 
 def metadata(facts: Facts) -> dict[str, Any]:
     """What model hubs read, by their names."""
-    text = CORPORA[facts.corpus]
+    text = RECORDS[facts.corpus]
     told = {
         "library_name": "tensorflow",
         "language": text.language,

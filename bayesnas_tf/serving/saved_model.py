@@ -12,8 +12,9 @@ from bayesnas_tf import __version__, config, files
 from bayesnas_tf.config import gin_files
 from bayesnas_tf.data import corpora
 from bayesnas_tf.data.vocabulary import EOS, Vocabulary
-from bayesnas_tf.errors import UserError
+from bayesnas_tf.errors import UserError, writing
 from bayesnas_tf.models.language_model import LanguageModel
+from bayesnas_tf.run_files import RunFiles
 from bayesnas_tf.serving import model_card
 from bayesnas_tf.serving.signatures import ServedModel
 from bayesnas_tf.serving.tokenisation import RULES, Rule
@@ -48,14 +49,14 @@ def facts_of(
 
 def read_configuration(directory: Path) -> str:
     """All that a run set, defaults included where it recorded them."""
-    path = directory / "operative_config.gin"
+    path = RunFiles(directory).operative_config
     with contextlib.suppress(OSError, ValueError, UserError):
         text = path.read_text(encoding="utf-8")
         if gin_files.read_text(text, path.name):
             return text
     if path.exists():
         print(f"note: cannot read {path}. The model card shows no defaults", file=sys.stderr)
-    return (directory / "config.gin").read_text(encoding="utf-8")
+    return RunFiles(directory).config.read_text(encoding="utf-8")
 
 
 def about(facts: model_card.Facts) -> str:
@@ -77,7 +78,7 @@ def export(
     """
     if out.exists() and not (out / "saved_model.pb").is_file() and (out.is_file() or any(out.iterdir())):
         raise UserError(f"{out} holds something other than a SavedModel. Choose another --out")
-    try:
+    with writing(out, "--out"):
         out.parent.mkdir(parents=True, exist_ok=True)
         with files.prepared(out) as folder, files.unpatterned(folder.parent) as beside:
             written = beside / folder.name
@@ -88,9 +89,6 @@ def export(
                 config.write_text(written / path, text)
             compare(tf.saved_model.load(str(written)), model, vocabulary, rule)
         files.clean(out.parent, out.name)  # of exports that were killed
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UserError(f"cannot write {out}: {reason}. Choose another --out") from error
 
 
 def compare(loaded, model: LanguageModel, vocabulary: Vocabulary, rule: Rule) -> None:

@@ -10,7 +10,6 @@ from typing import Any, Literal, NamedTuple
 
 from bayesnas_tf.sweeping.settings import SearchesOptions
 
-SUMMARY = "summary.json"
 SEARCH, RANK, FINAL = "search", "rank", "final"  # stages; a rung is called rung-<epochs>
 
 

@@ -8,11 +8,11 @@ from typing import Any, Literal, NamedTuple
 
 from bayesnas_tf import config
 from bayesnas_tf.errors import UserError
+from bayesnas_tf.run_files import RunFiles
 from bayesnas_tf.sweeping import child
-from bayesnas_tf.sweeping.jobs import SUMMARY, Job
+from bayesnas_tf.sweeping.jobs import Job
 
 State = Literal["done", "failed", "running", "waiting"]
-VIEW = "sweep.json"
 
 
 class Failure(NamedTuple):
@@ -34,23 +34,27 @@ class Ledger:
         self.budget: dict[str, Any] = {}
         self._summaries: dict[str, dict[str, Any]] = {}
         self._failures: dict[str, Failure] = {}  # the next command tries again
-        self._began, self._before = time.monotonic(), _seconds(root / VIEW)
+        self._began, self._before = time.monotonic(), _seconds(RunFiles(root).sweep)
 
     def add(self, jobs: Iterable[Job]) -> None:
         """Enter runs that are planned; one that is entered already stays."""
         for job in jobs:
             self.jobs.setdefault((job.stage, job.candidate, job.seed), job)
 
+    def files(self, job: Job) -> RunFiles:
+        """What a run has left."""
+        return RunFiles(self.root / job.directory)
+
     def log(self, job: Job) -> Path:
         """Where the run's output goes; its folder exists afterwards."""
-        path = self.root / "logs" / f"{job.directory}.log"
+        path = RunFiles(self.root).logs / f"{job.directory}.log"
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     def summary(self, job: Job) -> dict[str, Any] | None:
         """The result of a run; None while there is none."""
         if job.directory not in self._summaries:
-            found = child.result(self.root / job.directory / SUMMARY)
+            found = child.result(self.files(job).summary)
             if found is None:
                 return None
             self._summaries[job.directory] = found
@@ -79,7 +83,7 @@ class Ledger:
     def write(self) -> None:
         """Write sweep.json."""
         config.write_json(
-            self.root / VIEW,
+            RunFiles(self.root).sweep,
             {
                 "kind": "sweep",
                 "name": self.name,

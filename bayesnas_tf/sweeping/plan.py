@@ -19,7 +19,6 @@ from bayesnas_tf.sweeping.settings import RankOptions, SweepSettings
 ASSUMED_SPEED = 1000.0  # tokens per second and worker; docs/performance.md has measured ones
 MOST_SEED = 2**31 - 1
 SHOWN = 40  # candidates that a description lists
-TOKENS = {"ptb": 929_589, "wikitext2": 2_088_628}  # of the training splits: to plan needs no download
 
 
 class Round(NamedTuple):
@@ -134,9 +133,8 @@ def _options(settled: Mapping[str, Any]) -> CorpusOptions:
 
 def _tokens(options: CorpusOptions, data_dir: Path) -> int:
     """Tokens of a training split, at most."""
-    if options.limit_tokens or options.name in TOKENS:
-        return min(filter(None, (options.limit_tokens, TOKENS.get(options.name))))
-    return len(corpora.load(options, data_dir).train)
+    known = [*filter(None, (options.limit_tokens, corpora.RECORDS[options.name].train_tokens))]
+    return min(known) if known else len(corpora.load(options, data_dir).train)
 
 
 def describe(plan: Plan, workers: int, data_dir: Path) -> str:

@@ -8,11 +8,9 @@ from bayesnas_tf import config
 from bayesnas_tf.data import sources
 from bayesnas_tf.data.vocabulary import Vocabulary
 from bayesnas_tf.errors import UserError
+from bayesnas_tf.run_files import RunFiles
 from bayesnas_tf.space.genotype import Genotype
 
-GENOTYPE = "genotype.json"
-SUMMARY = "summary.json"
-VOCABULARY = "vocabulary.txt"
 CELL = "cell"  # what pins.json calls the genotype that was trained
 WORDS = "vocabulary"  # and the digest of the vocabulary; in a summary its size
 AGAIN = "Bring it back; the same evaluate that made the run writes it again"
@@ -25,7 +23,7 @@ def read_genotype(directory: Path) -> Genotype:
     Raises:
       UserError: there is none.
     """
-    path = directory / GENOTYPE
+    path = RunFiles(directory).genotype
     return _read(path, lambda: Genotype.load(path))
 
 
@@ -35,7 +33,7 @@ def read_vocabulary(directory: Path) -> Vocabulary:
     Raises:
       UserError: the file is missing or damaged.
     """
-    path = directory / VOCABULARY  # no UTF-8, or a token twice, are ValueErrors
+    path = RunFiles(directory).vocabulary  # no UTF-8, or a token twice, are ValueErrors
     return _read(path, lambda: Vocabulary(tuple(path.read_bytes().decode().removesuffix("\n").split("\n"))))
 
 
@@ -45,7 +43,7 @@ def read_summary(directory: Path) -> dict[str, Any]:
     Raises:
       UserError: the file is damaged.
     """
-    path = directory / SUMMARY
+    path = RunFiles(directory).summary
     return _read(path, lambda: config.summary(path, "evaluate")) if path.exists() else {}
 
 
@@ -73,10 +71,14 @@ def check_trained(directory: Path, genotype: Genotype | None, vocabulary: Vocabu
     summary = {} if {CELL, WORDS} <= pins.keys() else read_summary(directory)
     trained = pins.get(CELL) or _told(summary)
     if genotype is not None and trained and trained != str(genotype):
-        raise UserError(f"{directory / GENOTYPE} is not the cell that was trained, {trained}. {AGAIN}")
+        raise UserError(
+            f"{RunFiles(directory).genotype} is not the cell that was trained, {trained}. {AGAIN}"
+        )
     size, digest = len(vocabulary), digest_of(vocabulary)
     if pins.get(WORDS, digest) != digest or summary.get(WORDS, size) != size:
-        raise UserError(f"{directory / VOCABULARY} is not the vocabulary of the trained weights. {AGAIN}")
+        raise UserError(
+            f"{RunFiles(directory).vocabulary} is not the vocabulary of the trained weights. {AGAIN}"
+        )
 
 
 def _told(summary: dict[str, Any]) -> str:
@@ -93,13 +95,13 @@ def lost(directory: Path, summary: dict[str, Any]) -> list[str]:
     try:
         check_trained(directory, None, read_vocabulary(directory))
     except UserError:
-        found.append(VOCABULARY)
+        found.append(RunFiles.vocabulary)
     try:
         cell = str(read_genotype(directory)) if "genotype" in summary else ""
     except UserError:
         cell = "none"
     if cell and cell != (pins.get(CELL) or _told(summary)):
-        found.append(GENOTYPE)
+        found.append(RunFiles.genotype)
     return found
 
 

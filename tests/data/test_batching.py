@@ -134,5 +134,5 @@ def test_windows_have_a_known_batch_and_an_open_width():
 
 
 def test_a_bucket_below_one_is_refused():
-    with pytest.raises(ValueError, match="bucket 0"):
+    with pytest.raises(ValueError, match="bucket=0 must be at least 1"):
         batching.windows(batching.rows(STREAM, 4), batching.plan(250, 20, 1), 0)

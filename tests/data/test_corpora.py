@@ -12,6 +12,7 @@ import pytest
 
 from bayesnas_tf.data import builders, corpora, sources
 from bayesnas_tf.data import corpora as module
+from bayesnas_tf.data.corpora import ptb
 from bayesnas_tf.data.vocabulary import EOS, UNK, Vocabulary
 from bayesnas_tf.errors import UserError
 
@@ -39,7 +40,7 @@ def test_a_builder_gives_back_every_line_in_order(tmp_path):
 
 
 def test_every_corpus_has_a_builder():
-    assert set(builders.BUILDERS) == set(corpora.Name.__args__)
+    assert set(builders.BUILDERS) == set(corpora.RECORDS) == set(corpora.Name.__args__)
 
 
 def test_lines_out_of_order_are_noticed(tmp_path, monkeypatch):
@@ -150,7 +151,7 @@ def test_two_processes_that_prepare_at_once_agree(own, data_dir):
 def test_a_prepared_corpus_needs_neither_its_files_nor_a_network(data_dir, monkeypatch):
     content = b" a <unk> b \n"
     files = {split: (f"{split}.txt", hashlib.md5(content).hexdigest()) for split in sources.SPLITS}
-    monkeypatch.setattr(sources, "PTB", sources.Published("ptb", files, "ptb.tgz", ()))
+    monkeypatch.setattr(ptb, "FILES", sources.Published("ptb", files, "ptb.tgz", ()))
     for file, _ in files.values():
         (data_dir / file).write_bytes(content)
     first = corpora.load(corpora.CorpusOptions("ptb"), data_dir)

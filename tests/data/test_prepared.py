@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from bayesnas_tf.data import builders, corpora, sources
+from bayesnas_tf.data.corpora import loading
 from bayesnas_tf.data.vocabulary import EOS, Vocabulary
 from bayesnas_tf.errors import UserError
 
@@ -89,16 +90,16 @@ def test_any_damage_to_kept_ids_is_repaired(own, data_dir):
     whole = path.read_bytes()
     for name in ("array.npy", "text"):
         path.write_bytes(b"\x93NUMPY" if name == "text" else b"")
-        assert corpora._read(path, "text") is None
+        assert loading._read(path, "text") is None
     with path.open("wb") as file:
         np.save(file, np.zeros(3))  # no archive but one array
-    assert corpora._read(path, "text") is None
+    assert loading._read(path, "text") is None
     wanted = {"train", "valid", "test"}
     for _ in range(300):
         damaged = bytearray(whole)
         damaged[generator.randrange(len(damaged))] = generator.randrange(256)
         path.write_bytes(damaged)
-        found = corpora._read(path, "text")
+        found = loading._read(path, "text")
         assert found is None or wanted < set(found._fields)
 
 

@@ -10,6 +10,7 @@ import zipfile
 import pytest
 
 from bayesnas_tf.data import downloads, sources
+from bayesnas_tf.data.corpora import ptb, wikitext2
 from bayesnas_tf.errors import UserError
 
 TEXTS = {"train": b" a b \n \n c \n", "valid": b" a \n", "test": b" b c \n"}
@@ -137,7 +138,7 @@ def test_only_what_is_missing_is_downloaded(data_dir, tmp_path):
     assert _lines(sources.published(_toy([f"file://{tmp_path}/{{file}}"]), data_dir)) == LINES
 
 
-@pytest.mark.parametrize("corpus", [sources.PTB, sources.WIKITEXT2], ids=lambda corpus: corpus.name)
+@pytest.mark.parametrize("corpus", [ptb.FILES, wikitext2.FILES], ids=lambda corpus: corpus.name)
 def test_without_a_network_one_line_says_what_to_put_where(corpus, data_dir, monkeypatch):
     def no_network(url):
         raise OSError("Network is unreachable")

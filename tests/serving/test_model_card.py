@@ -1,11 +1,9 @@
 import json
 import re
 import shutil
-import typing
 
 import pytest
 
-from bayesnas_tf.data import corpora
 from bayesnas_tf.serving import model_card
 from tests.support import trained
 
@@ -36,10 +34,6 @@ FACTS = model_card.Facts(
     summary=SUMMARY,
     seeds=[SUMMARY],
 )
-
-
-def test_every_corpus_has_its_terms():
-    assert set(model_card.CORPORA) == set(typing.get_args(corpora.Name))
 
 
 def test_a_card_tells_what_the_model_is_where_it_comes_from_and_what_it_cannot():

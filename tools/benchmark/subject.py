@@ -55,7 +55,7 @@ def random_corpus(options: CorpusOptions, vocabulary: int, tokens: int) -> Corpu
 
 def vocabulary_of(options: CorpusOptions) -> int:
     """How many words a corpus has, or for a text of the user's own the most it may have."""
-    return corpora.cut_to(options) or corpora.PUBLISHED[options.name].types
+    return corpora.cut_to(options) or corpora.RECORDS[options.name].types
 
 
 def configured_search() -> SearchSettings:

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from bayesnas_tf.run_files import RunFiles
 from bayesnas_tf.sweeping import child, jobs, local
 from bayesnas_tf.sweeping.drive import Driver
 from bayesnas_tf.sweeping.ledger import Ledger
@@ -27,7 +28,7 @@ def speeds(folder: Path, cores: list[int], options: argparse.Namespace) -> list[
 
     def launch(job: jobs.Job) -> child.Launch:
         command = job.command_line(folder, options.data_dir)
-        return child.Launch(command, str(folder / job.directory / jobs.SUMMARY), str(ledger.log(job)))
+        return child.Launch(command, str(RunFiles(folder / job.directory).summary), str(ledger.log(job)))
 
     engine = local.LocalEngine([local.Share((core,)) for core in cores], launch)
     Driver(engine, ledger, lambda *_: None).run(searches)

@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from bayesnas_tf.run_files import RunFiles
+
 ROOT = Path(__file__).resolve().parents[2]
 PAUSE = 0.5  # seconds
 PARTS = 8  # rows of the table, and medians that are compared
@@ -60,7 +62,7 @@ def searched(options: argparse.Namespace, folder: Path) -> list[Sample]:
         search = subprocess.Popen(command, cwd=ROOT, stderr=errors, stdout=subprocess.DEVNULL)
     found = []
     while search.poll() is None:
-        sample = sampled(search.pid, folder / "run" / "metrics.jsonl")
+        sample = sampled(search.pid, RunFiles(folder / "run").metrics)
         found += [sample] if sample and sample.step else []
         time.sleep(PAUSE)
     if search.returncode:

@@ -15,6 +15,8 @@ import sys
 import time
 from pathlib import Path
 
+from bayesnas_tf.run_files import RunFiles
+
 ROOT = Path(__file__).resolve().parents[2]
 TIMINGS = ("seconds", "tokens_per_second", "made_by")  # what no two runs share
 
@@ -46,15 +48,15 @@ def without_timings(row: dict) -> dict:
     return {key: value for key, value in row.items() if key not in TIMINGS}
 
 
-def result(run: Path) -> dict[str, str]:
+def result(run: RunFiles) -> dict[str, str]:
     """Everything that a search leaves, as texts to compare."""
     import numpy as np
 
-    rows = [without_timings(json.loads(line)) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    summary = without_timings(json.loads((run / "summary.json").read_text()))
-    with np.load(run / "posterior.npz") as arrays:
+    rows = [without_timings(json.loads(line)) for line in run.metrics.read_text().splitlines()]
+    summary = without_timings(json.loads(run.summary.read_text()))
+    with np.load(run.posterior) as arrays:
         posterior = {f"posterior {name}": arrays[name].tobytes().hex() for name in sorted(arrays)}
-    genotype = (run / "genotype.json").read_text()
+    genotype = run.genotype.read_text()
     return {"metrics": json.dumps(rows), "summary": json.dumps(summary), "genotype": genotype, **posterior}
 
 
@@ -107,7 +109,8 @@ def lose_a_node(options: argparse.Namespace, draw: random.Random, seconds: float
     code = process.wait()
     cluster.shutdown()
     starts = [
-        path.read_text().count("\n# ") for path in (options.folder / "broken" / "logs" / "search").iterdir()
+        path.read_text().count("\n# ")
+        for path in (RunFiles(options.folder / "broken").logs / "search").iterdir()
     ]
     print(f"runs that had to start again: {sum(count > 0 for count in starts)}")
     return code
@@ -118,7 +121,7 @@ def main() -> int:
     options = parsed()
     if start(options, "whole").wait():
         return 1
-    seconds = json.loads((options.folder / "whole" / "sweep.json").read_text())["seconds"]
+    seconds = json.loads(RunFiles(options.folder / "whole").sweep.read_text())["seconds"]
     harm = lose_a_node if options.lose_node else break_locally
     if harm(options, random.Random(options.seed), seconds):
         return 1
@@ -126,7 +129,9 @@ def main() -> int:
     found = sorted(path.name for path in (options.folder / "broken" / "search").iterdir())
     different = [] if found == names else ["the runs themselves"]
     for name in names:
-        one, other = (result(options.folder / sweep / "search" / name) for sweep in ("whole", "broken"))
+        one, other = (
+            result(RunFiles(options.folder / sweep / "search" / name)) for sweep in ("whole", "broken")
+        )
         different += [f"{name}: {key}" for key in one if one[key] != other.get(key)]
     print("\n".join(different) or f"{len(names)} searches: all results are equal bit for bit")
     return 1 if different else 0

@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bayesnas_tf.run_files import RunFiles
+
 SYSTEMS = ("rhn", "awd_lstm", "lstm_skip", "mos", "nas")
 HEAD = (
     "system",
@@ -26,7 +28,7 @@ HEAD = (
 def folder(system: str) -> str:
     """The name of a system's run directory: of a search's cell that of the search."""
     path = Path(system)
-    return path.resolve().parent.name if path.name == "genotype.json" else path.stem
+    return path.resolve().parent.name if path.name == RunFiles.genotype else path.stem
 
 
 def command(system: str, arguments: argparse.Namespace) -> list[str]:
@@ -52,8 +54,8 @@ def quarters(nats: list[float]) -> list[float]:
 
 def row(directory: Path) -> str:
     """One line of the table from a run that has ended."""
-    summary = json.loads((directory / "summary.json").read_text())
-    lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    summary = json.loads(RunFiles(directory).summary.read_text())
+    lines = [json.loads(line) for line in RunFiles(directory).metrics.read_text().splitlines()]
     train = [line for line in lines if line["split"] == "train"]
     tokens = round(summary["tokens_per_second"] * summary["seconds"]["train"])
     cells = (

@@ -16,6 +16,7 @@ from typing import get_args
 import numpy as np
 
 from bayesnas_tf.bayes import prune, scores, update
+from bayesnas_tf.run_files import RunFiles
 from bayesnas_tf.space.genotype import parameter_count
 from bayesnas_tf.space.highway import topology
 from bayesnas_tf.space.highway.space import Highway
@@ -41,13 +42,14 @@ def quantiles(values: np.ndarray) -> str:
 
 def rows(run: Path, tokens_per_window: int, corpus_tokens: int, vocabulary: int) -> Iterator[tuple[str, ...]]:
     """One row per scale of h."""
-    config, metrics = (run / "config.gin").read_text(), (run / "metrics.jsonl").read_text().splitlines()
+    files = RunFiles(run)
+    config, metrics = files.config.read_text(), files.metrics.read_text().splitlines()
     valid = next(row for row in map(json.loads, metrics) if row["split"] == "valid")
     lambda_w, rate = (
         float(setting(config, f"ScalarOptions.{name}", default))
         for name, default in (("lambda_w", "0.17"), ("lr", "1.0"))
     )
-    with np.load(run / "posterior.npz") as arrays:
+    with np.load(files.posterior) as arrays:
         w, h, gradient = arrays["w"][0], arrays["h"][0], arrays["gradient"]
     space = Highway(topology.node_count(len(w)))
     for scale in SCALES:

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from bayesnas_tf.run_files import RunFiles
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.sweeping.selection import Candidate, Selection
 from bayesnas_tf.sweeping.settings import RankOptions
@@ -35,7 +36,7 @@ class Outcome(NamedTuple):
 
 def trainings(sweep: Path) -> Trainings:
     """The trainings of the ranking, random cells left out."""
-    view = json.loads((sweep / "sweep.json").read_text())
+    view = json.loads(RunFiles(sweep).sweep.read_text())
     if any(run["stage"].startswith("rung-") for run in view["runs"]):
         raise ValueError(f"{sweep} was ranked with rungs, so that it holds no whole curve of every cell")
     found: Trainings = {}
@@ -44,7 +45,7 @@ def trainings(sweep: Path) -> Trainings:
             continue
         cell, lines = (
             run["run"].split("/")[1],
-            (sweep / run["run"] / "metrics.jsonl").read_text().splitlines(),
+            RunFiles(sweep / run["run"]).metrics.read_text().splitlines(),
         )
         if cell == run["candidate"]:  # candidates with the same cell share its trainings
             rows = [row for row in map(json.loads, lines) if row["split"] == "valid"]

@@ -20,6 +20,7 @@ import numpy as np
 
 from bayesnas_tf.numerics.ranks import spearman
 from bayesnas_tf.report.statistics import Sample, sample
+from bayesnas_tf.run_files import RunFiles
 from bayesnas_tf.space.highway import published
 
 STRATEGY = "STRATEGY"  # the macro that the study varies
@@ -140,7 +141,7 @@ def stability(directory: Path, sweep: dict) -> list[tuple[int, float]]:
     """(epoch, rank correlation of all trainings' validation nats then with those of their last epoch)."""
     curves = []
     for run in sorted({run["run"] for run in sweep["runs"] if run["stage"] == "rank" and ended(run)}):
-        lines = (directory / run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        lines = RunFiles(directory / run).metrics.read_text(encoding="utf-8").splitlines()
         curves.append([row["nats"] for row in map(json.loads, lines) if row["split"] == "valid"])
     epochs = min(map(len, curves), default=0)
     at = [np.array([curve[epoch] for curve in curves]) for epoch in range(epochs)]
@@ -216,7 +217,7 @@ def unfinished(sweep: dict) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Read the sweep and print."""
     directory = parsed(arguments).sweep
-    sweep = json.loads((directory / "sweep.json").read_text(encoding="utf-8"))
+    sweep = json.loads(RunFiles(directory).sweep.read_text(encoding="utf-8"))
     found = rows(sweep)
     print(table(found))
     print()
