@@ -12,18 +12,16 @@ CORES = 2  # on which groups were measured to be faster; on any other number the
 VARIABLE = "TF_NUM_INTRAOP_THREADS"  # whoever sets it has decided about threads
 
 
-def usual_groups(cores: int | None) -> int:
-    """How many groups a step has, without being told, on a machine with so many cores."""
-    return CORES if cores == CORES and VARIABLE not in os.environ else 1
+def chosen() -> bool:
+    """Whether the environment says how many threads an operation has."""
+    return VARIABLE in os.environ
 
 
 def set_for_groups(groups: int, cores: int | None) -> bool:
     """Let each operation of this process use its group's share of the cores, and say whether it will.
 
-    It will not once TensorFlow has computed anything; where the variable is set nothing is changed.
+    It will not once TensorFlow has computed anything.
     """
-    if VARIABLE in os.environ:
-        return True
     try:
         tf.config.threading.set_intra_op_parallelism_threads(max(1, (cores or groups) // groups))
     except RuntimeError:
