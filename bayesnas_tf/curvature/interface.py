@@ -91,20 +91,29 @@ class Diagonal:
 
     def __init__(self, model, options: CurvatureOptions):
         """A `LanguageModel` around a `SearchCell`; the estimator and its settings."""
-        self.model, self.options, execution = model, options, model.execution
-        self.adapts = bool(options.target_error) and options.estimator == "ggn"
-        groups = execution.replicas.groups
-        grouped = options.estimator == "ggn" and groups > 1
-        self.estimator = ggn.of_groups(groups) if grouped else ESTIMATORS[options.estimator]
+        self.model, self.options = model, options
+        is_ggn, groups = options.estimator == "ggn", model.execution.replicas.groups
+        self.adapts = is_ggn and options.target_error > 0.0
+        self.estimator = ggn.of_groups(groups) if is_ggn and groups > 1 else ESTIMATORS[options.estimator]
         self.pilot = tf.function(self._window, autograph=False)
-        self.window = tf.function(self._window, jit_compile=execution.xla, autograph=False)
+        self.window = tf.function(self._window, jit_compile=model.execution.xla, autograph=False)
 
     def _window(self, x, y, state, seed, probes: int) -> WindowEstimate:
         options = dataclasses.replace(self.options, probes=probes)
         return self.estimator(self.model, x, y, state, seed, options)
 
     def __call__(self, windows: Iterable, state: tf.Tensor, seed: tf.Tensor) -> Estimate:
-        """See `diagonal`."""
+        """h and the gradient of the mean loss at the present parameters, window by window, the state carried.
+
+        Args:
+          windows: (x, y) pairs, int32 `[B, T]`, all of one shape: the window is compiled once. Fewer than
+            `CurvatureOptions.windows` are taken with a warning.
+          state: hidden state `[B, U]` before the first window.
+          seed: stateless seed int32 [2]; window k uses `fold(seed, k)`.
+
+        Raises:
+          ValueError: there are no windows, or they differ in shape.
+        """
         probes = self.options.probes
         if self.adapts:
             probes, windows = self._enough_probes(iter(windows), state, seed)
@@ -140,26 +149,8 @@ class Diagonal:
         return needed, itertools.chain([first], windows)
 
 
-def diagonal(
-    model,
-    windows: Iterable[tuple[tf.Tensor, tf.Tensor]],
-    state: tf.Tensor,
-    options: CurvatureOptions,
-    seed: tf.Tensor,
-) -> Estimate:
-    """h and the gradient of the mean loss at fixed parameters, window by window, the state carried.
-
-    Args:
-      model: a `LanguageModel` around a `SearchCell`; its `execution` says how a window is computed.
-      windows: (x, y) pairs, int32 `[B, T]`, all of one shape: the window is compiled once. Fewer than
-        `options.windows` are taken with a warning.
-      state: hidden state `[B, U]` before the first window.
-      options: the estimator and its settings.
-      seed: stateless seed int32 [2]; window k uses `fold(seed, k)`.
-
-    Raises:
-      ValueError: there are no windows, or they differ in shape.
-    """
+def diagonal(model, windows: Iterable, state, options: CurvatureOptions, seed) -> Estimate:
+    """`Diagonal` of a model for windows that are computed once."""
     return Diagonal(model, options)(windows, state, seed)
 
 

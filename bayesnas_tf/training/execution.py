@@ -1,16 +1,17 @@
 """The one place that decides how windows are computed, and compiles the function of a loop."""
 
+import os
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from bayesnas_tf.config import provenance
+from bayesnas_tf.config import cluster, provenance
+from bayesnas_tf.errors import UserError
 from bayesnas_tf.numerics.blocks import KernelBlocks
 from bayesnas_tf.numerics.execution import Execution
 from bayesnas_tf.numerics.replicas import Replicas
 from bayesnas_tf.training import threads
-from bayesnas_tf.training.replicas import replicas
-from bayesnas_tf.training.settings import Compile, WindowOptions
+from bayesnas_tf.training.settings import Compile, Distribute, WindowOptions
 
 XLA_BUCKET = 10
 # of a node, rows times units; of a time step's logits, rows times words; of the embedding
@@ -28,7 +29,7 @@ class Machine(NamedTuple):
     def here(cls) -> "Machine":
         """That of this process. It asks for visible devices: asked for logical ones, TensorFlow begins."""
         gpu = bool(tf.config.get_visible_devices("GPU"))
-        return cls(gpu, provenance.usable_cores(), threads.chosen())
+        return cls(gpu, provenance.usable_cores(), threads.VARIABLE in os.environ)
 
 
 def decide(settings, machine: Machine, embedding: tuple[int, int], sharing: Replicas) -> Execution:
@@ -40,22 +41,18 @@ def decide(settings, machine: Machine, embedding: tuple[int, int], sharing: Repl
       embedding: its words and units.
       sharing: from `begin`.
     """
-    (words, units), rows = embedding, settings.windows.batch_size // sharing.count
-    xla = use_xla(settings.compile, machine)
+    (words, units), rows, mode = embedding, settings.windows.batch_size // sharing.count, settings.compile
+    # by default on a GPU alone: on a CPU the time to compile eats what XLA gains in an epoch
+    xla = mode == "xla" or (mode == "auto" and machine.gpu)
     return Execution(
         xla=xla,
-        cell=use_stages(settings.compile, machine, rows * units),
-        head=use_stages(settings.compile, machine, rows * words),
-        updates=use_stages(settings.compile, machine, words * units),
+        cell=use_stages(mode, machine, rows * units),
+        head=use_stages(mode, machine, rows * words),
+        updates=use_stages(mode, machine, words * units),
         fused=machine.gpu and not xla,  # XLA lacks it
-        blocks=settings.compile != "graph" and not machine.gpu,
+        blocks=mode != "graph" and not machine.gpu,
         replicas=sharing,
     )
-
-
-def use_xla(mode: Compile, machine: Machine) -> bool:
-    """XLA on request, and by default on a GPU; on a CPU its compile time eats what it gains in an epoch."""
-    return mode == "xla" or (mode == "auto" and machine.gpu)
 
 
 def use_stages(mode: Compile, machine: Machine, values: int) -> bool:
@@ -84,6 +81,42 @@ def begin(settings, machine: Machine) -> Replicas:
     groups = settings.row_groups or usual_groups(settings, machine)
     alone = groups > 1 and (machine.threads_chosen or threads.set_for_groups(groups, machine.cores))
     return Replicas(groups=groups if alone or settings.row_groups else 1)
+
+
+def replicas(mode: Distribute, command: str, batch: int, norm: str = "") -> Replicas:
+    """What `search.distribute` or `evaluate.distribute` asks for.
+
+    Args:
+      mode: of the command's settings.
+      command: its name.
+      batch: rows of a window, which the replicas share.
+      norm: of the cell.
+
+    Raises:
+      UserError: the rows cannot be shared, `TF_CONFIG` names no cluster, or the devices of one process are to
+        compute the statistics of a batch together.
+    """
+    name = f"{command}.distribute={mode!r}"
+    if mode == "none":
+        return Replicas()
+    if mode == "multi_worker":
+        leads = cluster.leads()  # first: an unusable TF_CONFIG is a traceback in TensorFlow
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        found = Replicas(strategy, several_processes=True, leads=leads)
+    elif norm == "batch":
+        raise UserError(
+            f"{name} cannot have CellOptions.norm='batch', whose statistics cross devices in the time loop. "
+            "Give each device a process of its own: 'multi_worker' (docs/distributed.md)"
+        )
+    else:
+        devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+        found = Replicas(tf.distribute.MirroredStrategy([device.name for device in devices]))
+    if batch % found.count:
+        raise UserError(
+            f"{name} cannot share WindowOptions.batch_size={batch} among {found.count} replicas. "
+            f"Give it a multiple of {found.count}"
+        )
+    return found
 
 
 def blocks_for(model) -> KernelBlocks:

@@ -18,8 +18,7 @@ from bayesnas_tf.numerics import seeds
 from bayesnas_tf.space.highway import published
 from bayesnas_tf.training.checkpoints import Checkpoints
 from bayesnas_tf.training.evaluate_step import EvaluateStep
-from bayesnas_tf.training.execution import Machine, decide, window_function
-from bayesnas_tf.training.replicas import replicas
+from bayesnas_tf.training.execution import Machine, decide, replicas, window_function
 from bayesnas_tf.training.settings import OptimizerOptions, ScalarOptions, WeightOptions, WindowOptions
 from bayesnas_tf.training.strategies.bayesnas.step import SearchStep
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from bayesnas_tf.data import batching
-from bayesnas_tf.training.execution import XLA_BUCKET, Machine, bucket, use_xla, window_function
+from bayesnas_tf.training.execution import XLA_BUCKET, bucket, window_function
 from bayesnas_tf.training.settings import ScalarOptions, WeightOptions, WindowOptions
 from bayesnas_tf.training.strategies.bayesnas.step import SearchStep
 from tests.references import cell as language_model
@@ -218,13 +218,6 @@ def test_each_padded_length_is_traced_at_most_once(xla, traced):
 )
 def test_lengths_are_padded_only_where_they_would_be_compiled_anew(options, xla, bucket):
     assert bucket(WindowOptions(**options), xla) == bucket
-
-
-def test_xla_is_for_who_asks_and_for_a_gpu():
-    for gpu in (False, True):
-        assert use_xla("xla", Machine(gpu))
-        assert not use_xla("graph", Machine(gpu))
-        assert use_xla("auto", Machine(gpu)) == gpu
 
 
 def test_every_weight_and_scalar_is_trained_once():
