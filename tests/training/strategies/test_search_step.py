@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from bayesnas_tf.data import batching
-from bayesnas_tf.training.execution import XLA_BUCKET, bucket, window_function
+from bayesnas_tf.training import execution
 from bayesnas_tf.training.settings import ScalarOptions, WeightOptions, WindowOptions
 from bayesnas_tf.training.strategies.bayesnas.step import SearchStep
 from tests.references import cell as language_model
@@ -163,10 +163,10 @@ def compiled(step, xla, traces):
         traces.append(x.shape[1])
         step(x, y, length, lr, SEED)
 
-    return window_function(run, BATCH, xla)
+    return execution.window_function(run, BATCH, xla)
 
 
-def windows_of(lengths, padded):
+def windows_of(lengths, bucket):
     """One window of each length, as the loop gets them."""
     steps = int(sum(lengths))
     rows = np.random.default_rng(0).integers(0, WORDS, size=(BATCH, steps + 1)).astype(np.int32)
@@ -180,10 +180,10 @@ def windows_of(lengths, padded):
 def test_the_graph_of_all_lengths_equals_xla():
     lengths, lr = [5, 12], tf.constant(0.5)
     results, traces = [], ([], [])
-    for xla, padded in ((False, 1), (True, 15)):
+    for xla, bucket in ((False, 1), (True, 15)):
         step = make_step({"norm": "mean", "nodes": 1}, dtype="float32")
         function = compiled(step, xla, traces[xla])
-        for window in windows_of(lengths, padded):
+        for window in windows_of(lengths, bucket):
             function(*window, lr)
         results.append(everything(step))
     assert traces == ([None], [15])
@@ -200,8 +200,8 @@ def test_each_padded_length_is_traced_at_most_once(xla, traced):
         return total + tf.reduce_sum(x + y) * length
 
     options = WindowOptions(batch_size=BATCH, bptt=35)
-    function, total = window_function(count, BATCH, xla), tf.constant(0)
-    for window in windows_of(range(5, 56), bucket(options, xla)):
+    function, total = execution.window_function(count, BATCH, xla), tf.constant(0)
+    for window in windows_of(range(5, 56), execution.bucket(options, xla)):
         total = function(*window, total)
     assert traces == traced
 
@@ -210,14 +210,14 @@ def test_each_padded_length_is_traced_at_most_once(xla, traced):
     ("options", "xla", "bucket"),
     [
         ({}, False, 1),
-        ({}, True, XLA_BUCKET),
+        ({}, True, execution.XLA_BUCKET),
         ({"jitter": False}, True, 1),
         ({"bucket": 7}, False, 7),
         ({"bucket": 7}, True, 7),
     ],
 )
 def test_lengths_are_padded_only_where_they_would_be_compiled_anew(options, xla, bucket):
-    assert bucket(WindowOptions(**options), xla) == bucket
+    assert execution.bucket(WindowOptions(**options), xla) == bucket
 
 
 def test_every_weight_and_scalar_is_trained_once():
