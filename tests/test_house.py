@@ -127,6 +127,36 @@ def test_the_names_of_a_runs_files_are_typed_once():
     assert not typed
 
 
+# where `tf.function` may stand: what makes a graph decides how long it lives, and how often there is another
+GRAPHS = {
+    "numerics/xla.py",  # a part of a step that XLA compiles
+    "numerics/replicas.py",  # what the first of several processes says
+    "cells/staged/values.py",  # a step, traced for its shapes alone
+    "curvature/interface.py",  # an estimator, for all epochs of a search
+    "curvature/weights.py",  # the same for all weights, once
+    "training/execution.py",  # the steps of all loops
+    "training/strategies/bayesnas/oracle.py",
+    "serving/signatures.py",  # what a SavedModel holds
+}
+
+
+def test_graphs_are_made_in_few_places():
+    found = {
+        path for path in MODULES if "tf.function(" in (text := path.read_text()) or "@tf.function" in text
+    }
+    assert {path.relative_to(PACKAGE).as_posix() for path in found} == GRAPHS
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_a_cell_is_asked_for_what_it_can_and_not_for_its_class(path):
+    if path.relative_to(PACKAGE).parts[0] == "cells":
+        return
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("isinstance", "issubclass"):
+            kinds = {part.id for part in ast.walk(node.args[1]) if isinstance(part, ast.Name)}
+            assert not {kind for kind in kinds if kind.endswith(("Cell", "Stack", "Layer"))}
+
+
 def test_the_gin_folder_does_not_shadow_the_library():
     assert not list((ROOT / "gin").rglob("__init__.py"))
 

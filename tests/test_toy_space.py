@@ -9,6 +9,7 @@ import tensorflow as tf
 from bayesnas_tf import config
 from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
 from bayesnas_tf.cells.sampled_cell import SampledCell
+from bayesnas_tf.cells.scan import by_time
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.commands import evaluate, export, search
 from bayesnas_tf.curvature import exact, interface
@@ -112,9 +113,9 @@ def test_its_cells_equal_the_numpy_interpreter(name):
     for weight in cell.weights:
         weight.assign(0.5 * draw.normal(size=weight.shape))
     projected, states = draw.normal(size=(B, 5, 2 * U)), draw.normal(size=(2, B, U))
-    fixed = {key: np.asarray(value) for key, value in cell.fixed_values().items()}
+    fixed = {key: np.asarray(value) for key, value in cell.read().fixed.items()}
     expected, _ = reference.window(cell.program, fixed, projected.transpose(1, 0, 2), list(states))
-    found = cell.over_time("float64").by_time(tf.constant(projected), [tf.constant(s) for s in states])
+    found = by_time(cell.read(), tf.constant(projected), [tf.constant(s) for s in states])
     np.testing.assert_allclose(found["h"], expected, rtol=1e-11)
 
 

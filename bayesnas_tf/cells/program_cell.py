@@ -1,27 +1,28 @@
-"""A Keras RNN cell that runs a program: it owns the weights, the masks of a window and the state."""
+"""A Keras RNN cell that runs a program: it owns the weights, and nothing of a window."""
 
-import contextlib
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from bayesnas_tf.cells import interpreter, masks
+from bayesnas_tf.cells.reading import PLAIN, Reading
 from bayesnas_tf.cells.scan import ProgramRNN
-from bayesnas_tf.numerics import products
-from bayesnas_tf.numerics.blocks import KernelBlocks
-from bayesnas_tf.space.program import PROJECT, Program, Weight
+from bayesnas_tf.numerics import across, products
+from bayesnas_tf.numerics.execution import GRAPH
+from bayesnas_tf.space.program import Program, Weight
 
 
 class ProgramCell(keras.layers.Layer):
     """The cell of a program; what all cells of all spaces share.
 
-    A Keras RNN cell: `call(x_t [B, K], [state [B, U], ...]) -> (output [B, U], [state, ...])`. Where the
-    layer around it has already multiplied all time steps by `kernel` (see `ProgramRNN`), x_t is that product.
+    A Keras RNN cell: `call(x_t [B, K], [state [B, U], ...]) -> (output [B, U], [state, ...])`. What a window
+    needs besides (masks, the form of its products) is part of what is read of the cell for it, see `read`.
     """
 
     space: Any = None  # a supernet's; see `SearchCell`
     couples_rows = False  # whether the value of one row depends on other rows of the batch
+    has_lanes = True  # whether the curvature of its weights is known
 
     def __init__(self, units: int, program: Program, init_range: float, **kwargs):
         """See the class; `kwargs` go to `keras.layers.Layer`. Dropout rates are for a subclass to set."""
@@ -30,15 +31,7 @@ class ProgramCell(keras.layers.Layer):
         self.state_width = units * len(program.state)  # of the tensor in which a language model carries it
         self.state_size = units if len(program.state) == 1 else [units] * len(program.state)
         self.output_size = units
-        self.inputs_projected = False
         self.input_dropout = self.hidden_dropout = 0.0
-        self._masks = masks.NO_MASKS
-        self._read: dict[str, Any] = {}
-        self._rounded: dict[str, Any] = {}
-        self._blocks: dict[str, Any] = {}
-        self._fixed = False
-        self.staged = False  # whether windows of training take the staged form
-        self.matmul_dtype: products.MatmulDtype = "float32"
 
     def build(self, input_shape):
         """Create the input kernel, and the weights of the program."""
@@ -85,128 +78,45 @@ class ProgramCell(keras.layers.Layer):
             seed, [batch, self.units], (self.input_dropout, self.hidden_dropout), self.kernel.dtype
         )
 
-    @contextlib.contextmanager
-    def masked(self, cell_masks: masks.CellMasks | None):
-        """Within this context every call uses these masks, None for none: one window, all its time steps."""
-        self._masks = cell_masks or masks.NO_MASKS
-        try:
-            yield
-        finally:
-            self._masks = masks.NO_MASKS
+    def read(self, drawn: masks.CellMasks | None = None, execution=GRAPH, purpose=PLAIN) -> Reading:
+        """What the time steps of a window read: the present values of all weights, and masks, None for none.
 
-    @property
-    def drawn(self) -> masks.CellMasks:
-        """The masks of the window under way."""
-        return self._masks
-
-    @contextlib.contextmanager
-    def read_once(self):
-        """Within this context weights are tensors read at its start: a time loop saves none per step."""
-        self._read = self.fixed_values()
-        kernels = ["kernel", *self.kernels()]
-        self._rounded = {name: products.rounded(self._read[name], self.matmul_dtype) for name in kernels}
-        try:
-            yield
-        finally:
-            self._read, self._rounded = {}, {}
-
-    @contextlib.contextmanager
-    def in_blocks(self, kernel_blocks: KernelBlocks):
-        """Within this context products take the blocks of kernels that have them, and have no gradient."""
-        self._blocks = kernel_blocks.read()
-        try:
-            yield
-        finally:
-            self._blocks = {}
-
-    @contextlib.contextmanager
-    def fixed_kernels(self):
-        """Within this context kernels are constants: a backward pass for others does not pay for theirs.
-
-        A while loop computes the gradient of everything that its body reads, whoever wants it.
+        Sums over replicas inside a time step have no staged form: XLA has no part in them.
         """
-        self._fixed = True
-        try:
-            yield
-        finally:
-            self._fixed = False
-
-    @property
-    def fixed(self) -> bool:
-        """Whether kernels are constants at present."""
-        return self._fixed
-
-    def fixed_values(self) -> dict[str, Any]:
-        """Weights, constants and what the program makes of them alone, as tensors by name."""
-        if self._read:
-            return self._read
-        names = ["kernel", *(weight.name for weight in self.program.weights)]
-        read = {name: tf.convert_to_tensor(getattr(self, name)) for name in names}
-        if self._fixed:
-            read |= {name: tf.stop_gradient(read[name]) for name in ("kernel", *self.kernels())}
-        return interpreter.prelude(self.program, read | self.constants())
-
-    def product(self, x, name: str, kernel):
-        """x `[..., K]` times the `kernel` of that name, `[K, N]`; see `products.project` for others."""
-        rounded = self._rounded.get(name)
-        if rounded is None:
-            rounded = products.rounded(kernel, self.matmul_dtype)
-        return products.project(x, kernel, rounded, self._blocks.get(name))
-
-    def project(self, x, name: str):
-        """The product of a value of the cell, which the mask of hidden values meets first."""
-        return self.product(masks.apply(self._masks.hidden, x), name, self.fixed_values()[name])
-
-    def project_inputs(self, x):
-        """(x ⊙ m_x) times the input kernel: `[..., K]` -> `[..., N]`; x is `[B, T, K]` or `[B, K]`."""
-        mask = self._masks.inputs
-        if mask is not None and x.shape.rank == 3:
-            mask = mask[:, tf.newaxis]
-        return self.product(masks.apply(mask, x), "kernel", self.fixed_values()["kernel"])
+        program, kernels = self.program, ("kernel", *self.kernels())
+        names = ("kernel", *(weight.name for weight in program.weights))
+        fixed = {name: tf.convert_to_tensor(getattr(self, name)) for name in names}
+        if purpose.fixed_kernels:
+            fixed |= {name: tf.stop_gradient(fixed[name]) for name in kernels}
+        fixed, dtype = interpreter.prelude(program, fixed | self.constants()), execution.matmul_dtype
+        alone = not self.couples_rows or across.replicas() == 1
+        return Reading(
+            program,
+            self.staged_program() if purpose.training and execution.cell and alone else None,
+            fixed,
+            {name: products.rounded(fixed[name], dtype) for name in kernels},
+            purpose.blocks,
+            drawn or masks.NO_MASKS,
+            dtype,
+        )
 
     def staged_program(self) -> Program | None:
         """The program that the staged form runs; None: this cell has no such form."""
         return None
 
-    def parts(self, program: Program) -> tuple[dict, dict]:
-        """The kernels of a staged program by the names that its products use, and all else that it reads."""
-        fixed = interpreter.prelude(program, self.fixed_values())
-        names = dict.fromkeys(name for op in program.projections() for name in op.args[1:])
-        kernels, cut = {}, {}
-        for name in names:
-            whole, _, index = name.partition("/")
-            if index and whole not in cut:
-                cut[whole] = tf.unstack(fixed[whole])
-            kernels[name] = cut[whole][int(index)] if index else fixed[whole]
-        read = {name for op in program.steps() if op.rule != PROJECT for name in op.args}
-        return kernels, {name: value for name, value in fixed.items() if name in read}
-
-    def run(self, projected, states, wanted=()) -> list:
-        """Values of one step by name, or `Program.ends`, from projected inputs and states."""
-        given = dict(zip(self.program.given, (projected, *states), strict=True))
-        fixed = self.fixed_values()  # once: outside of `read_once` it reads all weights
-
-        def project(x, name):
-            return self.product(masks.apply(self._masks.hidden, x), name, fixed[name])
-
-        return interpreter.run(self.program, given, fixed, project, wanted)
-
-    def step(self, projected, *states):
-        """The states after one step, and the output where it is none, as `Program.ends` names them."""
-        return tuple(self.run(projected, states))
-
     def call(self, inputs, states, training=False):
-        """One time step; dropout depends on `masked`, not on `training`.
+        """One time step without dropout, of a Keras RNN; a language model reads the cell itself.
 
         Raises:
-          ValueError: a model other than `LanguageModel` trains a cell that has dropout rates, without masks.
+          ValueError: a model other than `LanguageModel` trains a cell that has dropout rates.
         """
-        rates, drawn = (self.input_dropout, self.hidden_dropout), self._masks
-        if training and any(r and mask is None for r, mask in zip(rates, drawn, strict=True)):
+        if training and (self.input_dropout or self.hidden_dropout):
             raise ValueError(
                 f"{self.name} has dropout rates, and nobody draws its masks in this model. Set its "
                 "input_dropout and hidden_dropout to 0, and use keras.layers.Dropout around the RNN"
             )
-        projected = inputs if self.inputs_projected else self.project_inputs(inputs)
-        ends = dict(zip(self.program.ends, self.step(projected, *states), strict=True))
+        reading = self.read()
+        ends = dict(
+            zip(self.program.ends, reading.step(reading.project_inputs(inputs), *states), strict=True)
+        )
         return ends[self.program.output], [ends[name] for name in self.program.state]

@@ -20,6 +20,8 @@ class SampledCell(ProgramCell):
     A node has one term, and norm `mean` divides by 1: without another norm this is a `DerivedCell`.
     """
 
+    has_lanes = False
+
     def __init__(self, options: CellOptions, **kwargs):
         """See `CellOptions`.
 

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from bayesnas_tf.cells import masks
+from bayesnas_tf.cells.reading import Reading
 from bayesnas_tf.cells.staged.stages import Arithmetic
 from bayesnas_tf.cells.staged.values import Given
 from bayesnas_tf.cells.staged.window import staged_window
@@ -14,58 +14,36 @@ PARALLEL_STEPS = 2  # Keras' 32 keep the weight gradients of 32 steps at once: 0
 class ProgramRNN(keras.layers.RNN):
     """`keras.layers.RNN` that multiplies all inputs by the cell's input kernel before the time loop."""
 
-    def __init__(self, cell, **kwargs):
-        """`cell`, a `ProgramCell`, is told that its inputs come projected."""
-        cell.inputs_projected = True
-        super().__init__(cell, **kwargs)
-
-    def build(self, sequences_shape, initial_state_shape=None):
-        """Build the cell for inputs of the embedding's size."""
-        if not self.cell.built:
-            self.cell.build(sequences_shape[:1] + sequences_shape[2:])
-            self.cell.built = True
-
-    def call(self, sequences, initial_state=None, mask=None, training=False):
-        """`[B, T, K]` -> outputs `[B, T, U]` (and the final states), as `keras.layers.RNN`."""
-        return super().call(self.cell.project_inputs(sequences), initial_state, mask, training)
-
-    def window(self, x, state, length, drawn: masks.CellMasks | None = None, training=False):
+    def window(self, reading: Reading, x, state, length):
         """Outputs `[B, T, U]` and the state after `length` steps, from x `[B, T, K]` and a state `[B, S]`.
 
         The states of the cell stand side by side in one tensor.
         """
-        program = self.cell.program
-        states = tf.split(state, len(program.state), axis=1)
-        with self.cell.masked(drawn):
-            by_time = self.by_time(self.cell.project_inputs(x), states, training)
-        after = tf.concat([by_time[name][length - 1] for name in program.state], axis=1)
-        return tf.transpose(by_time[program.output], [1, 0, 2]), after
-
-    def by_time(self, projected, states, training=False) -> dict:
-        """States and output of every step by name, `[T, B, U]` each, from projected inputs `[B, T, N]`."""
-        cell, inputs = self.cell, tf.transpose(projected, [1, 0, 2])
-        program = cell.staged_program() if training and cell.staged else None
-        if program:
-            kernels, constants = cell.parts(program)
-            arithmetic = Arithmetic(cell.drawn.hidden, cell.matmul_dtype)
-            found = staged_window(program, Given(inputs, tuple(states), kernels, constants), arithmetic)
-            return dict(zip(program.ends, found, strict=True))
-        ends = cell.program.ends
-        unread = [tf.zeros_like(states[0])] * (len(ends) - len(states))  # an output that is no state
-        with cell.read_once():
-            found = scan_time(
-                lambda t, x, *before: cell.step(*x, *before[: len(states)]), (inputs,), (*states, *unread)
-            )
-        return dict(zip(ends, found, strict=True))
+        names, output = reading.program.state, reading.program.output
+        found = by_time(reading, reading.project_inputs(x), tf.split(state, len(names), axis=1))
+        after = tf.concat([found[name][length - 1] for name in names], axis=1)
+        return tf.transpose(found[output], [1, 0, 2]), after
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
-        """Last output, outputs `[B, T, U]` and final states of projected sequences `[B, T, N]`."""
+        """Last output, outputs `[B, T, U]` and final states of sequences `[B, T, K]`."""
         if mask is not None:
             return super().inner_loop(sequences, initial_state, mask, training)
-        states = initial_state if isinstance(initial_state, (list, tuple)) else [initial_state]
-        by_time, program = self.by_time(sequences, list(states), training), self.cell.program
-        outputs = tf.transpose(by_time[program.output], [1, 0, 2])
-        return outputs[:, -1], outputs, [by_time[name][-1] for name in program.state]
+        reading, program = self.cell.read(), self.cell.program
+        found = by_time(reading, reading.project_inputs(sequences), list(initial_state))
+        outputs = tf.transpose(found[program.output], [1, 0, 2])
+        return outputs[:, -1], outputs, [found[name][-1] for name in program.state]
+
+
+def by_time(reading: Reading, projected, states) -> dict:
+    """States and output of every step by name, `[T, B, U]` each, from projected inputs `[B, T, N]`."""
+    inputs, ends, count = tf.transpose(projected, [1, 0, 2]), reading.program.ends, len(states)
+    if reading.staged:
+        given = Given.of(reading.staged, inputs, states, reading.fixed)
+        found = staged_window(reading.staged, given, Arithmetic(reading.masks.hidden, reading.matmul_dtype))
+        return dict(zip(reading.staged.ends, found, strict=True))
+    unread = [tf.zeros_like(states[0])] * (len(ends) - count)  # an output that is no state
+    step = lambda t, x, *before: reading.step(*x, *before[:count])  # noqa: E731
+    return dict(zip(ends, scan_time(step, (inputs,), (*states, *unread)), strict=True))
 
 
 def scan_time(step, inputs: tuple, states: tuple) -> list:

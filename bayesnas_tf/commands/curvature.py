@@ -10,7 +10,6 @@ import gin
 import numpy as np
 
 from bayesnas_tf import config, files
-from bayesnas_tf.cells.sampled_cell import SampledCell
 from bayesnas_tf.curvature import weights
 from bayesnas_tf.curvature.interface import CurvatureOptions
 from bayesnas_tf.curvature.window import scalar_variables
@@ -19,11 +18,12 @@ from bayesnas_tf.data.corpora import Corpus
 from bayesnas_tf.errors import UserError, writing
 from bayesnas_tf.models.language_model import LanguageModel
 from bayesnas_tf.numerics import seeds
+from bayesnas_tf.numerics.replicas import Replicas
 from bayesnas_tf.reporting import progress
-from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training import evaluate_settings, search_settings, trained_files
 from bayesnas_tf.training.checkpoints import restore_best
 from bayesnas_tf.training.evaluate_settings import EvaluateSettings
+from bayesnas_tf.training.execution import Machine, decide
 from bayesnas_tf.training.fixed_windows import fixed_windows
 from bayesnas_tf.training.search_settings import SearchSettings
 from bayesnas_tf.training.strategies.bayesnas.strategy import HESSIAN_SEED
@@ -60,8 +60,7 @@ def run_curvature(run: config.Run) -> None:
         print(f"would write {out}: h of {model.count_params():,} parameters from {len(stream)} windows")
         return
     seed = seeds.fold(seeds.run_seed(run.seed), HESSIAN_SEED)
-    state, xla = model.zero_state(windows.batch_size), compiling.use_xla(trained.settings.compile)
-    found = weights.diagonal(model, shown(stream), state, options, seed, xla)
+    found = weights.diagonal(model, shown(stream), model.zero_state(windows.batch_size), options, seed)
     arrays = named(model, found)
     write(out, arrays | facts(options, found))
     print("\n".join(table(arrays)))
@@ -94,9 +93,10 @@ def load(run: config.Run) -> Trained:
     if config.pins(run.directory).get("corpus", corpus.digest()) != corpus.digest():
         raise UserError(f"{run.directory} was trained on a text that has changed since. Bring it back")
     size = len(corpus.vocabulary)
+    execution = decide(settings, Machine.here(), (size, settings.cell.units), Replicas())
     if command == "search":
-        model = search_settings.build_model(settings, size)
-        if isinstance(model.cell, SampledCell):
+        model = search_settings.build_model(settings, size, execution)
+        if not model.cell.has_lanes:
             raise UserError(
                 f"{run.directory} was searched by {settings.strategy.name}, whose cells have no lanes for "
                 "the curvature. Train its genotype with `evaluate`, and give that run"
@@ -104,7 +104,7 @@ def load(run: config.Run) -> Trained:
     else:
         genotype = trained_files.read_genotype(run.directory)
         trained_files.check_trained(run.directory, genotype, corpus.vocabulary)
-        model = evaluate_settings.build_model(settings, size, genotype)
+        model = evaluate_settings.build_model(settings, size, genotype, execution)
     restore_best(run.files.checkpoints, model)
     return Trained(settings, corpus, model)
 

@@ -19,6 +19,7 @@ from bayesnas_tf.space.known import find_genotype
 from bayesnas_tf.training import trained_files
 from bayesnas_tf.training.evaluate_loop import DynamicResult, EvaluateLoop, EvaluateResult
 from bayesnas_tf.training.evaluate_settings import EvaluateProblem, EvaluateSettings, build
+from bayesnas_tf.training.execution import Machine, begin
 from bayesnas_tf.training.trained_files import CELL, WORDS, cell_of, digest_of
 from bayesnas_tf.training.validation import StreamNats
 
@@ -39,7 +40,7 @@ def run_evaluate(run: config.Run) -> None:
     genotype = chosen_genotype(settings, run)
     for note in settings.notes():
         print(f"note: {note}", file=sys.stderr)
-    sharing = settings.replicas()
+    sharing = begin(settings, Machine.here())
     problem = build(settings, corpora.load(settings.corpus, run.data_dir), genotype, run.seed, sharing)
     if run.dry_run:
         print(describe(problem))

@@ -13,6 +13,7 @@ from bayesnas_tf.reporting.run_files import MetricsFile, SearchFiles
 from bayesnas_tf.reporting.summary_text import summary_lines
 from bayesnas_tf.reporting.tensorboard import TensorBoardCallback
 from bayesnas_tf.space.genotype import parameter_count
+from bayesnas_tf.training.execution import Machine, begin
 from bayesnas_tf.training.records import UpdateRecord
 from bayesnas_tf.training.search_loop import SearchLoop, SearchResult
 from bayesnas_tf.training.search_settings import SearchProblem, SearchSettings, build
@@ -39,7 +40,7 @@ def run_search(run: config.Run) -> None:
             "--diagnose removes edge-ops from the scalars of BayesNAS, and search.strategy is "
             f"{settings.strategy.name}. Leave it out"
         )
-    sharing = settings.replicas()
+    sharing = begin(settings, Machine.here())
     problem = build(settings, corpora.load(settings.corpus, run.data_dir), run.seed, sharing)
     if run.dry_run:
         print(describe(problem, settings))

@@ -6,7 +6,6 @@ estimate of the diagonal. With batch norm the examples are coupled, and the squa
 batch; otherwise each sequence has its own square, which needs fewer probes for the same error.
 """
 
-import functools
 import math
 from collections.abc import Callable
 
@@ -53,7 +52,6 @@ def in_groups(model, window: Window, lanes: Lanes, seed, groups: int) -> Pass:
     return Pass(joined, gradient, tf.concat(states, axis=0))
 
 
-@functools.cache
 def of_groups(groups: int) -> Callable[..., WindowEstimate]:
     """The estimator with so many groups of rows side by side; one function for each number."""
 

@@ -9,9 +9,8 @@ and the norm uses the window's own statistics.
 """
 
 import dataclasses
-import functools
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, Literal, NamedTuple
 
 import gin
@@ -84,87 +83,75 @@ class Estimate(NamedTuple):
         return None if error is None else relative_error(np.mean(self.h, axis=0), error)
 
 
-class Form(NamedTuple):
-    """How the windows are computed."""
-
-    jit_compile: bool = False  # compile with XLA
-    groups: int = 1  # of rows that `ggn` computes side by side (`numerics.row_groups`); others take all rows
-
-
-def diagonal(
-    model,
-    windows: Iterable[tuple[tf.Tensor, tf.Tensor]],
-    state: tf.Tensor,
-    options: CurvatureOptions,
-    seed: tf.Tensor,
-    form: Form = Form(),  # noqa: B008  it has no state
-) -> Estimate:
-    """h and the gradient of the mean loss at fixed parameters, window by window, the state carried.
-
-    Args:
-      model: a `LanguageModel` around a `SearchCell`.
-      windows: (x, y) pairs, int32 `[B, T]`, all of one shape: the window is compiled once. Fewer than
-        `options.windows` are taken with a warning.
-      state: hidden state `[B, U]` before the first window.
-      options: the estimator and its settings.
-      seed: stateless seed int32 [2]; window k uses `fold(seed, k)`.
-      form: how a window is computed.
-
-    Raises:
-      ValueError: there are no windows, or they differ in shape.
-    """
-    is_ggn = options.estimator == "ggn"
-    grouped = is_ggn and form.groups > 1
-    estimator = ggn.of_groups(form.groups) if grouped else ESTIMATORS[options.estimator]
-    if options.target_error and is_ggn:
-        options, windows = _enough_probes(estimator, model, iter(windows), state, options, seed)
-
-    one_window = _compiled(estimator, model, options, form.jit_compile)
-    rows, shape = [], None
-    for k, (x, y) in enumerate(windows):
-        shape = x.shape if shape is None else shape
-        if x.shape != shape or y.shape != shape:
-            raise ValueError(
-                f"window {k} has x of shape {x.shape} and y of {y.shape}, the first x {shape}. "
-                "All windows must have one shape: cut them to one length"
-            )
-        estimate = one_window(x, y, state, seeds.fold(seed, k))
-        state = estimate.state
-        parts = (*estimate[:4], estimate.variance)
-        rows.append([None if part is None else part.numpy().astype(np.float64) for part in parts])
-    if not rows:
-        raise ValueError(
-            "no window to take the curvature of: the split is shorter than one window. Lower bptt or batch"
-        )
-    _warn_of_few(len(rows), options.windows)
-    stacked: list[Any] = [None if part[0] is None else np.stack(part) for part in zip(*rows, strict=True)]
-    h, gradient, h_zero, gradient_zero, variance = stacked
-    return Estimate(h, gradient, h_zero, gradient_zero, variance, options.probes)
-
-
-@functools.lru_cache(maxsize=2)  # of the pilot, and of what follows it
-def _compiled(estimator, model, options: CurvatureOptions, jit_compile: bool):
-    """The function of one window, compiled once for all epochs of a search.
+class Diagonal:
+    """The estimator of a model, compiled once for all epochs of a search.
 
     TensorFlow never frees all of a graph: a new one at each epoch cost 15 MB, of a tiny model, and its time.
     """
 
-    @tf.function(jit_compile=jit_compile)
-    def one_window(x, y, state, seed):
-        return estimator(model, x, y, state, seed, options)
+    def __init__(self, model, options: CurvatureOptions):
+        """A `LanguageModel` around a `SearchCell`; the estimator and its settings."""
+        self.model, self.options = model, options
+        is_ggn, groups = options.estimator == "ggn", model.execution.replicas.groups
+        self.adapts = is_ggn and options.target_error > 0.0
+        self.estimator = ggn.of_groups(groups) if is_ggn and groups > 1 else ESTIMATORS[options.estimator]
+        self.pilot = tf.function(self._window, autograph=False)
+        self.window = tf.function(self._window, jit_compile=model.execution.xla, autograph=False)
 
-    return one_window
+    def _window(self, x, y, state, seed, probes: int) -> WindowEstimate:
+        options = dataclasses.replace(self.options, probes=probes)
+        return self.estimator(self.model, x, y, state, seed, options)
+
+    def __call__(self, windows: Iterable, state: tf.Tensor, seed: tf.Tensor) -> Estimate:
+        """h and the gradient of the mean loss at the present parameters, window by window, the state carried.
+
+        Args:
+          windows: (x, y) pairs, int32 `[B, T]`, all of one shape: the window is compiled once. Fewer than
+            `CurvatureOptions.windows` are taken with a warning.
+          state: hidden state `[B, U]` before the first window.
+          seed: stateless seed int32 [2]; window k uses `fold(seed, k)`.
+
+        Raises:
+          ValueError: there are no windows, or they differ in shape.
+        """
+        probes = self.options.probes
+        if self.adapts:
+            probes, windows = self._enough_probes(iter(windows), state, seed)
+        rows, shape = [], None
+        for k, (x, y) in enumerate(windows):
+            shape = x.shape if shape is None else shape
+            if x.shape != shape or y.shape != shape:
+                raise ValueError(
+                    f"window {k} has x of shape {x.shape} and y of {y.shape}, the first x {shape}. "
+                    "All windows must have one shape: cut them to one length"
+                )
+            estimate = self.window(x, y, state, seeds.fold(seed, k), probes)
+            state = estimate.state
+            parts = (*estimate[:4], estimate.variance)
+            rows.append([None if part is None else part.numpy().astype(np.float64) for part in parts])
+        if not rows:
+            raise ValueError(
+                "no window to take the curvature of: the split is shorter than one window. "
+                "Lower bptt or batch"
+            )
+        _warn_of_few(len(rows), self.options.windows)
+        stacked: list[Any] = [None if part[0] is None else np.stack(part) for part in zip(*rows, strict=True)]
+        h, gradient, h_zero, gradient_zero, variance = stacked
+        return Estimate(h, gradient, h_zero, gradient_zero, variance, probes)
+
+    def _enough_probes(self, windows: Iterator, state, seed) -> tuple[int, Iterable]:
+        """As many probes as the first window says are needed, and all windows again."""
+        first = next(windows, None)
+        if first is None:
+            return self.options.probes, windows
+        pilot = self.pilot(*first, state, seed, self.options.probes)
+        needed = ggn.probes_needed(pilot.h.numpy(), pilot.variance.numpy(), self.options)
+        return needed, itertools.chain([first], windows)
 
 
-def _enough_probes(estimator, model, windows, state, options: CurvatureOptions, seed):
-    """Options with as many probes as the first window says are needed, and all windows again."""
-    first = next(windows, None)
-    if first is None:
-        return options, windows
-    x, y = first
-    pilot = _compiled(estimator, model, options, False)(x, y, state, seed)
-    needed = ggn.probes_needed(pilot.h.numpy(), pilot.variance.numpy(), options)
-    return dataclasses.replace(options, probes=needed), itertools.chain([first], windows)
+def diagonal(model, windows: Iterable, state, options: CurvatureOptions, seed) -> Estimate:
+    """`Diagonal` of a model for windows that are computed once."""
+    return Diagonal(model, options)(windows, state, seed)
 
 
 def _warn_of_few(found: int, wanted: int) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from bayesnas_tf.cells.interpreter import Values, prelude
+from bayesnas_tf.cells.reading import Reading
 from bayesnas_tf.cells.rules import rule_of
 from bayesnas_tf.cells.rules.base import Rule as Instruction
 from bayesnas_tf.curvature.lanes import Pair, Rule, project, scaled, shadow_of, with_fresh
@@ -27,28 +28,29 @@ class PairValues(Values):
 
 
 @tf.autograph.experimental.do_not_convert
-def fixed(cell, w: Pair | None) -> dict[str, Any]:
+def fixed(reading: Reading, w: Pair | None) -> dict[str, Any]:
     """Weights and constants by name; the scalars of the architecture as the pair that they are."""
-    found = cell.fixed_values()
     if w is None:
-        return found
-    made = {op.out for op in cell.program.prelude()}
-    found = {name: value for name, value in found.items() if name not in made}
-    return prelude(cell.program, found) | {SCALARS: w}
+        return reading.fixed
+    made = {op.out for op in reading.program.prelude()}
+    found = {name: value for name, value in reading.fixed.items() if name not in made}
+    return prelude(reading.program, found) | {SCALARS: w}
 
 
 @tf.autograph.experimental.do_not_convert  # there is nothing to convert, and rules are lambdas
-def step(cell, rule: Rule, known: Mapping[str, Any], given: Mapping[str, Pair], uses: Sequence = ()) -> tuple:
+def step(
+    reading: Reading, rule: Rule, known: Mapping[str, Any], given: Mapping[str, Pair], uses: Sequence = ()
+) -> tuple:
     """Pairs of `Program.ends`, and what each kernel read (no gradient passes), of one time step.
 
     Args:
-      cell: a `ProgramCell`.
+      reading: of a cell, for this window.
       rule: of the backward pass.
       known: from `fixed`.
       given: pairs of `x` and of the states of the step before, by name.
       uses: shadows of the products with kernels, in their order; empty: none are wanted.
     """
-    program = cell.program
+    program = reading.program
     read: list = []
     ops = program.steps()
     values = PairValues(ops, program.ends, known)
@@ -59,15 +61,14 @@ def step(cell, rule: Rule, known: Mapping[str, Any], given: Mapping[str, Pair], 
             x = values.take(op.args[0])
             use = uses[len(read) : len(read) + 1]
             read.append(tf.stop_gradient(x.value))
-            values.put(op.out, _projected(cell, rule, x, known[op.args[1]], use))
+            values.put(op.out, _projected(reading.masks.hidden, rule, x, known[op.args[1]], use))
         else:
             values.put(op.out, _through(rule, op, [values.take(name) for name in op.args]))
     return [values.take(name) for name in program.ends], read
 
 
-def _projected(cell, rule: Rule, x: Pair, kernel, use) -> Pair:
+def _projected(mask, rule: Rule, x: Pair, kernel, use) -> Pair:
     """x, masked, times a kernel; `use` has the shadow of the result, or nothing."""
-    mask = cell.drawn.hidden
     pre = project(rule, x if mask is None else scaled(rule, x, mask), kernel)
     return Pair(pre.value, ordered_sum([pre.shadow, *use]))
 

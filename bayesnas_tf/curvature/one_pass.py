@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from bayesnas_tf.cells.reading import Purpose
 from bayesnas_tf.cells.scan import scan_time
 from bayesnas_tf.curvature import lane_programs
 from bayesnas_tf.curvature.lanes import Pair, Rule, scaled, shadow_of
@@ -26,6 +27,8 @@ class Lanes(NamedTuple):
     chunk: int = 0  # > 0: cut what lanes carry through time every so many steps
     group: int = 0  # whose rows these are, of so many:
     groups: int = 1
+    # whether kernels and decoder are constants, for a backward pass that wants no gradient of theirs
+    fixed_kernels: bool = False
 
 
 class Walk(NamedTuple):
@@ -53,7 +56,8 @@ def shadows(lanes: Lanes, model, batch: int) -> list:
 def one_pass(model, window: Window, lanes: Lanes, seed) -> Pass:
     """Gradient and lanes of the scalars of one window, dropout off; arguments as `forward`."""
     scalars, beside = scalar_variables(model), shadows(lanes, model, window.x.shape[0])
-    with tf.GradientTape(watch_accessed_variables=False) as tape, model.cell.fixed_kernels():
+    lanes = lanes._replace(fixed_kernels=True)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch([*beside, *(w.value for w in scalars)])
         loss, walked = forward(model, window, lanes, beside, seed)
     found = tape.gradient(loss, [*beside, *scalars])
@@ -81,24 +85,24 @@ def forward(model, window: Window, lanes: Lanes, scalar_shadows, seed, model_mas
 def walk(model, window: Window, lanes: Lanes, scalar_shadows, uses=(), model_masks=NO_MASKS) -> Walk:
     """The time steps of a window; arguments as `forward`, and `uses` from `lane_programs.use_shadows`."""
     cell, program, state = model.cell, model.cell.program, window.state
-    with cell.masked(model_masks.cell), cell.read_once():
-        known = lane_programs.fixed(cell, lane_programs.edge_scalars(cell, lanes.rule, scalar_shadows))
-        by_time = tf.transpose(cell.project_inputs(model.embed(window.x, model_masks)), [1, 0, 2])
-        names, count = program.given, len(program.ends)
+    reading = model.read(model_masks, Purpose(fixed_kernels=lanes.fixed_kernels))
+    known = lane_programs.fixed(reading, lane_programs.edge_scalars(cell, lanes.rule, scalar_shadows))
+    by_time = tf.transpose(reading.project_inputs(model.embed(window.x, model_masks)), [1, 0, 2])
+    names, count = program.given, len(program.ends)
 
-        def step(t, inputs, *carried):
-            values, shadows = carried[:count], carried[count : 2 * count]
-            pairs = [Pair(value, across_time(s, t, lanes)) for value, s in zip(values, shadows, strict=True)]
-            beside_x = shadow_of(inputs[0], lanes.number) + (inputs[1] if uses else 0.0)
-            given = dict(zip(names, [Pair(inputs[0], beside_x), *pairs], strict=False))
-            after, read = lane_programs.step(cell, lanes.rule, known, given, inputs[2:])
-            return *(p.value for p in after), *(p.shadow for p in after), *(read if uses else [])
+    def step(t, inputs, *carried):
+        values, shadows = carried[:count], carried[count : 2 * count]
+        pairs = [Pair(value, across_time(s, t, lanes)) for value, s in zip(values, shadows, strict=True)]
+        beside_x = shadow_of(inputs[0], lanes.number) + (inputs[1] if uses else 0.0)
+        given = dict(zip(names, [Pair(inputs[0], beside_x), *pairs], strict=False))
+        after, read = lane_programs.step(reading, lanes.rule, known, given, inputs[2:])
+        return *(p.value for p in after), *(p.shadow for p in after), *(read if uses else [])
 
-        states = tf.split(state, len(program.state), axis=1)
-        start = [*states, *[tf.zeros_like(states[0])] * (count - len(states))]
-        read = [tf.zeros(shape, state.dtype) for shape in lane_programs.read_shapes(cell, state.shape[0])]
-        beside = [shadow_of(value, lanes.number) for value in start]
-        found = scan_time(step, (by_time, *uses), (*start, *beside, *(read if uses else [])))
+    states = tf.split(state, len(program.state), axis=1)
+    start = [*states, *[tf.zeros_like(states[0])] * (count - len(states))]
+    read = [tf.zeros(shape, state.dtype) for shape in lane_programs.read_shapes(cell, state.shape[0])]
+    beside = [shadow_of(value, lanes.number) for value in start]
+    found = scan_time(step, (by_time, *uses), (*start, *beside, *(read if uses else [])))
     place = program.ends.index(program.output)
     hidden = Pair(tf.transpose(found[place], [1, 0, 2]), tf.transpose(found[count + place], [1, 2, 0, 3]))
     after = tf.concat([found[k][-1] for k in range(len(program.state))], axis=1)
@@ -124,10 +128,9 @@ def mean_nats(model, hidden: Pair, y, lanes: Lanes, seed, model_masks=NO_MASKS):
     """Mean nats per token; backward, what lanes begin with, at `hidden` `[B, T, U]`.
 
     Linear lanes: one probe each (see `window.probe`), through the decoder, over √N for N tokens. Diagonal
-    lanes: p (1 - p) / N through the squared decoder, into lane 0. While the cell's kernels are fixed, the
-    decoder is too.
+    lanes: p (1 - p) / N through the squared decoder, into lane 0.
     """
-    rule, tokens, fixed = lanes.rule, tf.cast(tf.size(y), hidden.value.dtype), model.cell.fixed
+    rule, tokens = lanes.rule, tf.cast(tf.size(y), hidden.value.dtype)
     masked = hidden if model_masks.outputs is None else scaled(rule, hidden, model_masks.outputs)
 
     @tf.custom_gradient
@@ -137,7 +140,7 @@ def mean_nats(model, hidden: Pair, y, lanes: Lanes, seed, model_masks=NO_MASKS):
         def gradient(g):
             through = tf.square(embedding) if rule.diagonal else embedding
             begin = lambda p, t: _begun(p, through, lanes, tokens, seed, t)  # noqa: E731
-            of_hidden, of_decoder = softmax.pulled(g / tokens, begin, fixed)
+            of_hidden, of_decoder = softmax.pulled(g / tokens, begin, lanes.fixed_kernels)
             of_hidden = tf.transpose(of_hidden, [1, 2, 0, 3])
             of_shadow = tf.ensure_shape(of_hidden[1:], shadow.shape)
             return of_hidden[0], of_shadow, *(of_decoder or [None, None])

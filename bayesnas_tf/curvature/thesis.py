@@ -30,6 +30,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from bayesnas_tf.cells import primitives
+from bayesnas_tf.cells.reading import Reading
 from bayesnas_tf.cells.rules.gate import gated
 from bayesnas_tf.curvature.window import WindowEstimate, assemble, residual, scalar_variables
 from bayesnas_tf.numerics import products
@@ -57,12 +58,13 @@ def estimate(model, x, y, state, seed, options) -> WindowEstimate:
     gradient = tape.gradient(hidden, scalars, output_gradients=of_token / tf.cast(tf.size(y), hidden.dtype))
 
     before = tf.concat([state[tf.newaxis], _swap(hidden)[:-1]], axis=0)
-    steps = Steps(_swap(cell.project_inputs(model.embed(x))), before)
+    reading = model.read()
+    steps = Steps(_swap(reading.project_inputs(model.embed(x))), before)
     factors = path_factors(tf.reduce_sum(tf.square(cell.edge_scalars()), axis=1), cell.options.nodes)
     horizon = min(options.tau, x.shape[1] or options.tau)
     for_d = _swap(of_token) if options.d_term else None
-    at_hidden = through_time(cell, steps, _swap(curved), for_d, factors[0], horizon)
-    return assemble(of_edges(cell, steps, at_hidden / options.tau, factors), gradient, after)
+    at_hidden = through_time(reading, steps, _swap(curved), for_d, factors[0], horizon)
+    return assemble(of_edges(cell, reading, steps, at_hidden / options.tau, factors), gradient, after)
 
 
 def _swap(x):
@@ -97,41 +99,42 @@ def candidate_curvature(candidate, of_a):
     return -2.0 * candidate * of_a
 
 
-def through_time(cell, steps: Steps, curved, of_token, factor, horizon: int):
+def through_time(reading: Reading, steps: Steps, curved, of_token, factor, horizon: int):
     """Σ_d H^{k+d,k} at h_k (4.16, 4.18), `[T, B, U]`, from H = `curved` and ∂L_t/∂h_t = `of_token` at d = 0.
 
     `factor` is c_0 and `horizon` the number of distances d; without `of_token` (None) there is no D term.
     """
-    recurrent = tf.convert_to_tensor(cell.recurrent_kernel)[:, cell.units :]
-    candidate = tf.tanh(steps.projected[..., cell.units :] + products.project(steps.before, recurrent))
+    units = steps.before.shape[-1]
+    recurrent = reading.fixed["recurrent_kernel"][:, units:]
+    candidate = tf.tanh(steps.projected[..., units:] + products.project(steps.before, recurrent))
     slope = tf.square(1.0 - tf.square(candidate)) * factor
     back = tf.transpose(tf.square(recurrent))
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(steps)
-        after = None if of_token is None else cell.step(*steps)[0]
+        after = None if of_token is None else reading.step(*steps)[0]
     total = curved
     for _ in range(horizon - 1):
         pre = slope * curved
         if of_token is not None:
             of_pre, of_token = tape.gradient(after, steps, output_gradients=of_token)
-            pre += candidate_curvature(candidate, of_pre[..., cell.units :])
+            pre += candidate_curvature(candidate, of_pre[..., units:])
             of_token = earlier(of_token)
         curved = earlier(products.project(pre, back))
         total += curved
     return total
 
 
-def of_edges(cell, steps: Steps, at_hidden, factors) -> list:
+def of_edges(cell, reading: Reading, steps: Steps, at_hidden, factors) -> list:
     """4.23 for every scalar, and every zero-edge switch: E[(u_ij^o)² c_j H], one array per variable.
 
     Edge by edge: all u_ij^o of a window at once would fill gigabytes.
     """
     w = tf.convert_to_tensor(cell.scalars)
     nodes = cell.options.nodes
-    values = cell.run(steps.projected, [steps.before], [programs.node(k) for k in range(nodes + 1)])
+    values = reading.run(steps.projected, [steps.before], [programs.node(k) for k in range(nodes + 1)])
     of_scalars, of_switches = [], []
     for target in range(1, nodes + 1):
-        pre = cell.project(tf.stack(values[:target]), programs.kernel(target))
+        pre = reading.project(tf.stack(values[:target]), programs.kernel(target))
         for source in range(target):
             of_edge = pre[..., source : source + 1, :, :, :]
             u = edge_outputs(values[source][tf.newaxis], of_edge)[:, 0]

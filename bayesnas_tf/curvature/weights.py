@@ -69,10 +69,10 @@ def lanes_of(model, options) -> Lanes:
 
 def estimate(model, x, y, state, seed, options) -> WeightEstimate:
     """h of all weights, and of the scalars of a search cell, by one backward pass; see `interface`."""
-    lanes, cell = lanes_of(model, options), model.cell
+    lanes, cell = lanes_of(model, options)._replace(fixed_kernels=True), model.cell
     beside = shadows(lanes, model, x.shape[0])
     uses = use_shadows(cell, lanes.rule, lanes.number, x.shape)
-    with tf.GradientTape(watch_accessed_variables=False) as tape, cell.fixed_kernels():
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch([*beside, *uses])
         walked = walk(model, Window(x, y, state), lanes, beside, uses)
         loss = mean_nats(model, walked.hidden, y, lanes, seed)
@@ -139,7 +139,6 @@ def diagonal(
     state: tf.Tensor,
     options: CurvatureOptions,
     seed: tf.Tensor,
-    jit_compile: bool = False,
 ) -> WeightCurvature:
     """The mean of `estimate` over windows at fixed parameters, the state carried; see `interface.diagonal`.
 
@@ -148,7 +147,7 @@ def diagonal(
     """
     lanes_of(model, options)
 
-    @tf.function(jit_compile=jit_compile)
+    @tf.function(jit_compile=model.execution.xla)
     def compiled(x, y, state, seed):
         return estimate(model, x, y, state, seed, options)
 

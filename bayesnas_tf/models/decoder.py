@@ -13,6 +13,7 @@ class Decoder(NamedTuple):
     embedding: tf.Tensor  # [V, E]
     bias: tf.Tensor  # [V]
     rounded: tf.Tensor | None = None  # see `products.matmul`
+    staged: bool = False  # whether the loss of one softmax takes the form of `staged_softmax`
 
 
 def tied_logits(latent, decoder: Decoder):

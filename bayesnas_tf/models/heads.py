@@ -24,10 +24,6 @@ MASK_SLOT = 5  # behind the masks of the language model and its highway cell
 class Softmax:
     """One softmax over hidden states of the embedding's width; it has no weights of its own."""
 
-    def __init__(self):
-        """Without stages."""
-        self.staged = False  # whether the loss takes the form of `staged_softmax`
-
     def build(self, units: int, embedding_size: int) -> None:
         """Check the widths.
 
@@ -59,7 +55,7 @@ class Softmax:
 
     def token_nats(self, hidden, targets, decoder: Decoder, mask=None):
         """Negative log-likelihood of targets `[B, T]` in nats, `[B, T]`."""
-        if not self.staged:
+        if not decoder.staged:
             return losses.token_nats(self.logits(hidden, decoder, mask), targets)
         flat = tf.reshape(hidden, [-1, hidden.shape[-1]]), tf.reshape(targets, [-1])
         nats = staged_softmax.token_nats(*flat, decoder, rows=hidden.shape[0])

@@ -12,9 +12,11 @@ import tensorflow as tf
 from bayesnas_tf.cells import masks
 from bayesnas_tf.cells.baselines.stack import Stack
 from bayesnas_tf.cells.program_cell import ProgramCell
+from bayesnas_tf.cells.reading import PLAIN, Purpose
 from bayesnas_tf.models.decoder import Decoder
 from bayesnas_tf.models.heads import Mixture, Softmax
 from bayesnas_tf.numerics import products, seeds
+from bayesnas_tf.numerics.execution import GRAPH, Execution
 from bayesnas_tf.options import Dropout, NonNegative, Options
 
 DecoderBias = Literal["zeros", "log_frequencies"]
@@ -79,9 +81,12 @@ class LanguageModel(keras.Model):
         cell: ProgramCell | Stack,
         options: ModelOptions,
         head: Mixture | Softmax | None = None,
+        execution: Execution = GRAPH,
         **kwargs,
     ):
         """Build all weights at once; `initialise` gives them their values. `head` None: one softmax.
+
+        `execution`: how windows are computed, by this model and by whoever trains or measures it.
 
         Raises:
           ValueError: the head cannot read what the cell gives.
@@ -89,7 +94,7 @@ class LanguageModel(keras.Model):
         super().__init__(**kwargs)
         self.vocabulary, self.options = vocabulary, options
         self.cell, self.head = cell, head or Softmax()
-        cell.matmul_dtype = options.matmul_dtype
+        self.execution = dataclasses.replace(execution, matmul_dtype=options.matmul_dtype)
         self.rnn = cell.over_time(self.dtype_policy)
         self.embedding = self.add_weight(name="embedding", shape=(vocabulary, cell.input_size))
         self.decoder_bias = self.add_weight(name="decoder_bias", shape=(vocabulary,), initializer="zeros")
@@ -142,13 +147,17 @@ class LanguageModel(keras.Model):
             x = x * tf.gather(model_masks.words, ids)
         return masks.apply(model_masks.embeddings, x)
 
-    def window(self, ids, state, length, model_masks: Masks = NO_MASKS, training=False):
+    def read(self, model_masks: Masks = NO_MASKS, purpose: Purpose = PLAIN):
+        """What the cell's part of a window is computed from."""
+        return self.cell.read(model_masks.cell, self.execution, purpose)
+
+    def window(self, ids, state, length, model_masks: Masks = NO_MASKS, purpose: Purpose = PLAIN):
         """Hidden states `[B, T, U]` before output dropout, and the state after the first `length` steps.
 
-        From ids `[B, T]` and a state `[B, S]`. `training`: in the form whose gradient is fast, where one is.
+        From ids `[B, T]` and a state `[B, S]`.
         """
         embedded = self.embed(ids, model_masks)
-        return self.rnn.window(embedded, state, length, model_masks.cell, training=training)
+        return self.rnn.window(self.read(model_masks, purpose), embedded, state, length)
 
     def hidden(self, ids, state, model_masks: Masks = NO_MASKS):
         """The hidden states of `window` alone."""
@@ -174,7 +183,8 @@ class LanguageModel(keras.Model):
     def _decoder(self) -> Decoder:
         embedding = tf.convert_to_tensor(self.embedding)
         rounded = products.rounded(embedding, self.options.matmul_dtype)
-        return Decoder(embedding, tf.convert_to_tensor(self.decoder_bias), rounded)
+        bias = tf.convert_to_tensor(self.decoder_bias)
+        return Decoder(embedding, bias, rounded, self.execution.head)
 
     def call(self, ids, state=None, training=False):
         """Logits `[B, T, V]` and the state after the window, without dropout."""

@@ -1,4 +1,4 @@
-"""Sums over replicas inside a time loop, where `tf.distribute` has none (see `training.replicas`)."""
+"""Sums over replicas inside a time loop, where `tf.distribute` has none (see `numerics.replicas`)."""
 
 import collections
 import itertools

@@ -79,13 +79,21 @@ class ASGD(keras.optimizers.Optimizer):
       weight_decay: λ; None is 0.
       pytorch_compat: do as `torch.optim.ASGD(t0=0, lambd=0)` does, and with it DARTS and AWD-LSTM: from the
         second averaged step on, η is that of the step before, and the mean leaves out the first iterate.
+      compiled: whether XLA compiles the step to one pass over memory; no part of the configuration.
       kwargs: clipping and the like, see `keras.optimizers.Optimizer`.
     """
 
-    def __init__(self, learning_rate=10.0, weight_decay=None, pytorch_compat=False, name="asgd", **kwargs):
+    def __init__(
+        self,
+        learning_rate=10.0,
+        weight_decay=None,
+        pytorch_compat=False,
+        name="asgd",
+        compiled=False,
+        **kwargs,
+    ):
         super().__init__(learning_rate=learning_rate, weight_decay=weight_decay, name=name, **kwargs)
-        self.pytorch_compat = pytorch_compat
-        self.compiled = False  # whether XLA compiles the step to one pass over memory
+        self.pytorch_compat, self.compiled = pytorch_compat, compiled
         self._averages: list = []
 
     def build(self, variables):

@@ -116,7 +116,7 @@ def compare(loaded, model: LanguageModel, vocabulary: Vocabulary, rule: Rule) ->
         "step": (after["log_probabilities"], model.log_probabilities(hidden)[:, 1, : len(vocabulary)]),
         "state": (state, model.window(x[:, :2], model.zero_state(1), 2)[1]),
     }
-    if "cell" in loaded.signatures:
+    if model.cell.program is not None:
         embedded = tf.gather(tf.convert_to_tensor(model.embedding), x[0, 1:2])
         names = model.cell.program.state
         given = dict(zip(names, tf.split(before, len(names), axis=1), strict=True))

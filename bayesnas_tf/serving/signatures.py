@@ -7,7 +7,6 @@ the nats of all lines of a validation file add up to what `evaluate` finds with 
 
 import tensorflow as tf
 
-from bayesnas_tf.cells.program_cell import ProgramCell
 from bayesnas_tf.data.vocabulary import EOS, UNK, Vocabulary
 from bayesnas_tf.models.language_model import LanguageModel
 
@@ -64,8 +63,8 @@ class ServedModel(tf.Module):
             "encode": _signature(functions.encode, lines),
             "decode": _signature(functions.decode, ids),
         }
-        if isinstance(functions.model.cell, ProgramCell):  # a stack has no cell that stands alone
-            cell = functions.model.cell
+        cell = functions.model.cell
+        if cell.program is not None:
             names = ("x", *cell.program.state)
             specs = [tf.TensorSpec([None, cell.units], dtype, name) for name in names]
             found["cell"] = _signature(functions.cell, *specs)
@@ -163,8 +162,9 @@ class _Functions:
 
         All are [B, U]; most cells have one state, `h`.
         """
-        cell = self.model.cell
-        return dict(zip(cell.program.ends, cell.step(cell.project_inputs(x), *states), strict=True))
+        reading = self.model.read()
+        ends = reading.step(reading.project_inputs(x), *states)
+        return dict(zip(reading.program.ends, ends, strict=True))
 
     def encode(self, lines):
         """Ids of all lines one after the other, each with `<eos>` at its end, and how many each line has."""

@@ -13,7 +13,7 @@ from absl import logging
 
 from bayesnas_tf import files
 from bayesnas_tf.errors import UserError
-from bayesnas_tf.training.replicas import Replicas
+from bayesnas_tf.numerics.replicas import Replicas
 
 # what reading a torn or foreign checkpoint raises; the reader passes some errors on as Python's own
 UNUSABLE = (tf.errors.OpError, AssertionError, ValueError, IndexError, RuntimeError)

@@ -13,8 +13,8 @@ from bayesnas_tf.data import batching
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.models import losses
 from bayesnas_tf.options import NonNegative, Options, Positive, Rows, Steps, Whole
-from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training import sgd
+from bayesnas_tf.training.execution import window_function
 from bayesnas_tf.training.validation import StreamNats, stream_nats
 
 Staged = Callable[[str, Iterable, int], Iterable]  # name, items, their number -> the items, watched
@@ -137,6 +137,6 @@ class DynamicEvaluation(tf.Module):
         """Sum `step` over the windows of rows, the state carried from zero."""
         plan = batching.plan(rows.shape[1], self.options.bptt, 0, jitter=False)
         count = min(limit, len(plan.lengths)) or len(plan.lengths)
-        run = compiling.window_function(step, len(rows), False)
+        run = window_function(step, len(rows), False)
         windows = self.staged(name, batching.windows(rows, plan, 1).take(count), count)
         return stream_nats(run, self.model, windows, len(rows))

@@ -13,9 +13,9 @@ from bayesnas_tf.errors import UserError
 from bayesnas_tf.numerics import seeds
 from bayesnas_tf.optim import trigger
 from bayesnas_tf.training import checkpoints
-from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training.dynamic import DynamicEvaluation
 from bayesnas_tf.training.evaluate_settings import EvaluateProblem, EvaluateSettings
+from bayesnas_tf.training.execution import blocks_for, window_function
 from bayesnas_tf.training.records import Callbacks
 from bayesnas_tf.training.stopping import stop_request
 from bayesnas_tf.training.train_loop import MASK_SEED, Diverged, TrainLoop
@@ -78,10 +78,10 @@ class EvaluateLoop(TrainLoop):
             progress=self.progress,
             course=self.course,
         )
-        self.kernel_blocks = compiling.blocks_for(self.model, settings.compile)
+        self.kernel_blocks = blocks_for(self.model)
         nats = window_nats(self.model, kernel_blocks=self.kernel_blocks)
         self.window_nats = {
-            batch: compiling.window_function(nats, batch, False)
+            batch: window_function(nats, batch, False)
             for batch in {len(problem.valid_rows), len(problem.test_rows), 1}
         }
 

@@ -18,12 +18,13 @@ from bayesnas_tf.data.corpora import Corpus, CorpusOptions
 from bayesnas_tf.models.heads import Mixture, MixtureOptions
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.numerics import seeds
+from bayesnas_tf.numerics.execution import GRAPH, Execution
+from bayesnas_tf.numerics.replicas import Replicas
 from bayesnas_tf.options import Count, Options, Range, Rows, Whole
 from bayesnas_tf.space.genotype import Genotype
-from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training.dynamic import DynamicOptions
 from bayesnas_tf.training.evaluate_step import EvaluateStep
-from bayesnas_tf.training.replicas import Replicas, replicas
+from bayesnas_tf.training.execution import Machine, decide
 from bayesnas_tf.training.settings import (
     AveragingOptions,
     Compile,
@@ -42,6 +43,7 @@ class EvaluateSettings(Options):
     """Everything that `evaluate` can be told; each part has its own options class."""
 
     configured_as: ClassVar[str] = "evaluate"
+    row_groups: ClassVar[int] = 1  # no setting here: they pay in a search
 
     corpus: CorpusOptions
     cell: DerivedOptions
@@ -63,7 +65,7 @@ class EvaluateSettings(Options):
     eval_batch_size: Rows = 10  # rows of the validation split; fewer where it is short
     test_batch_size: Rows = 1  # rows of the test split
     compile: Compile = "auto"
-    distribute: Distribute = "none"  # who shares a batch: see `training.replicas`
+    distribute: Distribute = "none"  # who shares a batch: see `numerics.replicas`
     report_every: Count = 10  # steps
     checkpoint_every: Count = 100  # steps
 
@@ -85,10 +87,6 @@ class EvaluateSettings(Options):
                 "AveragingOptions.nonmono, or set AveragingOptions.after_epoch"
             )
         return found
-
-    def replicas(self) -> Replicas:
-        """Who shares the rows of a window; several processes have to ask before TensorFlow does anything."""
-        return replicas(self.distribute, "evaluate", self.windows.batch_size)
 
 
 class EvaluateProblem(NamedTuple):
@@ -123,25 +121,25 @@ def build(
     train = batching.rows(corpus.train, windows.batch_size, f"{corpus.name} (train)", windows.bptt)
     valid = evaluation_rows(corpus.valid, settings.eval_batch_size, f"{corpus.name} (valid)")
     test = evaluation_rows(corpus.test, settings.test_batch_size, f"{corpus.name} (test)")
-    sharing = sharing or Replicas()
+    words, sharing = len(corpus.vocabulary), sharing or Replicas()
+    embedding = (words + settings.spare_words, (settings.baseline or settings.cell).units)
+    execution = decide(settings, Machine.here(), embedding, sharing)
     with sharing.scope():
-        model = build_model(settings, len(corpus.vocabulary), genotype)
+        model = build_model(settings, words, genotype, execution)
     stateless = seeds.run_seed(seed)
     frequencies = corpus.log_frequencies()
     spare = np.full(settings.spare_words, frequencies.min(), frequencies.dtype)
     model.initialise(seeds.fold(stateless, 0), np.concatenate([frequencies, spare]))
-    if isinstance(model.cell, Stack):
-        model.cell.fused = use_fused(settings.compile)
     step = EvaluateStep(
         model, windows, settings.weights, settings.averaging.pytorch_compat, settings.optimizer
     )
-    step.replicas = sharing
-    compiling.stage(step, settings.compile, windows.batch_size)
     name = name_of(settings, genotype)
     return EvaluateProblem(corpus, genotype, name, train, valid, test, model, step, stateless)
 
 
-def build_model(settings: EvaluateSettings, vocabulary: int, genotype: Genotype | None) -> LanguageModel:
+def build_model(
+    settings: EvaluateSettings, vocabulary: int, genotype: Genotype | None, execution: Execution = GRAPH
+) -> LanguageModel:
     """The language model of the settings' baseline, or around the genotype's cell where there is none.
 
     Its weights have no meaningful values yet.
@@ -157,18 +155,13 @@ def build_model(settings: EvaluateSettings, vocabulary: int, genotype: Genotype 
     else:
         raise ValueError("nothing to train: give a genotype, or bind evaluate.baseline")
     head = Mixture(settings.head) if settings.head else None
-    return LanguageModel(vocabulary + settings.spare_words, cell, settings.model, head)
+    return LanguageModel(vocabulary + settings.spare_words, cell, settings.model, head, execution)
 
 
 def name_of(settings: EvaluateSettings, genotype: Genotype | None) -> str:
     """How a run calls what it trains."""
     trained = settings.baseline or genotype
     return trained.name if trained else ""
-
-
-def use_fused(mode: Compile) -> bool:
-    """Whether LSTM layers go through cuDNN where they can: on a GPU, and not under XLA, which lacks it."""
-    return bool(tf.config.get_visible_devices("GPU")) and not compiling.use_xla(mode)
 
 
 def evaluation_rows(stream: np.ndarray, batch: int, name: str) -> np.ndarray:

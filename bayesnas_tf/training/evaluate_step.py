@@ -29,7 +29,8 @@ class EvaluateStep(TrainStep):
     ):
         """See `TrainStep`, and `ASGD` for `pytorch_compat`; `rule` None means averaged SGD."""
         super().__init__(model, windows, weights)
-        self.optimizer: Any = optimizer_of(rule or OptimizerOptions(), weights, pytorch_compat)
+        compiled = model.execution.updates
+        self.optimizer: Any = optimizer_of(rule or OptimizerOptions(), weights, pytorch_compat, compiled)
         self.optimizer.build(model.trainable_variables)
 
     def __call__(self, x, y, length, lr, seed):
@@ -43,12 +44,6 @@ class EvaluateStep(TrainStep):
         self.optimizer.apply(gradients, variables)
         self.state.assign(state)
         self.add_totals(nats, length)
-
-    def use_stages(self):
-        """Let XLA compile the clip, and the updates of ASGD."""
-        super().use_stages()
-        if isinstance(self.optimizer, ASGD):
-            self.optimizer.compiled = True
 
     @property
     def added(self) -> dict[str, tf.Module]:
@@ -65,10 +60,10 @@ class EvaluateStep(TrainStep):
         return self.optimizer.averages() if isinstance(self.optimizer, ASGD) else contextlib.nullcontext()
 
 
-def optimizer_of(options: OptimizerOptions, weights: WeightOptions, pytorch_compat: bool):
+def optimizer_of(options: OptimizerOptions, weights: WeightOptions, pytorch_compat: bool, compiled: bool):
     """The Keras optimizer of a rule; all but ASGD take the weight decay as part of the gradient."""
     if options.rule == "adam":
         return adam(options, weights)
     if options.rule == "sgd":
         return SGD(weights.lr)
-    return ASGD(weights.lr, weights.weight_decay, pytorch_compat)
+    return ASGD(weights.lr, weights.weight_decay, pytorch_compat, compiled=compiled)

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from bayesnas_tf.data import batching
 from bayesnas_tf.space.genotype import Genotype
-from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training import validation
 from bayesnas_tf.training.checkpoints import Checkpoints
+from bayesnas_tf.training.execution import window_function
 from bayesnas_tf.training.records import Callbacks, ChoiceRecord, UpdateRecord
 from bayesnas_tf.training.search_settings import SearchProblem, SearchSettings
 from bayesnas_tf.training.stopping import stop_request
@@ -53,7 +53,7 @@ class SearchLoop(TrainLoop):
             progress=self.progress,
             **self.strategy.trackables,
         )
-        self.valid_window = compiling.window_function(
+        self.valid_window = window_function(
             validation.window_nats(self.model, self.replicas.groups), settings.windows.batch_size, False
         )
 

@@ -10,17 +10,16 @@ import tensorflow as tf
 from bayesnas_tf.bayes.prune import PruneOptions
 from bayesnas_tf.bayes.update import BayesOptions
 from bayesnas_tf.cells.search_cell import CellOptions
-from bayesnas_tf.config import provenance
 from bayesnas_tf.curvature.interface import CurvatureOptions
 from bayesnas_tf.data import batching
 from bayesnas_tf.data.corpora import Corpus, CorpusOptions
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.numerics import seeds
+from bayesnas_tf.numerics.execution import GRAPH, Execution
+from bayesnas_tf.numerics.replicas import Replicas
 from bayesnas_tf.options import Count, Options, Range
 from bayesnas_tf.space.genotype import HIGHWAY
-from bayesnas_tf.training import compile as compiling
-from bayesnas_tf.training import threads
-from bayesnas_tf.training.replicas import Replicas, replicas
+from bayesnas_tf.training.execution import Machine, decide
 from bayesnas_tf.training.settings import (
     Compile,
     Distribute,
@@ -56,7 +55,7 @@ class SearchSettings(Options):
     strategy: StrategyOptions = dataclasses.field(default_factory=BayesNasOptions)
     epochs: Count = 1  # T_max; one update after each
     compile: Compile = "auto"
-    distribute: Distribute = "none"  # who shares a batch: see `training.replicas`
+    distribute: Distribute = "none"  # who shares a batch: see `numerics.replicas`
     row_groups: Annotated[int, Range(0, 1024)] = (
         0  # of a batch, side by side on the cores; 0: two on two cores, for large cells
     )
@@ -83,10 +82,10 @@ class SearchSettings(Options):
                 f"search.distribute={self.distribute!r} knows no strategy but @BayesNasOptions(). "
                 "Set search.distribute = 'none'"
             )
-        if self.row_groups > 1 and (reason := self._whole(self.row_groups)):
+        if self.row_groups > 1 and (reason := self.whole(self.row_groups)):
             raise ValueError(f"search.row_groups={self.row_groups} is too many for {reason}. Set it to 1")
 
-    def _whole(self, groups: int) -> str:
+    def whole(self, groups: int) -> str:
         """The setting under which a step cannot treat so many groups of rows apart; empty: there is none."""
         rows = self.windows.batch_size
         settings = {
@@ -96,20 +95,6 @@ class SearchSettings(Options):
             f"WindowOptions.batch_size={rows}, no multiple of it": rows % groups > 0,
         }
         return next((setting for setting, holds in settings.items() if holds), "")
-
-    def replicas(self) -> Replicas:
-        """Who shares the rows of a window; to be asked before TensorFlow computes anything."""
-        if self.distribute != "none":
-            return replicas(self.distribute, "search", self.windows.batch_size, self.cell.norm)
-        cores = provenance.usable_cores()
-        groups = self.row_groups or self._usual_groups(cores)
-        alone = groups > 1 and threads.set_for_groups(groups, cores)
-        return Replicas(groups=groups if alone or self.row_groups else 1)
-
-    def _usual_groups(self, cores: int | None) -> int:
-        """How many groups of rows a step has where nobody says."""
-        groups, values = threads.usual_groups(cores), self.windows.batch_size * self.cell.units
-        return groups if compiling.use_stages(self.compile, values) and not self._whole(groups) else 1
 
 
 class SearchProblem(NamedTuple):
@@ -134,19 +119,17 @@ def build(
     windows = settings.windows
     train = batching.rows(corpus.train, windows.batch_size, f"{corpus.name} (train)", windows.bptt)
     valid = batching.rows(corpus.valid, windows.batch_size, f"{corpus.name} (valid)")
-    sharing = sharing or Replicas()
+    words, sharing = len(corpus.vocabulary), sharing or Replicas()
+    execution = decide(settings, Machine.here(), (words, settings.cell.units), sharing)
     with sharing.scope():
-        model = build_model(settings, len(corpus.vocabulary))
+        model = build_model(settings, words, execution)
     stateless = seeds.run_seed(seed)
     model.initialise(seeds.fold(stateless, 0), corpus.log_frequencies())
     step = settings.strategy.step(model, settings, valid, stateless)
-    step.replicas = sharing
-    compiling.stage(step, settings.compile, windows.batch_size)
-    if settings.cell.norm == "batch" and sharing.count > 1:
-        model.cell.staged = sharing.xla = False  # XLA has no part in sums over replicas
     return SearchProblem(corpus, train, valid, model, step, stateless)
 
 
-def build_model(settings: SearchSettings, vocabulary: int) -> LanguageModel:
+def build_model(settings: SearchSettings, vocabulary: int, execution: Execution = GRAPH) -> LanguageModel:
     """The network that the strategy trains; its weights have no meaningful values yet."""
-    return LanguageModel(vocabulary, settings.strategy.cell(settings.cell), settings.model)
+    cell = settings.strategy.cell(settings.cell)
+    return LanguageModel(vocabulary, cell, settings.model, execution=execution)

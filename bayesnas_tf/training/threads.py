@@ -4,26 +4,14 @@ The operations of one group must leave the cores of the others alone, and Tensor
 threads an operation has for a whole process.
 """
 
-import os
-
 import tensorflow as tf
 
 CORES = 2  # on which groups were measured to be faster; on any other number they have to be asked for
 VARIABLE = "TF_NUM_INTRAOP_THREADS"  # whoever sets it has decided about threads
 
 
-def usual_groups(cores: int | None) -> int:
-    """How many groups a step has, without being told, on a machine with so many cores."""
-    return CORES if cores == CORES and VARIABLE not in os.environ else 1
-
-
 def set_for_groups(groups: int, cores: int | None) -> bool:
-    """Let each operation of this process use its group's share of the cores, and say whether it will.
-
-    It will not once TensorFlow has computed anything; where the variable is set nothing is changed.
-    """
-    if VARIABLE in os.environ:
-        return True
+    """Let each operation use its group's share of the cores; False: TensorFlow has begun to compute."""
     try:
         tf.config.threading.set_intra_op_parallelism_threads(max(1, (cores or groups) // groups))
     except RuntimeError:

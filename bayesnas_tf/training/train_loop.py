@@ -9,8 +9,8 @@ import tensorflow as tf
 from bayesnas_tf.data import batching
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.numerics import seeds
-from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training.checkpoints import Checkpoints, all_finite
+from bayesnas_tf.training.execution import bucket, window_function
 from bayesnas_tf.training.progress import Progress
 from bayesnas_tf.training.records import Callbacks, EpochRecord, RunFacts, StepRecord
 from bayesnas_tf.training.stopping import StopRequest
@@ -39,12 +39,9 @@ class TrainLoop:
         self.stop = StopRequest()
         self.counted = 0.0  # the time up to which the run's training time is counted
         self.inherited = 0  # tokens in the step's totals that an earlier process trained on
-        self.replicas = self.step.replicas
-        self.xla = compiling.use_xla(settings.compile)
-        batch = settings.windows.batch_size
-        self.train_window = compiling.window_function(
-            self._train_window, batch, self.xla, whole=self.replicas.count == 1
-        )
+        self.replicas, self.xla = self.model.execution.replicas, self.model.execution.xla
+        batch, alone = settings.windows.batch_size, self.replicas.count == 1
+        self.train_window = window_function(self._train_window, batch, self.xla, whole=alone)
         self.lr = tf.constant(settings.weights.lr, self.model.embedding.dtype)
         self.done = tf.Variable(0.0, dtype=tf.float64, trainable=False)  # share of all windows of all epochs
 
@@ -79,10 +76,10 @@ class TrainLoop:
         first = int(progress.window)
         if first == 0:
             self.step.state.assign(tf.zeros_like(self.step.state))
-        bucket = compiling.bucket(windows, self.xla)
+        padded = bucket(windows, self.xla)
         clock = self.counted = time.perf_counter()
         self.inherited = int(self.step.totals.tokens)
-        for done, window in enumerate(batching.windows(rows, plan, bucket, first), start=first + 1):
+        for done, window in enumerate(batching.windows(rows, plan, padded, first), start=first + 1):
             share = (done - 1) / len(plan.lengths)
             self.done.assign((epoch - 1 + share) / settings.epochs)
             self.before_window(done - 1, len(plan.lengths))

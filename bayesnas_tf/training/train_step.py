@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from bayesnas_tf.cells.reading import Purpose
 from bayesnas_tf.models import losses
 from bayesnas_tf.models.language_model import LanguageModel
 from bayesnas_tf.numerics import xla
 from bayesnas_tf.optim.once import Adam
 from bayesnas_tf.training import sgd
-from bayesnas_tf.training.replicas import Replicas
 from bayesnas_tf.training.settings import OptimizerOptions, WeightOptions, WindowOptions
 
 
@@ -42,8 +42,6 @@ class TrainStep(tf.Module):
         super().__init__()
         self.of_weights = None if rule is None or rule.rule == "sgd" else adam(rule, weights)
         self.model, self.options, self.bptt = model, weights, windows.bptt
-        self.replicas = Replicas()  # one, until told otherwise
-        self.staged = False  # whether updates are single passes over memory, compiled by XLA
         self.state = tf.Variable(model.zero_state(windows.batch_size), trainable=False)
         self.totals = Totals(
             *(tf.Variable(0, dtype=dtype, trainable=False) for dtype in (tf.float64, tf.int64))
@@ -53,7 +51,7 @@ class TrainStep(tf.Module):
         """Gradients of the training loss in the variables, dense, its mean nats, and the next state `[B, S]`.
 
         On x, y `[B, P]`, of which the first `length` time steps count; `seed` draws the masks. The replicas
-        share the rows, each under its rows of the one draw.
+        share the rows, each under its rows of the one draw; XLA has no part in sums over them.
         """
 
         def of_rows(rows, x, y, length, state, drawn):
@@ -61,15 +59,16 @@ class TrainStep(tf.Module):
                 loss, nats, after = self.loss(rows(x), rows(y), length, drawn.of_rows(rows), rows(state))
             return [*sgd.dense(tape.gradient(loss, variables), variables), nats], [after]
 
-        drawn = self.model.draw_masks(seed, x.shape[0])
-        state = tf.convert_to_tensor(self.state)
-        (*gradients, nats), (after,) = self.replicas.mean(of_rows, x, y, length, state, drawn)
+        model, execution = self.model, self.model.execution
+        drawn, state = model.draw_masks(seed, x.shape[0]), tf.convert_to_tensor(self.state)
+        compiled = execution.xla and not model.cell.couples_rows
+        (*gradients, nats), (after,) = execution.replicas.mean(of_rows, compiled, x, y, length, state, drawn)
         return gradients, nats, after
 
     def loss(self, x, y, length, model_masks, state):
         """Training loss without the terms that have closed-form steps, its data part, and the next state."""
         options, model = self.options, self.model
-        hidden, state = model.window(x, state, length, model_masks, training=True)
+        hidden, state = model.window(x, state, length, model_masks, Purpose(training=True))
         nats = losses.mean_nats(model.token_nats(hidden, y, model_masks), length)
         loss = nats
         # copies collect the gradients of a term, so that never three meet: see `numerics.sums`
@@ -105,13 +104,9 @@ class TrainStep(tf.Module):
         for slot in self.of_weights.variables if self.of_weights is not None else ():
             slot.assign(tf.zeros_like(slot))
 
-    def use_stages(self) -> None:
-        """Let XLA compile the updates."""
-        self.staged = True
-
     def stage(self, function):
-        """`function` on arrays of one shape, compiled by XLA where this step is to use it."""
-        return xla.stage(function, self.staged)
+        """`function` on arrays of one shape, compiled by XLA where updates are."""
+        return xla.stage(function, self.model.execution.updates)
 
     def rate(self, length, lr):
         """The learning rate of a window of `length` steps: in proportion to its length, as DARTS."""

@@ -1,10 +1,10 @@
 """Total nats of a model over a stream of ids."""
 
-import contextlib
 from typing import NamedTuple
 
 import tensorflow as tf
 
+from bayesnas_tf.cells.reading import PLAIN, Purpose
 from bayesnas_tf.models import losses
 from bayesnas_tf.numerics import row_groups
 from bayesnas_tf.numerics.blocks import KernelBlocks
@@ -38,12 +38,10 @@ def window_nats(model, groups: int = 1, kernel_blocks: KernelBlocks | None = Non
 
     def run(x, y, length, state):
         few = kernel_blocks is not None and kernel_blocks.serve(x.shape[0])
-        with model.cell.in_blocks(kernel_blocks) if few else contextlib.nullcontext():
-            return sums(x, y, length, state)
+        purpose = Purpose(blocks=kernel_blocks.read()) if few else PLAIN
 
-    def sums(x, y, length, state):
         def of_rows(rows):
-            hidden, after = model.window(rows(x), rows(state), length)
+            hidden, after = model.window(rows(x), rows(state), length, purpose=purpose)
             nats = model.token_nats(hidden, rows(y))
             valid = losses.valid_tokens(length, tf.shape(nats)[1], nats.dtype)
             return tf.reduce_sum(tf.cast(nats * valid, tf.float64)), after

@@ -9,6 +9,7 @@ from bayesnas_tf.cells.baselines.lstm import LstmOptions
 from bayesnas_tf.cells.baselines.nas import NasOptions
 from bayesnas_tf.cells.baselines.recurrent import LayerMasks
 from bayesnas_tf.numerics import seeds
+from bayesnas_tf.numerics.execution import GRAPH, Execution
 from tests.references import baselines as reference
 
 B, T, K = 3, 5, 4
@@ -67,7 +68,9 @@ def test_a_window_equals_the_twin(options, length, masked):
     stack, random = built(options)
     x, state = random.normal(size=(B, T, K)), random.normal(size=(B, stack.state_size))
     drawn = drawn_masks(stack, random) if masked else (LayerMasks(),) * len(stack.layers)
-    outputs, after = stack.window(tf.constant(x), tf.constant(state), length, drawn if masked else None)
+    outputs, after = stack.window(
+        stack.read(drawn if masked else None), tf.constant(x), tf.constant(state), length
+    )
     expected, expected_after = twin(stack, x, state, drawn, length)
     np.testing.assert_allclose(outputs, expected, rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(after, expected_after, rtol=1e-10, atol=1e-12)
@@ -108,9 +111,9 @@ def test_bfloat16_factors_are_near_float32():
     for weight in stack.weights:
         weight.assign(0.5 * random.normal(size=weight.shape))
     x = tf.constant(random.normal(size=(B, T, K)), tf.float32)
-    exact, _ = stack.window(x, tf.zeros([B, stack.state_size]), T)
-    stack.matmul_dtype = "bfloat16"
-    rounded, _ = stack.window(x, tf.zeros([B, stack.state_size]), T)
+    exact, _ = stack.window(stack.read(), x, tf.zeros([B, stack.state_size]), T)
+    reading = stack.read(None, Execution(matmul_dtype="bfloat16"))
+    rounded, _ = stack.window(reading, x, tf.zeros([B, stack.state_size]), T)
     assert 0.0 < np.abs(rounded - exact).max() < 0.05
 
 
@@ -140,11 +143,10 @@ def test_what_cudnn_is_given_is_what_the_loop_computes(monkeypatch, length, two_
     stack, random = built(options)
     x, state = (tf.constant(random.normal(size=shape)) for shape in ((B, T, K), (B, stack.state_size)))
     drawn = tuple(of_layer._replace(hidden=None) for of_layer in drawn_masks(stack, random))
-    loop = stack.window(x, state, length, drawn)
+    loop = stack.window(stack.read(drawn), x, state, length)
     monkeypatch.setattr(cudnn.tf.raw_ops, "CudnnRNNV3", emulated_cudnn)
     monkeypatch.setattr(lstm.LstmLayer, "has_fused_form", lambda *_: True)  # of float64 for this test
-    stack.fused = True
-    outputs, after = stack.window(x, state, length, drawn)
+    outputs, after = stack.window(stack.read(drawn, Execution(fused=True)), x, state, length)
     np.testing.assert_allclose(outputs[:, :length], loop[0][:, :length], rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(after, loop[1], rtol=1e-10, atol=1e-12)
 
@@ -157,7 +159,7 @@ def test_cudnn_is_left_alone_where_it_has_no_such_layer():
         (STACKS["three widths, two biases"], plain, "float64", False),
         (STACKS["skip, capped, one bias"], plain, "float32", False),
     ):
-        assert options.cell(dtype=dtype).layers[0].has_fused_form(drawn) is expected
+        assert options.cell(dtype=dtype).layers[0].has_fused_form(drawn, GRAPH) is expected
 
 
 @pytest.mark.parametrize(

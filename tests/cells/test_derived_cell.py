@@ -56,10 +56,12 @@ def test_a_step_equals_the_twin(name, output):
     cell, w_0, kernels = built(genotype, random)
     x, h = random.normal(size=(2, B, U))
     drawn = [2.0 * random.integers(0, 2, size=(B, U)) for _ in range(2)]
-    with cell.masked(masks.CellMasks(*map(tf.constant, drawn))):
-        actual, (state,) = cell(tf.constant(x), [tf.constant(h)])
-    expected = reference.step(x, h, w_0, kernels, genotype.nodes, genotype.output, *drawn)
-    np.testing.assert_allclose(actual, expected, rtol=1e-12, atol=1e-12)
+    reading = cell.read(masks.CellMasks(*map(tf.constant, drawn)))
+    (masked,) = reading.step(reading.project_inputs(tf.constant(x)), tf.constant(h))
+    actual, (state,) = cell(tf.constant(x), [tf.constant(h)])
+    for found, by in ((masked, drawn), (actual, ())):
+        expected = reference.step(x, h, w_0, kernels, genotype.nodes, genotype.output, *by)
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
     np.testing.assert_array_equal(actual, state)
 
 

@@ -9,6 +9,7 @@ from bayesnas_tf.cells import masks
 from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
 from bayesnas_tf.cells.program_cell import ProgramCell
 from bayesnas_tf.cells.sampled_cell import SampledCell
+from bayesnas_tf.cells.scan import by_time
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.cells.staged.stages import Arithmetic
 from bayesnas_tf.cells.staged.values import Given
@@ -93,7 +94,7 @@ def built(cell, seed=0):
 
 def twin_of(cell):
     """Weights and constants in NumPy."""
-    return {name: np.asarray(value) for name, value in cell.fixed_values().items()}
+    return {name: np.asarray(value) for name, value in cell.read().fixed.items()}
 
 
 CELLS = {
@@ -122,10 +123,10 @@ def test_a_cell_equals_the_numpy_interpreter(name):
     projected = draw.normal(size=(B, T, cell.kernel.shape[1]))
     states = [draw.normal(size=(B, U)) for _ in cell.program.state]
     expected, last = reference.window(cell.program, twin_of(cell), projected.transpose(1, 0, 2), states)
-    by_time = cell.over_time("float64").by_time(tf.constant(projected), [tf.constant(s) for s in states])
-    np.testing.assert_allclose(by_time[cell.program.output], expected, rtol=1e-11, atol=1e-13)
+    found = by_time(cell.read(), tf.constant(projected), [tf.constant(s) for s in states])
+    np.testing.assert_allclose(found[cell.program.output], expected, rtol=1e-11, atol=1e-13)
     for state, value in zip(cell.program.state, last, strict=True):
-        np.testing.assert_allclose(by_time[state][-1], value, rtol=1e-11, atol=1e-13)
+        np.testing.assert_allclose(found[state][-1], value, rtol=1e-11, atol=1e-13)
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -137,7 +138,9 @@ def test_lstm_and_gru_are_keras_layers(name):
     cell = built(Plain(U, program, 0.1, dtype="float64"))
     cell.kernel.assign(layer.cell.kernel)
     cell.recurrent_kernel.assign(layer.cell.recurrent_kernel)
-    outputs, after = cell.over_time("float64").window(tf.constant(x), tf.concat(states, axis=1), T)
+    outputs, after = cell.over_time("float64").window(
+        cell.read(), tf.constant(x), tf.concat(states, axis=1), T
+    )
     np.testing.assert_allclose(outputs, expected, rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(after, tf.concat(last, axis=1), rtol=1e-12, atol=1e-14)
 
@@ -149,7 +152,7 @@ def test_as_keras_cells_they_carry_a_list_of_states(name):
     x = tf.constant(np.random.default_rng(3).normal(size=(B, T, U)))
     outputs, *states = keras.layers.RNN(cell, return_sequences=True, return_state=True, dtype="float64")(x)
     zeros = tf.zeros([B, cell.state_width], tf.float64)
-    expected, after = cell.over_time("float64").window(x, zeros, T)
+    expected, after = cell.over_time("float64").window(cell.read(), x, zeros, T)
     np.testing.assert_allclose(outputs, expected, rtol=1e-12)
     np.testing.assert_allclose(tf.concat(states, axis=1), after, rtol=1e-12)
 
@@ -172,12 +175,12 @@ def test_their_staged_form_has_the_same_values_and_gradients(name, masked):
         return [*found, *tape.gradient(found, used, upstream)]
 
     def plain():
-        with cell.masked(masks.CellMasks(None, mask)):
-            by_time = cell.over_time("float64").by_time(tf.transpose(projected, [1, 0, 2]), states)
-        return [by_time[end] for end in program.ends]
+        reading = cell.read(masks.CellMasks(None, mask))
+        found = by_time(reading, tf.transpose(projected, [1, 0, 2]), states)
+        return [found[end] for end in program.ends]
 
     def staged():
-        given = Given(projected, tuple(states), *cell.parts(program))
+        given = Given.of(program, projected, states, cell.read().fixed)
         return staged_window(program, given, Arithmetic(mask, compiled=False))
 
     for found, expected in zip(of(staged), of(plain), strict=True):

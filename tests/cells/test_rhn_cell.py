@@ -33,7 +33,7 @@ def test_a_window_equals_the_twin_with_one_mask_for_all_steps_and_depths(masked)
     step = lambda x, s: (reference.rhn_step(x, s, w, layers, *drawn),)  # noqa: E731
     expected, history = reference.run(step, x, (s,))
     given = masks.CellMasks(*map(tf.constant, drawn)) if masked else None
-    outputs, after = rnn.window(tf.constant(x), tf.constant(s), 2, given)
+    outputs, after = rnn.window(rnn.cell.read(given), tf.constant(x), tf.constant(s), 2)
     np.testing.assert_allclose(outputs, expected, rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(after, history[1][0], rtol=1e-10, atol=1e-12)
 

@@ -6,7 +6,7 @@ from bayesnas_tf.cells import masks
 from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
 from bayesnas_tf.cells.sampled_cell import SampledCell
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
-from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
+from bayesnas_tf.models.language_model import NO_MASKS, LanguageModel, ModelOptions
 from bayesnas_tf.space.highway import programs, published
 from bayesnas_tf.space.highway.programs import fed_by
 from bayesnas_tf.space.highway.space import Highway
@@ -52,8 +52,9 @@ def test_one_graph_is_the_derived_cell_of_each_choice_with_its_gradient_and_mask
     )
 
     def gradient(of):
-        with of.cell.masked(drawn), tf.GradientTape() as tape:
-            loss = tf.reduce_sum(of(x, state)[0] ** 2)
+        with tf.GradientTape() as tape:
+            hidden = of.hidden(x, state, NO_MASKS._replace(cell=drawn))
+            loss = tf.reduce_sum(of.decode(hidden) ** 2)
         return loss, tape.gradient(loss, [of.cell.kernel, of.cell.recurrent_kernel])
 
     traced = tf.function(lambda: gradient(shared))
@@ -81,7 +82,7 @@ def test_batch_norm_leaves_every_node_standardised():
     cell = sampled("batch").cell
     random = np.random.default_rng(6)
     x, h = (tf.constant(random.normal(size=(5, 64, k * UNITS))) for k in (2, 1))
-    for value in cell.run(x, [h], [programs.node(k) for k in range(NODES + 1)]):
+    for value in cell.read().run(x, [h], [programs.node(k) for k in range(NODES + 1)]):
         np.testing.assert_allclose(value.numpy().mean(axis=1), 0.0, atol=1e-12)
 
 

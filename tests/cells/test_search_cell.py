@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 
 from bayesnas_tf.cells import masks
-from bayesnas_tf.cells.scan import ProgramRNN
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.models import losses
 from bayesnas_tf.models.language_model import Masks
@@ -36,11 +35,14 @@ def test_over_time_the_cell_equals_the_twin_in_both_layers(form):
     input_mask, hidden_mask = drawn(random, 2, BATCH, UNITS)
     twin = reference.copy_of(cell)
     expected = reference.run(twin, x, h, input_mask=input_mask, hidden_mask=hidden_mask)
-    for layer in (ProgramRNN, keras.layers.RNN):
-        cell.inputs_projected = False
-        rnn = layer(cell, return_sequences=True, return_state=True, dtype="float64")
-        with cell.masked(masks.CellMasks(tf.constant(input_mask), tf.constant(hidden_mask))):
-            actual, state = rnn(tf.constant(x), initial_state=[tf.constant(h)])
+    rnn = cell.over_time("float64")
+    of_window = masks.CellMasks(tf.constant(input_mask), tf.constant(hidden_mask))
+    actual, state = rnn.window(cell.read(of_window), tf.constant(x), tf.constant(h), STEPS)
+    np.testing.assert_allclose(actual, expected, rtol=1e-10, atol=1e-12)
+    np.testing.assert_array_equal(state, actual[:, -1])
+    expected = reference.run(twin, x, h)
+    for layer in (rnn, keras.layers.RNN(cell, return_sequences=True, return_state=True, dtype="float64")):
+        actual, state = layer(tf.constant(x), initial_state=[tf.constant(h)])
         np.testing.assert_allclose(actual, expected, rtol=1e-10, atol=1e-12)
         np.testing.assert_array_equal(state, actual[:, -1])
 
@@ -55,7 +57,7 @@ def test_node_values_of_all_steps_at_once_equal_those_of_each_step(form):
     cell = small_model(**form).cell
     x, h = random.normal(size=(2, STEPS, BATCH, UNITS))
     projected = tf.constant(x @ cell.kernel.numpy())
-    at_once = cell.run(projected, [tf.constant(h)], nodes_of(cell))
+    at_once = cell.read().run(projected, [tf.constant(h)], nodes_of(cell))
     for t in range(STEPS):
         _, expected, _ = reference.step(reference.copy_of(cell), x[t], h[t])
         for actual, value in zip(at_once, expected, strict=True):
@@ -168,7 +170,7 @@ def test_batch_norm_takes_the_statistics_of_each_time_step_over_the_batch():
     random = np.random.default_rng(10)
     cell = small_model(norm="batch").cell
     x, h = (tf.constant(random.normal(size=(STEPS, 64, k * UNITS))) for k in (2, 1))
-    values = cell.run(x, [h], nodes_of(cell))
+    values = cell.read().run(x, [h], nodes_of(cell))
     for value in values:
         np.testing.assert_allclose(value.numpy().mean(axis=1), 0.0, atol=1e-12)
         np.testing.assert_allclose(value.numpy().var(axis=1), 1.0, rtol=1e-2)

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from bayesnas_tf.cells import masks
 from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
+from bayesnas_tf.cells.reading import Purpose
 from bayesnas_tf.cells.rules import spread
 from bayesnas_tf.cells.scan import scan_time
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
@@ -14,10 +15,11 @@ from bayesnas_tf.cells.staged.stages import Arithmetic
 from bayesnas_tf.cells.staged.values import Given
 from bayesnas_tf.cells.staged.window import staged_window
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
-from bayesnas_tf.numerics import seeds
+from bayesnas_tf.numerics import across, seeds
+from bayesnas_tf.numerics.execution import GRAPH, Execution
 from bayesnas_tf.space.genotype import Genotype, Node
 from bayesnas_tf.space.highway import published
-from bayesnas_tf.training import compile as compiling
+from bayesnas_tf.training.execution import window_function
 from bayesnas_tf.training.settings import ScalarOptions, WeightOptions, WindowOptions
 from bayesnas_tf.training.strategies.bayesnas.step import SearchStep
 
@@ -53,16 +55,15 @@ def inputs(steps, dtype="float64"):
 
 def plain(cell, projected, state, mask):
     """All h_t by the loop that TensorFlow differentiates."""
-    with cell.masked(masks.CellMasks(None, mask)), cell.read_once():
-        by_time = tf.transpose(projected, [1, 0, 2])
-        (hidden,) = scan_time(lambda t, x, h: cell.step(*x, h), (by_time,), (state,))
-        return tf.transpose(hidden, [1, 0, 2])
+    reading, by_time = cell.read(masks.CellMasks(None, mask)), tf.transpose(projected, [1, 0, 2])
+    (hidden,) = scan_time(lambda t, x, h: reading.step(*x, h), (by_time,), (state,))
+    return tf.transpose(hidden, [1, 0, 2])
 
 
-def staged(cell, projected, state, mask, compiled=False):
+def staged(cell, projected, state, mask, compiled=False, matmul_dtype="float32"):
     """All h_t by products and stages."""
-    arithmetic, program = Arithmetic(mask, cell.matmul_dtype, compiled), cell.staged_program()
-    given = Given(tf.transpose(projected, [1, 0, 2]), (state,), *cell.parts(program))
+    arithmetic, program = Arithmetic(mask, matmul_dtype, compiled), cell.staged_program()
+    given = Given.of(program, tf.transpose(projected, [1, 0, 2]), (state,), cell.read().fixed)
     (hidden,) = staged_window(program, given, arithmetic)
     return tf.transpose(hidden, [1, 0, 2])
 
@@ -121,8 +122,7 @@ def test_with_switches_of_edges():
 def test_in_bfloat16_stays_near_float32():
     cell = search_cell(dtype="float32")
     exact = outcome(plain, cell, 4)
-    cell.matmul_dtype = "bfloat16"
-    rounded = outcome(staged, cell, 4)
+    rounded = outcome(staged, cell, 4, matmul_dtype="bfloat16")
     assert_same(rounded, exact, 0.05)
     assert any(np.abs(ours - value).max() > 1e-4 for ours, value in zip(rounded, exact, strict=True))
 
@@ -150,21 +150,24 @@ def test_a_node_that_nobody_reads_gives_nothing_back():
     assert_same(found[:-1], outcome(plain, cell, 3)[:-1])
 
 
-def test_a_layer_takes_it_for_training_alone(monkeypatch):
+def test_a_layer_takes_it_for_training_alone():
     cell = search_cell()
     rnn = cell.over_time("float64")
     x, state, mask, _ = inputs(3)
     drawn = masks.CellMasks(None, mask)
-    expected, _ = rnn.window(x[..., :U], state, 3, drawn, training=True)
-    asked = []
-    program = cell.staged_program
-    monkeypatch.setattr(type(cell), "staged_program", lambda self: asked.append(1) or program())
-    cell.staged = True
-    rnn.window(x[..., :U], state, 3, drawn)
-    assert not asked
-    found, _ = rnn.window(x[..., :U], state, 3, drawn, training=True)
-    assert asked
+    plain, evaluated = cell.read(drawn, GRAPH, Purpose(training=True)), cell.read(drawn, Execution(cell=True))
+    assert plain.staged is evaluated.staged is None
+    trained = cell.read(drawn, Execution(cell=True), Purpose(training=True))
+    assert trained.staged
+    expected, found = (rnn.window(reading, x[..., :U], state, 3)[0] for reading in (plain, trained))
     np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_where_rows_of_several_replicas_are_coupled_there_is_none(monkeypatch):
+    monkeypatch.setattr(across, "replicas", lambda: 2)
+    given = (None, Execution(cell=True), Purpose(training=True))
+    assert search_cell("mean").read(*given).staged
+    assert search_cell("batch").read(*given).staged is None
 
 
 def test_one_trace_serves_all_lengths(monkeypatch):
@@ -172,11 +175,10 @@ def test_one_trace_serves_all_lengths(monkeypatch):
     mixture = spread._mixture
     monkeypatch.setattr(spread, "_mixture", lambda *given: traced.append(1) or mixture(*given))
     cell = SearchCell(CellOptions(U, 2, norm="mean"))
-    model = LanguageModel(7, cell, ModelOptions())
-    cell.staged = True
+    model = LanguageModel(7, cell, ModelOptions(), execution=Execution(cell=True))
     step = SearchStep(model, WindowOptions(B, 4), WeightOptions(), ScalarOptions())
     seed, lr = seeds.run_seed(0), tf.constant(1.0)
-    train = compiling.window_function(lambda x, y, length: step(x, y, length, lr, seed), B, xla=False)
+    train = window_function(lambda x, y, length: step(x, y, length, lr, seed), B, xla=False)
     for length in (4, 2, 9):
         ids = tf.ones([B, length], tf.int32)
         train(ids, ids, tf.constant(length))

@@ -8,28 +8,29 @@ import pytest
 from bayesnas_tf.curvature import ggn, interface
 from bayesnas_tf.curvature.interface import ESTIMATORS, CurvatureOptions
 from bayesnas_tf.numerics import seeds
+from bayesnas_tf.numerics.execution import GRAPH, Execution
+from bayesnas_tf.numerics.replicas import Replicas
 from tests.references import cell as cell_reference
 from tests.references import curvature as reference
 from tests.support.small import BATCH, small_model, small_window
 
 SEED = seeds.run_seed(5)
 NAMES = sorted(ESTIMATORS)
+GROUPS = Execution(replicas=Replicas(groups=BATCH))
 
 
-def diagonal(model, dtype="float64", windows=2, jit_compile=False, of=1, groups=1, **options):
+def diagonal(model, dtype="float64", windows=2, of=1, **options):
     x, y, state = small_window(dtype)
     chosen = CurvatureOptions(windows=of, **options)
-    return interface.diagonal(
-        model, [(x, y)] * windows, state, chosen, SEED, interface.Form(jit_compile, groups)
-    )
+    return interface.diagonal(model, [(x, y)] * windows, state, chosen, SEED)
 
 
 def test_a_window_is_compiled_once_for_all_updates():
     model, (x, y, state), options = small_model(), small_window("float64"), CurvatureOptions(windows=1)
+    estimate = interface.Diagonal(model, options)
     for update in range(3):
-        interface.diagonal(model, [(x, y)], state, options, seeds.fold(SEED, update))
-    compiled = interface._compiled(ESTIMATORS[options.estimator], model, options, False)
-    assert compiled.experimental_get_tracing_count() == 1
+        estimate([(x, y)], state, seeds.fold(SEED, update))
+    assert estimate.window.experimental_get_tracing_count() == 1
 
 
 def test_every_estimator_can_be_chosen_and_has_its_tests():
@@ -55,11 +56,9 @@ def test_every_estimator_returns_the_gradient_and_the_state_of_the_plain_forward
     assert (actual.gradient_zero is None) == (actual.h_zero is None) == (model.cell.zero_scalars is None)
 
 
-@pytest.mark.parametrize(
-    "jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["graph", "xla"]
-)
+@pytest.mark.parametrize("xla", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["graph", "xla"])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_float32_window_is_traced_once_and_agrees_with_eager_float64(name, jit_compile, monkeypatch):
+def test_a_float32_window_is_traced_once_and_agrees_with_eager_float64(name, xla, monkeypatch):
     form = {"norm": "mean", "scale": 0.3, "zero_edge_switch": True}
     model, (x, y, state), estimator, traces = small_model(**form), small_window(), ESTIMATORS[name], []
     options = CurvatureOptions(estimator=name, d_term=True)
@@ -74,8 +73,8 @@ def test_a_float32_window_is_traced_once_and_agrees_with_eager_float64(name, jit
         return estimator(*arguments)
 
     monkeypatch.setitem(ESTIMATORS, name, counted)
-    small = small_model("float32", **form)
-    actual = diagonal(small, "float32", 3, jit_compile, estimator=name, d_term=True)
+    small = small_model("float32", execution=Execution(xla=xla), **form)
+    actual = diagonal(small, "float32", 3, estimator=name, d_term=True)
     assert traces == [name]
     for got, want in zip(actual[:4], zip(*rows, strict=True), strict=True):
         assert got.dtype == np.float64
@@ -84,23 +83,24 @@ def test_a_float32_window_is_traced_once_and_agrees_with_eager_float64(name, jit
 
 @pytest.mark.parametrize("name", NAMES)
 def test_groups_of_rows_change_no_estimate(name):
-    model = small_model(norm="mean", zero_edge_switch=True)
-    whole, parts = (diagonal(model, groups=groups, estimator=name) for groups in (1, BATCH))
+    models = (small_model(execution=groups, norm="mean", zero_edge_switch=True) for groups in (GRAPH, GROUPS))
+    whole, parts = (diagonal(model, estimator=name) for model in models)
     for found, expected in zip(parts, whole, strict=True):
         if expected is not None:
             np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-14)
 
 
 def test_only_ggn_takes_groups_its_pilot_too(monkeypatch):
-    model, asked, others, of_groups = small_model(norm="mean"), [], [], ggn.of_groups
+    model, asked, others = small_model(execution=GROUPS, norm="mean"), [], []
+    of_groups = ggn.of_groups
     monkeypatch.setattr(ggn, "of_groups", lambda n: lambda *given: asked.append(n) or of_groups(n)(*given))
     for name in NAMES:
         own = ESTIMATORS[name]
         monkeypatch.setitem(
             ESTIMATORS, name, lambda *given, own=own, name=name: others.append(name) or own(*given)
         )
-        diagonal(model, groups=BATCH, estimator=name)
-    diagonal(model, groups=BATCH, estimator="ggn", target_error=0.5)
+        diagonal(model, estimator=name)
+    diagonal(model, estimator="ggn", target_error=0.5)
     assert asked == [BATCH] * 3  # the second time also for the number of probes
     assert others == [name for name in NAMES if name != "ggn"]
 

@@ -7,31 +7,32 @@ import tensorflow as tf
 from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
 from bayesnas_tf.models import staged_softmax
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
+from bayesnas_tf.numerics.execution import Execution
 from bayesnas_tf.space.highway import published
-from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training.evaluate_step import EvaluateStep
+from bayesnas_tf.training.execution import window_function
 from bayesnas_tf.training.settings import WeightOptions, WindowOptions
 
 B, U, V = 3, 5, 11
 
 
-def model_of(dtype="float64", matmul_dtype="float32"):
+def model_of(dtype="float64", matmul_dtype="float32", staged=False):
     """A model whose weights are not small: logits of all sizes."""
     cell = DerivedCell(published.named("DARTS_V2"), DerivedOptions(U), dtype=dtype)
-    model = LanguageModel(V, cell, ModelOptions(matmul_dtype=matmul_dtype), dtype=dtype)
+    options, execution = ModelOptions(matmul_dtype=matmul_dtype), Execution(head=staged)
+    model = LanguageModel(V, cell, options, execution=execution, dtype=dtype)
     random = np.random.default_rng(0)
     for weight in model.weights:
         weight.assign(random.normal(size=weight.shape))
     return model
 
 
-def loss_and_gradients(model, staged, steps, compiled=True):
+def loss_and_gradients(model, steps, compiled=True):
     """Nats `[B, T]`, and the gradients of hidden states, embedding and bias for a random upstream."""
     random = np.random.default_rng(steps)
     hidden = tf.constant(4.0 * random.normal(size=(B, steps, U)), model.embedding.dtype)
     targets = tf.constant(random.integers(0, V, size=(B, steps)), tf.int32)
     upstream = tf.constant(random.normal(size=(B, steps)), hidden.dtype)
-    model.head.staged = staged
     weights = [model.embedding.value, model.decoder_bias.value]
 
     def run(hidden):
@@ -47,15 +48,14 @@ def loss_and_gradients(model, staged, steps, compiled=True):
 @pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("steps", [1, 4])
 def test_nats_and_gradients_equal_those_of_the_plain_softmax(steps, compiled):
-    model = model_of()
-    plain, staged = (loss_and_gradients(model, form, steps, compiled) for form in (False, True))
+    plain, staged = (loss_and_gradients(model_of(staged=form), steps, compiled) for form in (False, True))
     for left, right in zip(plain, staged, strict=True):
         np.testing.assert_allclose(right, left, rtol=1e-12, atol=1e-13)
 
 
 def test_bfloat16_rounds_what_the_plain_form_rounds_and_the_bias_gradient():
-    model = model_of("float32", "bfloat16")
-    plain, staged = (loss_and_gradients(model, form, 6) for form in (False, True))
+    models = (model_of("float32", "bfloat16", form) for form in (False, True))
+    plain, staged = (loss_and_gradients(model, 6) for model in models)
     for left, right in zip(plain[:3], staged[:3], strict=True):
         np.testing.assert_allclose(right, left, rtol=1e-2, atol=1e-2 * np.abs(left).max())
     np.testing.assert_allclose(staged[0], plain[0], rtol=1e-5, atol=1e-5)  # the logits are the same ones
@@ -63,19 +63,18 @@ def test_bfloat16_rounds_what_the_plain_form_rounds_and_the_bias_gradient():
 
 
 def test_large_logits_neither_overflow_nor_vanish():
-    model = model_of("float32")
+    model = model_of("float32", staged=True)
     model.decoder_bias.assign(tf.one_hot(2, V) * 1000.0)
-    nats, *gradients = loss_and_gradients(model, True, 4)
+    nats, *gradients = loss_and_gradients(model, 4)
     assert np.isfinite(nats).all()
     assert all(np.isfinite(gradient).all() for gradient in gradients)
     assert nats.max() > 900.0
 
 
 def test_a_stage_is_traced_once_for_windows_of_all_lengths():
-    model = model_of()
-    model.head.staged = True
+    model = model_of(staged=True)
     step = EvaluateStep(model, WindowOptions(batch_size=B, bptt=4), WeightOptions())
-    run, before = compiling.window_function(step, B, xla=False), traces()
+    run, before = window_function(step, B, xla=False), traces()
     for steps in (4, 7, 2):
         ids = tf.zeros([B, steps], tf.int32)
         run(ids, ids, tf.constant(steps), tf.constant(1.0, tf.float64), tf.constant([0, 1]))
@@ -90,8 +89,7 @@ def traces():
 
 
 def test_stages_run_one_after_the_other():
-    model = model_of()
-    model.head.staged = True
+    model = model_of(staged=True)
     hidden, targets = tf.zeros([B, 4, U], tf.float64), tf.zeros([B, 4], tf.int32)
 
     def gradient(hidden):
@@ -124,16 +122,3 @@ def test_slices_of_the_words_lose_none():
     expected = np.log(np.exp(precise - precise.max(axis=1, keepdims=True)).sum(axis=1)) + precise.max(axis=1)
     np.testing.assert_allclose(log_sums, expected, rtol=1e-6)
     np.testing.assert_allclose(nats, expected - precise[[0, 1, 2], targets], rtol=1e-5)
-
-
-def test_auto_takes_it_from_a_size_on():
-    model = model_of()
-    step = EvaluateStep(model, WindowOptions(batch_size=B, bptt=4), WeightOptions())
-    compiling.stage(step, "auto", rows=compiling.STAGED_VALUES // V)
-    assert not model.head.staged
-    compiling.stage(step, "auto", rows=compiling.STAGED_VALUES // V + 1)
-    assert model.head.staged
-    assert not step.staged
-    compiling.stage(step, "graph", rows=10**6)
-    assert not model.head.staged
-    assert not model.cell.staged

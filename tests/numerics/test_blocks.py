@@ -9,8 +9,9 @@ from bayesnas_tf.cells.baselines.rhn import RhnOptions
 from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.numerics import blocks, products
+from bayesnas_tf.numerics.execution import Execution
 from bayesnas_tf.space.highway import published
-from bayesnas_tf.training import compile as compiling
+from bayesnas_tf.training.execution import blocks_for, window_function
 from bayesnas_tf.training.validation import window_nats
 
 U, ROWS, STEPS, WORDS = 50, 3, 7, 23  # 2 U columns: one block and a part of another
@@ -25,8 +26,7 @@ RECURRENT = {"derived": 6, "rhn": 2}  # DARTS_V2: that of node 0, and five sourc
 
 @pytest.fixture
 def small_kernels(monkeypatch):
-    """Kernels of any size get blocks, whatever this machine has."""
-    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: [])
+    """Kernels of any size get blocks."""
     monkeypatch.setattr(blocks, "VALUES", 1)
 
 
@@ -35,7 +35,10 @@ def normal(*shape, seed=0):
 
 
 def model_of(cell, dtype="float64", **options):
-    model = LanguageModel(WORDS, CELLS[cell](dtype), ModelOptions(**options), dtype=dtype)
+    execution = Execution(blocks=True)
+    model = LanguageModel(
+        WORDS, CELLS[cell](dtype), ModelOptions(**options), execution=execution, dtype=dtype
+    )
     model.initialise([1, 2])
     return model
 
@@ -43,7 +46,7 @@ def model_of(cell, dtype="float64", **options):
 def nats(model, kernel_blocks=None, compiled=False):
     run = window_nats(model, kernel_blocks=kernel_blocks)
     if compiled:
-        run = compiling.window_function(run, ROWS, False)
+        run = window_function(run, ROWS, False)
     ids = tf.constant(np.random.default_rng(3).integers(0, WORDS, [ROWS, STEPS + 1]), tf.int32)
     state = tf.constant(normal(ROWS, U), model.embedding.dtype)
     return run(ids[:, :-1], ids[:, 1:], tf.constant(STEPS), state)
@@ -69,7 +72,7 @@ def test_in_bfloat16_both_factors_are_rounded_and_so_is_the_product():
 @pytest.mark.parametrize("cell", CELLS)
 def test_nats_and_state_of_a_window_are_the_same(cell, compiled, small_kernels):
     model = model_of(cell)
-    kernel_blocks = compiling.blocks_for(model, "auto")
+    kernel_blocks = blocks_for(model)
     assert len(kernel_blocks.kernels) == len(model.cell.kernels()) == RECURRENT[cell]
     kernel_blocks.refresh()
     for found, expected in zip(nats(model, kernel_blocks, compiled), nats(model), strict=True):
@@ -78,7 +81,7 @@ def test_nats_and_state_of_a_window_are_the_same(cell, compiled, small_kernels):
 
 def test_the_same_in_bfloat16(small_kernels):
     model = model_of("derived", "float32", matmul_dtype="bfloat16")
-    kernel_blocks = compiling.blocks_for(model, "auto")
+    kernel_blocks = blocks_for(model)
     kernel_blocks.refresh()
     assert {copy.dtype for copy in kernel_blocks.blocks} == {tf.bfloat16}
     np.testing.assert_allclose(nats(model, kernel_blocks)[0], nats(model)[0], rtol=1e-3)
@@ -86,7 +89,7 @@ def test_the_same_in_bfloat16(small_kernels):
 
 def test_blocks_are_of_the_weights_at_the_last_refresh(small_kernels):
     model = model_of("derived")
-    kernel_blocks = compiling.blocks_for(model, "auto")
+    kernel_blocks = blocks_for(model)
     kernel_blocks.refresh()
     before = nats(model, kernel_blocks)[0]
     kernel = model.cell.source_kernels["0"]
@@ -99,21 +102,17 @@ def test_blocks_are_of_the_weights_at_the_last_refresh(small_kernels):
 
 
 def test_only_large_kernels_have_them_and_only_few_rows_take_them(monkeypatch):
-    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: [])
     model = model_of("derived")
-    assert not compiling.blocks_for(model, "auto").serve(blocks.ROWS)
+    assert not blocks_for(model).serve(blocks.ROWS)
     monkeypatch.setattr(blocks, "VALUES", U * 6 * U)  # DARTS_V2: node 1 alone feeds three others
-    kernel_blocks = compiling.blocks_for(model, "auto")
+    kernel_blocks = blocks_for(model)
     assert [kernel.shape[1] for kernel in kernel_blocks.kernels] == [6 * U]
     assert [kernel_blocks.serve(rows) for rows in (1, 2, blocks.ROWS, blocks.ROWS + 1)] == [0, 1, 1, 0]
     assert blocks.KernelBlocks({"k": kernel_blocks.kernels[0]}, "bfloat16").serve(1)
 
 
-def test_there_are_none_in_a_plain_graph_on_a_gpu_or_for_other_layers(monkeypatch, small_kernels):
-    model = model_of("derived")
-    assert not compiling.blocks_for(model, "graph").kernels
-    lstm = LstmOptions(embedding=U, widths=(U,)).cell()
-    of_lstm = LanguageModel(WORDS, lstm, ModelOptions())
-    assert not compiling.blocks_for(of_lstm, "auto").kernels
-    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: [kind])
-    assert not compiling.blocks_for(model, "auto").kernels
+def test_there_are_none_in_a_plain_graph_or_for_other_layers(small_kernels):
+    cell, lstm = CELLS["derived"]("float32"), LstmOptions(embedding=U, widths=(U,)).cell()
+    assert not blocks_for(LanguageModel(WORDS, cell, ModelOptions())).kernels
+    of_lstm = LanguageModel(WORDS, lstm, ModelOptions(), execution=Execution(blocks=True))
+    assert not blocks_for(of_lstm).kernels

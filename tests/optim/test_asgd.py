@@ -43,8 +43,7 @@ def averages(optimizer, variables):
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize(("twin_class", "compat"), [(reference.Sgd, False), (reference.TorchSgd, True)])
 def test_iterates_and_means_equal_the_twin(twin_class, compat, compiled):
-    optimizer, variables = optimizer_of(drawn(0), compat)
-    optimizer.compiled = compiled
+    optimizer, variables = optimizer_of(drawn(0), compat, compiled=compiled)
     twin = twin_class(drawn(0), DECAY)
 
     def follow(k, gradients, lr):

@@ -5,15 +5,16 @@ import tensorflow as tf
 
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
+from bayesnas_tf.numerics.execution import GRAPH
 
 UNITS, NODES, BATCH, STEPS, WORDS = 4, 2, 3, 4, 7
 
 
-def small_model(dtype="float64", seed=0, scale=0.5, **options):
+def small_model(dtype="float64", seed=0, scale=0.5, execution=GRAPH, **options):
     """A model with weights so large that every nonlinearity is felt."""
     random = np.random.default_rng(seed)
     cell = SearchCell(CellOptions(**{"units": UNITS, "nodes": NODES, **options}), dtype=dtype)
-    model = LanguageModel(WORDS, cell, ModelOptions(), dtype=dtype)
+    model = LanguageModel(WORDS, cell, ModelOptions(), execution=execution, dtype=dtype)
     for weight in model.weights:
         weight.assign(scale * random.normal(size=weight.shape))
     # Some scalars are negative, none is near 0 and, for norm "none", none makes the sums explode.

@@ -9,8 +9,8 @@ from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.numerics import seeds
 from bayesnas_tf.space.highway import published
 from bayesnas_tf.space.highway.programs import fed_by
-from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training.evaluate_step import EvaluateStep
+from bayesnas_tf.training.execution import window_function
 from bayesnas_tf.training.settings import WeightOptions, WindowOptions
 from tests.references import averaging as reference
 
@@ -65,7 +65,7 @@ def test_ten_steps_of_sgd_and_ten_averaged_ones_equal_the_twin(name, twin_class,
     model = model_of(genotype)
     weights = WeightOptions(lr=LR, clip=CLIP, weight_decay=DECAY)
     step = EvaluateStep(model, WindowOptions(batch_size=B, bptt=BPTT), weights, compat)
-    compiled = compiling.window_function(step, B, False)
+    compiled = window_function(step, B, False)
     twin, state = twin_class(twin_weights(model), DECAY), np.zeros((B, U))
     lr = tf.constant(LR, tf.float64)
     clipped = []

@@ -10,7 +10,7 @@ from bayesnas_tf.data import batching
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.numerics import seeds
 from bayesnas_tf.space.highway import published
-from bayesnas_tf.training import compile as compiling
+from bayesnas_tf.training.execution import window_function
 from bayesnas_tf.training.validation import stream_nats, window_nats
 
 # p(next | word); the text 0 1 1 2 0 0 has the probabilities 1/4, 3/4, 1/8, 1/3, 1/2, together 1/256
@@ -56,7 +56,7 @@ def random_model():
 
 def measure(model, rows, bptt=35, bucket=1):
     plan = batching.plan(rows.shape[1], bptt, 0, jitter=False)
-    run = compiling.window_function(window_nats(model), len(rows), False)
+    run = window_function(window_nats(model), len(rows), False)
     return stream_nats(run, model, batching.windows(rows, plan, bucket), len(rows))
 
 

@@ -10,12 +10,12 @@ import tensorflow as tf
 
 from bayesnas_tf import config
 from bayesnas_tf.config import provenance
-from bayesnas_tf.curvature import interface
+from bayesnas_tf.curvature import ggn
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.numerics import row_groups
-from bayesnas_tf.training import compile as compiling
+from bayesnas_tf.numerics.replicas import Replicas
 from bayesnas_tf.training import threads, validation
-from bayesnas_tf.training.replicas import Replicas
+from bayesnas_tf.training.execution import Machine, begin, window_function
 from tests.support import tiny
 from tests.support.small import BATCH, WORDS, small_model
 from tests.training import two_replicas
@@ -46,6 +46,10 @@ def settings(*params, file="ptb.gin"):
     return gin.get_configurable("search")()
 
 
+def groups_of(*params):
+    return begin(settings(*params), Machine.here()).groups
+
+
 @pytest.mark.parametrize("name", ["search", "search, stages", "averaged"])
 def test_steps_of_groups_equal_those_of_the_whole_batch(name):
     *form, tolerance = two_replicas.FORMS[name]
@@ -59,7 +63,7 @@ def test_validation_in_groups_equals_that_of_the_whole_batch():
     x, y = tf.constant(ids[:, :-1], tf.int32), tf.constant(ids[:, 1:], tf.int32)
     state = tf.random.stateless_normal([BATCH, model.cell.units], [0, 0], dtype=model.embedding.dtype)
     whole, groups = (
-        compiling.window_function(run, BATCH, False)(x, y, tf.constant(7), state)
+        window_function(run, BATCH, False)(x, y, tf.constant(7), state)
         for run in (validation.window_nats(model, count) for count in (1, BATCH))
     )
     np.testing.assert_allclose(groups[0], whole[0], rtol=1e-12)
@@ -68,8 +72,8 @@ def test_validation_in_groups_equals_that_of_the_whole_batch():
 
 def test_the_curvature_of_a_search_takes_its_groups(tmp_path, monkeypatch):
     monkeypatch.setenv(threads.VARIABLE, "2")  # the threads of this process stay as they are
-    told, own = [], interface.diagonal
-    monkeypatch.setattr(interface, "diagonal", lambda *a: told.append(a[-1].groups) or own(*a))
+    told, own = [], ggn.of_groups
+    monkeypatch.setattr(ggn, "of_groups", lambda groups: told.append(groups) or own(groups))
     tiny.write(tmp_path)
     assert tiny.run(tmp_path, "run", "--gin_param=search.row_groups=2", "--gin_param=search.epochs=1") == 0
     assert told == [2]
@@ -82,15 +86,15 @@ def test_each_group_sees_its_own_rows_in_their_order():
 
 
 def test_a_search_of_full_size_has_two_groups_on_two_cores(two_cores):
-    assert settings().replicas().groups == 2
+    assert groups_of() == 2
     assert two_cores == [(2, 2)]
 
 
 @pytest.mark.parametrize("cores", [None, 1, 4])
 def test_other_machines_have_to_be_told(two_cores, monkeypatch, cores):
     monkeypatch.setattr(provenance, "usable_cores", lambda: cores)
-    assert settings().replicas().groups == 1
-    assert settings("search.row_groups = 4").replicas().groups == 4
+    assert groups_of() == 1
+    assert groups_of("search.row_groups = 4") == 4
     assert two_cores == [(4, cores)]
 
 
@@ -106,20 +110,20 @@ def test_other_machines_have_to_be_told(two_cores, monkeypatch, cores):
     ],
 )
 def test_other_searches_treat_the_batch_as_one(two_cores, param):
-    assert settings(param).replicas().groups == 1
+    assert groups_of(param) == 1
     assert not two_cores
 
 
 def test_whoever_sets_the_number_of_threads_has_decided(two_cores, monkeypatch):
     monkeypatch.setenv(threads.VARIABLE, "2")
-    assert settings().replicas().groups == 1
+    assert groups_of() == 1
     assert not two_cores
 
 
 def test_where_threads_cannot_be_set_groups_have_to_be_asked_for(two_cores, monkeypatch):
     monkeypatch.setattr(threads, "set_for_groups", lambda *_: False)
-    assert settings().replicas().groups == 1
-    assert settings("search.row_groups = 2").replicas().groups == 2
+    assert groups_of() == 1
+    assert groups_of("search.row_groups = 2") == 2
 
 
 def test_threads_are_set_before_tensorflow_begins(root, monkeypatch):

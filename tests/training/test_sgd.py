@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from bayesnas_tf.numerics.execution import GRAPH, Execution
 from bayesnas_tf.training import sgd
 from bayesnas_tf.training.settings import ScalarOptions, WeightOptions, WindowOptions
 from bayesnas_tf.training.strategies.bayesnas.step import SearchStep
@@ -58,9 +59,9 @@ def test_the_proximal_step_minimises_its_objective():
 
 def test_a_compiled_update_is_the_plain_one():
     plain, compiled = (
-        SearchStep(small_model(), WINDOWS, WeightOptions(clip=0.1), ScalarOptions()) for _ in "ab"
+        SearchStep(small_model(execution=form), WINDOWS, WeightOptions(clip=0.1), ScalarOptions())
+        for form in (GRAPH, Execution(updates=True))
     )
-    compiled.use_stages()
     length, lr = tf.constant(3), tf.constant(0.7, tf.float64)
     for step in (plain, compiled):
         gradients = [tf.cast(tf.reshape(tf.range(tf.size(w)), w.shape), w.dtype) for w in step.weights]

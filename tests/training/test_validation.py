@@ -2,8 +2,8 @@ import numpy as np
 import tensorflow as tf
 
 from bayesnas_tf.data import batching
-from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training import validation
+from bayesnas_tf.training.execution import window_function
 from tests.references import cell as reference
 from tests.support.small import BATCH, WORDS, small_model
 
@@ -18,7 +18,7 @@ def nats_by_windows(model, bptt, bucket=1, compiled=False):
     plan = batching.plan(COLUMNS, bptt, 0, jitter=False)
     run = validation.window_nats(model)
     if compiled:
-        run = compiling.window_function(run, BATCH, False)
+        run = window_function(run, BATCH, False)
     return validation.stream_nats(run, model, batching.windows(rows(), plan, bucket), BATCH)
 
 

@@ -1,6 +1,7 @@
 """Steps of two replicas on two logical CPUs against those of one: a script, it needs a fresh TensorFlow."""
 
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,9 @@ from bayesnas_tf.models.heads import Mixture, MixtureOptions
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.numerics import seeds
 from bayesnas_tf.space.highway import published
-from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training.checkpoints import Checkpoints
 from bayesnas_tf.training.evaluate_step import EvaluateStep
-from bayesnas_tf.training.replicas import replicas
+from bayesnas_tf.training.execution import Machine, decide, replicas, window_function
 from bayesnas_tf.training.settings import OptimizerOptions, ScalarOptions, WeightOptions, WindowOptions
 from bayesnas_tf.training.strategies.bayesnas.step import SearchStep
 
@@ -68,15 +68,15 @@ FORMS = {
 
 def trained(sharing, cell, head, make, mode):
     """The step after two windows."""
+    settings = types.SimpleNamespace(compile=mode, windows=WINDOWS)
+    execution = decide(settings, Machine(), (V, U), sharing)
     with sharing.scope():
         cell = cell()
         head = Mixture(head, dtype=cell.dtype) if head else None
-        model = LanguageModel(V, cell, MODEL, head, dtype=cell.dtype)
+        model = LanguageModel(V, cell, MODEL, head, execution, dtype=cell.dtype)
     model.initialise(seeds.run_seed(0))
     step = make(model)
-    step.replicas = sharing
-    compiling.stage(step, mode, B)
-    run = compiling.window_function(step, B, mode == "xla", whole=sharing.count == 1)
+    run = window_function(step, B, execution.xla, whole=sharing.count == 1)
     for number in range(2):
         ids = np.random.default_rng(number).integers(0, V, size=(B, BPTT + 1)).astype(np.int32)
         x, y = tf.constant(ids[:, :-1]), tf.constant(ids[:, 1:])
@@ -95,12 +95,12 @@ def numbers(step):
 def compare(name, two, folder):
     *form, tolerance = FORMS[name]
     alone, shared = (trained(sharing, *form) for sharing in (replicas("none", "search", B), two))
-    assert (alone.replicas.count, shared.replicas.count) == (1, 2)
+    assert (alone.model.execution.replicas.count, two.count) == (1, 2)
     for left, right in zip(numbers(alone), numbers(shared), strict=True):
         np.testing.assert_allclose(left, right, rtol=tolerance, atol=tolerance, err_msg=name)
     for copy in shared.model.embedding.value.values:  # both devices hold the new weights
         np.testing.assert_array_equal(copy.numpy(), shared.model.embedding.numpy())
-    Checkpoints(folder / name, shared.replicas, model=shared.model, step=shared).save()
+    Checkpoints(folder / name, two, model=shared.model, step=shared).save()
     alone.model.embedding.assign(tf.zeros_like(alone.model.embedding))
     assert Checkpoints(folder / name, model=alone.model, step=alone).restore()
     for left, right in zip(numbers(alone), numbers(shared), strict=True):

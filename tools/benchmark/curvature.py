@@ -48,8 +48,7 @@ def hessian(bench: Bench, plan: Plan, entries: Entries) -> HessianSpeed:
     state, seed = problem.model.zero_state(batch), seeds.fold(problem.seed, HESSIAN_SEED, 0)
     ticks: list[float] = []
     reset_peak()
-    timed, groups = clocked(windows, ticks), problem.step.replicas.groups
-    curvature.diagonal(problem.model, timed, state, options, seed, curvature.Form(bench.xla, groups))
+    curvature.diagonal(problem.model, clocked(windows, ticks), state, options, seed)
     ticks.append(time.perf_counter())
     first, *others = np.diff(ticks).tolist()
     per_window, step = statistics.median(others or [first]), entries.get("search_step")
@@ -88,7 +87,7 @@ def gradient_pass(bench: Bench, rule: Rule | None):
     ((x, y),) = fixed_windows(problem.train_rows, windows.bptt, 1)
     model, state = problem.model, problem.model.zero_state(windows.batch_size)
 
-    @tf.function(jit_compile=bench.xla)
+    @tf.function(jit_compile=bench.execution.xla)
     def gradients():
         lanes = one_pass_form.Lanes(rule or Rule(False), 1)
         beside = one_pass_form.shadows(lanes, model, windows.batch_size) if rule else []

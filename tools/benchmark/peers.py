@@ -57,7 +57,7 @@ def peer_of(name: str, bench: Bench) -> Peer:
         cell=settings.cell.norm if name == "search_step" else problem.genotype,
         windows=WindowOptions(settings.windows.batch_size, settings.windows.bptt),
         rates=rates_of(problem.model),
-        threads=threads * problem.step.replicas.groups or provenance.usable_cores(),
+        threads=threads * bench.execution.replicas.groups or provenance.usable_cores(),
     )
     if name == "evaluate":
         return peer._replace(windows=WindowOptions(len(problem.valid_rows), settings.windows.bptt))

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from bayesnas_tf.data import batching
 from bayesnas_tf.numerics import seeds
-from bayesnas_tf.training import compile as compiling
+from bayesnas_tf.training.execution import blocks_for, bucket, window_function
 from bayesnas_tf.training.train_loop import MASK_SEED
 from bayesnas_tf.training.validation import window_nats
 from tools import machine
@@ -47,10 +47,10 @@ class StepSpeed(NamedTuple):
     peer: PeerSpeed | None
 
 
-def _windows(rows, bench: Bench, bucket: int):
+def _windows(rows, bench: Bench, padded: int):
     """Full windows of `rows`, with their numbers."""
     plan = batching.plan(rows.shape[1], bench.settings.windows.bptt, 0, jitter=False)
-    return enumerate(batching.windows(rows, plan, bucket))
+    return enumerate(batching.windows(rows, plan, padded))
 
 
 def train_timer(bench: Bench) -> Callable[[], float]:
@@ -62,8 +62,8 @@ def train_timer(bench: Bench) -> Callable[[], float]:
     def train(x, y, length, number):
         step(x, y, length, lr, seeds.fold(problem.seed, MASK_SEED, number))
 
-    compiled = compiling.window_function(train, windows.batch_size, bench.xla)
-    stream = _windows(problem.train_rows, bench, compiling.bucket(windows, bench.xla))
+    compiled = window_function(train, windows.batch_size, bench.execution.xla)
+    stream = _windows(problem.train_rows, bench, bucket(windows, bench.execution.xla))
 
     def seconds() -> float:
         number, window = next(stream)
@@ -78,10 +78,10 @@ def train_timer(bench: Bench) -> Callable[[], float]:
 def evaluate_timer(bench: Bench) -> Callable[[], float]:
     """A function that evaluates the next full window of the validation rows, and returns its seconds."""
     model, rows = bench.problem.model, bench.problem.valid_rows
-    kernel_blocks = compiling.blocks_for(model, bench.settings.compile)
+    kernel_blocks = blocks_for(model)
     kernel_blocks.refresh()
     nats = window_nats(model, kernel_blocks=kernel_blocks)
-    compiled = compiling.window_function(nats, len(rows), False)  # never XLA, as the command
+    compiled = window_function(nats, len(rows), False)  # never XLA, as the command
     stream, state = _windows(rows, bench, 1), model.zero_state(len(rows))
 
     def seconds() -> float:
@@ -108,21 +108,21 @@ def passes_of(name: str, bench: Bench) -> list[Pass]:
     sizes = (batch, steps, model.vocabulary)
     if name == "evaluate":
         recurrent, of_window = forward_passes(of_sources(cell, batch), cell.units, *sizes)
-        few = compiling.blocks_for(model, settings.compile).serve(batch)
+        few = blocks_for(model).serve(batch)
         return [in_blocks(recurrent) if few else recurrent, of_window]
-    if cell.staged and cell.staged_program():
+    if bench.execution.cell and cell.staged_program():
         passes = staged_passes(cell, *sizes)
     else:
         of_step = of_time_step(settings.cell, batch) if name == "search_step" else of_sources(cell, batch)
         passes = plain_passes(of_step, cell.units, *sizes)
-    if getattr(model.head, "staged", False):  # the gradient of the decoder's bias
+    if bench.execution.head:  # the gradient of the decoder's bias
         passes[-1].products[Product(1, batch * steps, model.vocabulary, transpose_a=True)] += 1
     return passes
 
 
 def groups_of(name: str, bench: Bench) -> int:
     """How many groups of rows a step computes side by side."""
-    return 1 if name == "evaluate" else bench.problem.step.replicas.groups
+    return 1 if name == "evaluate" else bench.execution.replicas.groups
 
 
 def rows_of(name: str, bench: Bench) -> int:
@@ -163,7 +163,7 @@ def step_speed(name: str, bench: Bench, plan: Plan) -> StepSpeed:
 
 def _hidden(name: str, bench: Bench) -> bool:
     """Whether the operations of a step are hidden from the profiler of the host."""
-    return bool(tf.config.list_logical_devices("GPU")) or (bench.xla and name != "evaluate")
+    return bool(tf.config.list_logical_devices("GPU")) or (bench.execution.xla and name != "evaluate")
 
 
 def step_memory(name: str, recipe: Recipe) -> float | None:

@@ -10,10 +10,11 @@ from bayesnas_tf.data import corpora
 from bayesnas_tf.data.corpora import Corpus, CorpusOptions
 from bayesnas_tf.data.vocabulary import Vocabulary
 from bayesnas_tf.errors import UserError
+from bayesnas_tf.numerics.execution import Execution
 from bayesnas_tf.space.genotype import Genotype
-from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training import evaluate_settings, search_settings
 from bayesnas_tf.training.evaluate_settings import EvaluateProblem, EvaluateSettings
+from bayesnas_tf.training.execution import Machine, begin
 from bayesnas_tf.training.search_settings import SearchProblem, SearchSettings
 
 SPARE = 4  # steps that are not timed: the first one, which compiles, and those under the profiler
@@ -43,7 +44,11 @@ class Bench(NamedTuple):
     recipe: Recipe
     settings: Any  # SearchSettings or EvaluateSettings
     problem: Any  # SearchProblem or EvaluateProblem
-    xla: bool
+
+    @property
+    def execution(self) -> Execution:
+        """How its windows are computed."""
+        return self.problem.model.execution
 
 
 def random_corpus(options: CorpusOptions, vocabulary: int, tokens: int) -> Corpus:
@@ -117,9 +122,9 @@ def _search(recipe: Recipe, rounds: int) -> Bench:
     windows = settings.windows
     columns = windows.bptt * max(rounds + SPARE, settings.curvature.windows) + 1
     corpus = random_corpus(settings.corpus, recipe.vocabulary, windows.batch_size * columns)
-    sharing = settings.replicas()  # as the command: it also decides about threads
+    sharing = begin(settings, Machine.here())  # as the command: it also sets threads
     problem: SearchProblem = search_settings.build(settings, corpus, 0, sharing)
-    return Bench(recipe, settings, problem, compiling.use_xla(settings.compile))
+    return Bench(recipe, settings, problem)
 
 
 def _training(recipe: Recipe, rounds: int) -> Bench:
@@ -128,7 +133,7 @@ def _training(recipe: Recipe, rounds: int) -> Bench:
     rows = max(windows.batch_size, settings.eval_batch_size)
     corpus = random_corpus(settings.corpus, recipe.vocabulary, rows * (windows.bptt * (rounds + SPARE) + 1))
     problem: EvaluateProblem = evaluate_settings.build(settings, corpus, recipe.genotype, seed=0)
-    return Bench(recipe, settings, problem, compiling.use_xla(settings.compile))
+    return Bench(recipe, settings, problem)
 
 
 def describe(bench: Bench) -> str:
@@ -140,10 +145,11 @@ def describe(bench: Bench) -> str:
         form = (
             f"{cell.units} units, {cell.nodes} nodes, norm {cell.norm}, weight sharing {cell.weight_sharing}"
         )
-    compiled = "compiled stages" if bench.problem.model.cell.staged else "graph without XLA"
-    groups = bench.problem.step.replicas.groups
+    execution = bench.execution
+    compiled = "compiled stages" if execution.cell else "graph without XLA"
+    groups = execution.replicas.groups
     rows = f"{groups} x {windows.batch_size // groups}" if groups > 1 else windows.batch_size
     return (
         f"{form}, {rows} rows x {windows.bptt} steps, "
-        f"vocabulary {bench.problem.model.vocabulary:,}, {'XLA' if bench.xla else compiled}"
+        f"vocabulary {bench.problem.model.vocabulary:,}, {'XLA' if execution.xla else compiled}"
     )

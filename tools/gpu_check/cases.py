@@ -23,10 +23,11 @@ from bayesnas_tf.curvature.interface import CurvatureOptions
 from bayesnas_tf.models.heads import Mixture, MixtureOptions
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.numerics import seeds
+from bayesnas_tf.numerics.execution import GRAPH, Execution
 from bayesnas_tf.space.genotype import Genotype, Node
-from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training.evaluate_settings import Baseline
 from bayesnas_tf.training.evaluate_step import EvaluateStep
+from bayesnas_tf.training.execution import window_function
 from bayesnas_tf.training.settings import OptimizerOptions, Rule, ScalarOptions, WeightOptions, WindowOptions
 from bayesnas_tf.training.strategies import registry
 from bayesnas_tf.training.strategies.darts.step import RADIUS
@@ -34,6 +35,7 @@ from bayesnas_tf.training.strategies.enas.step import EnasOptions
 from bayesnas_tf.training.validation import window_nats
 
 Form = Literal["graph", "xla", "cudnn"]  # cudnn: a plain graph, in which an LSTM layer is one operation
+HOW: dict[Form, Execution] = {"graph": GRAPH, "xla": Execution(xla=True), "cudnn": Execution(fused=True)}
 Numbers = dict[str, list[np.ndarray]]  # by what they are: loss, gradients, updates, h, state
 
 UNITS, BATCH, BPTT, LENGTH, WORDS = 4, 3, 4, 3, 7  # the last step of a window is padding
@@ -49,7 +51,7 @@ class Subject(NamedTuple):
 
     model: LanguageModel
     variables: list
-    compute: Callable[[Form], Numbers]  # of one window, from the values that the variables have
+    compute: Callable[[], Numbers]  # of one window, from the values that the variables have
     of: tuple = ()  # what it is a case of, beside its cell and head
 
 
@@ -57,7 +59,7 @@ class Case(NamedTuple):
     """How to build a subject, the form in which a GPU computes it, and how far that may be from the CPU."""
 
     group: str
-    build: Callable[[], Subject]
+    build: Callable[[Form], Subject]
     form: Form = "xla"
     roundings: float = ROUNDINGS
     precision: float = 0.0  # relative, of a product; 0: that of Keras' default precision
@@ -70,9 +72,10 @@ def data(seed: int = 1):
     return tf.constant(x), tf.constant(y)
 
 
-def model_of(cell, head=None, scale: float = 0.4, **options) -> LanguageModel:
+def model_of(form: Form, cell, head=None, scale: float = 0.4, **options) -> LanguageModel:
     """A language model with weights so large that every nonlinearity is felt; signs of scalars are mixed."""
-    model, random = LanguageModel(WORDS, cell, ModelOptions(**options), head), np.random.default_rng(0)
+    model = LanguageModel(WORDS, cell, ModelOptions(**options), head, HOW[form])
+    random = np.random.default_rng(0)
     for weight in model.weights:
         weight.assign(scale * random.normal(size=weight.shape))
     for name in ("scalars", "zero_scalars"):
@@ -98,11 +101,9 @@ def step_subject(step, *of) -> Subject:
     def train(x, y, length):
         step(x, y, length, lr, seed)
 
-    def compute(form: Form) -> Numbers:
-        if form == "cudnn":
-            model.cell.fused = True
+    def compute() -> Numbers:
         before = values(variables)
-        compiling.window_function(train, BATCH, form == "xla")(*data(), tf.constant(LENGTH))
+        window_function(train, BATCH, model.execution.xla)(*data(), tf.constant(LENGTH))
         moved = [
             after - was for after, was in zip(values(variables), before, strict=True) if was.dtype != bool
         ]
@@ -115,7 +116,9 @@ def step_subject(step, *of) -> Subject:
     return Subject(model, variables, compute, of)
 
 
-def search_step(name: registry.Name, matmul_dtype="float32", dropout: float = 0.0, **cell) -> Subject:
+def search_step(
+    form: Form, name: registry.Name, matmul_dtype="float32", dropout: float = 0.0, **cell
+) -> Subject:
     """The step of a strategy on its network; `dropout` of everything. XLA takes long over each mask."""
     strategy: Any = registry.named_strategy(name)
     if isinstance(strategy, EnasOptions):
@@ -125,7 +128,7 @@ def search_step(name: registry.Name, matmul_dtype="float32", dropout: float = 0.
     sizes = {"units": UNITS, "nodes": 2, "norm": "mean", "input_dropout": dropout, "hidden_dropout": dropout}
     network = strategy.cell(CellOptions(**{**sizes, **cell}))
     around = dict.fromkeys(("word_dropout", "embedding_dropout", "output_dropout"), dropout)
-    model = model_of(network, matmul_dtype=matmul_dtype, **around)
+    model = model_of(form, network, matmul_dtype=matmul_dtype, **around)
     valid = np.random.default_rng(2).integers(0, WORDS, size=(BATCH, 10)).astype(np.int32)
     step = strategy.step(model, settings, valid, seeds.run_seed(4))
     if name == "enas":  # the first reward is the baseline, and moves nothing: this is a later one
@@ -136,22 +139,20 @@ def search_step(name: registry.Name, matmul_dtype="float32", dropout: float = 0.
     return step_subject(step, name)
 
 
-def train_step(system: Baseline | None, rule: Rule = "asgd", experts: int = 0) -> Subject:
+def train_step(form: Form, system: Baseline | None, rule: Rule = "asgd", experts: int = 0) -> Subject:
     """A step of training a baseline, None: a derived cell; `experts` of a mixture, 0: one softmax."""
     weights = WeightOptions(lr=0.5, activation=2.0, temporal_activation=1.0)
     head = Mixture(MixtureOptions(experts, latent_dropout=0.2)) if experts else None
-    model = model_of(system.cell() if system else derived(), head)
+    model = model_of(form, system.cell() if system else derived(), head)
     return step_subject(EvaluateStep(model, WINDOWS, weights, rule=OptimizerOptions(rule=rule)), system, rule)
 
 
-def evaluation(cell) -> Subject:
+def evaluation(form: Form, cell) -> Subject:
     """A window of evaluation, which is a plain graph everywhere."""
-    model = model_of(cell)
+    model = model_of(form, cell)
 
-    def compute(form: Form) -> Numbers:
-        if form == "cudnn":
-            cell.fused = True
-        run = compiling.window_function(window_nats(model), BATCH, False)
+    def compute() -> Numbers:
+        run = window_function(window_nats(model), BATCH, False)
         nats, state = run(*data(), tf.constant(LENGTH), model.zero_state(BATCH))
         return {"loss": [nats.numpy()], "state": [state.numpy()]}
 
@@ -163,44 +164,42 @@ def derived() -> DerivedCell:
     return DerivedCell(GENOTYPE, DerivedOptions(units=UNITS))
 
 
-def estimate(options: CurvatureOptions, **cell) -> Subject:
+def estimate(form: Form, options: CurvatureOptions, **cell) -> Subject:
     """h of the architecture scalars of a supernet, and the gradient."""
-    model = model_of(SearchCell(CellOptions(**{"units": UNITS, "nodes": 2, **cell})), scale=0.8)
+    model = model_of(form, SearchCell(CellOptions(**{"units": UNITS, "nodes": 2, **cell})), scale=0.8)
 
-    def compute(form: Form) -> Numbers:
+    def compute() -> Numbers:
         state, chosen = model.zero_state(BATCH), dataclasses.replace(options, windows=1)
-        found = curvature.diagonal(
-            model, [data()], state, chosen, seeds.run_seed(5), curvature.Form(form == "xla")
-        )
+        found = curvature.diagonal(model, [data()], state, chosen, seeds.run_seed(5))
         given = {"h": (found.h, found.h_zero), "gradients": (found.gradient, found.gradient_zero)}
         return {name: [part for part in parts if part is not None] for name, parts in given.items()}
 
     return Subject(model, list(model.variables), compute, (options,))
 
 
-def estimate_weights(cell, options: CurvatureOptions) -> Subject:
+def estimate_weights(form: Form, cell, options: CurvatureOptions) -> Subject:
     """h of every weight, as `python -m bayesnas_tf.curvature` gives it."""
-    model = model_of(cell)
+    model = model_of(form, cell)
 
-    def compute(form: Form) -> Numbers:
+    def compute() -> Numbers:
         state, seed = model.zero_state(BATCH), seeds.run_seed(5)
-        found = of_weights.diagonal(model, [data()], state, options, seed, form == "xla")
+        found = of_weights.diagonal(model, [data()], state, options, seed)
         return {"h": [*found.weights, *found.scalars]}
 
     return Subject(model, list(model.variables), compute, ("weights", options))
 
 
 def _search(name: registry.Name, **options) -> Case:
-    return Case("search steps", lambda: search_step(name, **options))
+    return Case("search steps", lambda form: search_step(form, name, **options))
 
 
 def _estimate(estimator: curvature.Estimator, cell: dict | None = None, **options) -> Case:
     chosen = CurvatureOptions(estimator, **options)
-    return Case("curvature", lambda: estimate(chosen, **(cell or {"norm": "mean"})))
+    return Case("curvature", lambda form: estimate(form, chosen, **(cell or {"norm": "mean"})))
 
 
 def _train(system: Baseline | None, form: Form = "xla", **options) -> Case:
-    return Case("training steps", lambda: train_step(system, **options), form)
+    return Case("training steps", lambda form: train_step(form, system, **options), form)
 
 
 LSTM = LstmOptions(embedding=UNITS, widths=(5, UNITS), between_dropout=0.2, weight_dropout=0.2)
@@ -234,12 +233,12 @@ CASES: dict[str, Case] = {
     "exact": _estimate("exact", {"norm": "none", "nodes": 1}),
     "ggn of weights, supernet": Case(
         "curvature",
-        lambda: estimate_weights(
-            SearchCell(CellOptions(UNITS, 1, norm="layer")), CurvatureOptions("ggn", probes=1)
+        lambda form: estimate_weights(
+            form, SearchCell(CellOptions(UNITS, 1, norm="layer")), CurvatureOptions("ggn", probes=1)
         ),
     ),
     "recursive of weights, derived cell": Case(
-        "curvature", lambda: estimate_weights(derived(), CurvatureOptions("recursive", tau=2))
+        "curvature", lambda form: estimate_weights(form, derived(), CurvatureOptions("recursive", tau=2))
     ),
     "derived cell, asgd": _train(None),
     "lstm under a mixture, asgd": _train(LSTM, experts=2),
@@ -247,7 +246,7 @@ CASES: dict[str, Case] = {
     "lstm, cuDNN": _train(LSTM, "cudnn"),
     "rhn, sgd": _train(RhnOptions(UNITS, depth=2), rule="sgd"),
     "nas, asgd": _train(NasOptions(UNITS)),
-    "derived cell, evaluation": Case("evaluation", lambda: evaluation(derived()), "graph"),
-    "lstm, cuDNN, evaluation": Case("evaluation", lambda: evaluation(LSTM.cell()), "cudnn"),
+    "derived cell, evaluation": Case("evaluation", lambda form: evaluation(form, derived()), "graph"),
+    "lstm, cuDNN, evaluation": Case("evaluation", lambda form: evaluation(form, LSTM.cell()), "cudnn"),
 }
 GROUPS = tuple(dict.fromkeys(case.group for case in CASES.values()))

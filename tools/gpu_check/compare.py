@@ -76,9 +76,9 @@ def references(names: list[str]) -> dict[str, Reference]:
     hide_gpus()
     found = {}
     for name in names:
-        subject = cases.CASES[name].build()
+        subject = cases.CASES[name].build("graph")
         before = values(subject.variables)
-        found[name] = Reference(before, subject.compute("graph"))
+        found[name] = Reference(before, subject.compute())
     return found
 
 
@@ -101,10 +101,10 @@ def one(name: str, reference: Reference, device: str, until: float) -> Entry:
         return Entry(name, case.group, False, "not begun: the time was up")
     form: Form = "graph" if case.form == "cudnn" and device == "cpu" else case.form
     try:
-        subject = case.build()
+        subject = case.build(form)
         for variable, value in zip(subject.variables, reference.variables, strict=True):
             variable.assign(value)
-        return compared(name, form, subject.compute(form), reference.numbers)
+        return compared(name, form, subject.compute(), reference.numbers)
     except Exception as error:  # whatever it is, the other cases are to be heard
         return Entry(name, case.group, False, f"{type(error).__name__}: {one_line(error)[:300]}", form)
 

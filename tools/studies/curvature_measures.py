@@ -17,7 +17,7 @@ from bayesnas_tf.data import batching, corpora
 from bayesnas_tf.models import losses
 from bayesnas_tf.numerics import seeds
 from bayesnas_tf.numerics.ranks import spearman
-from bayesnas_tf.training import compile as compiling
+from bayesnas_tf.training.execution import window_function
 from bayesnas_tf.training.fixed_windows import fixed_windows
 from bayesnas_tf.training.search_settings import SearchProblem, SearchSettings, build
 from bayesnas_tf.training.train_loop import MASK_SEED
@@ -118,7 +118,7 @@ def trained(preset: Preset, setting: Setting, data_dir: Path, seed: int) -> Poin
     def train(x, y, length, number):
         problem.step(x, y, length, lr, seeds.fold(problem.seed, MASK_SEED, number))
 
-    compiled = compiling.window_function(train, preset.batch, False)
+    compiled = window_function(train, preset.batch, False)
     plan = batching.plan(problem.train_rows.shape[1], preset.bptt, (seed, 1))
     for number, window in enumerate(batching.windows(problem.train_rows, plan, 1)):
         compiled(window.x, window.y, window.length, tf.constant(number))

@@ -10,6 +10,7 @@ from bayesnas_tf.cells import masks
 from bayesnas_tf.cells.baselines import cudnn
 from bayesnas_tf.cells.baselines.recurrent import LayerMasks, LayerRates, RecurrentLayer
 from bayesnas_tf.cells.baselines.stack import Stack
+from bayesnas_tf.numerics.execution import Execution
 from bayesnas_tf.numerics.sums import ordered_sum
 from bayesnas_tf.options import Dropout, NonNegative, Options, Units
 
@@ -41,6 +42,11 @@ class LstmOptions(Options):
                 f"LstmOptions.skip=True adds the outputs of all layers, and widths={self.widths} differ. "
                 "Give every layer the same width"
             )
+
+    @property
+    def units(self) -> int:
+        """The width of the embedding, as with all other cells."""
+        return self.embedding
 
     def cell(self, **kwargs) -> Stack:
         """The stack, built; `kwargs` go to `keras.layers.Layer`."""
@@ -74,9 +80,9 @@ class LstmLayer(RecurrentLayer):
         """Biases start as the kernels do."""
         return [*super().ranges(), *((bias, self.init_range) for bias in self.biases)]
 
-    def project(self, x):
+    def project(self, x, matmul_dtype):
         """x W and all biases: they are the same at every time step."""
-        return super().project(x) + ordered_sum([*self.biases, self.forget_bias()])
+        return super().project(x, matmul_dtype) + ordered_sum([*self.biases, self.forget_bias()])
 
     def step(self, x, m, c):
         """See `RecurrentLayer.step`."""
@@ -87,10 +93,10 @@ class LstmLayer(RecurrentLayer):
         parts = [0.0, self.options.forget_bias, 0.0, 0.0]
         return tf.repeat(tf.constant(parts, self.kernel.dtype), self.units)
 
-    def window(self, x, states, length, drawn: LayerMasks):
+    def window(self, x, states, length, drawn: LayerMasks, execution: Execution):
         """See `RecurrentLayer.window`."""
-        if not (self.fused and self.has_fused_form(drawn)):
-            return super().window(x, states, length, drawn)
+        if not (execution.fused and self.has_fused_form(drawn, execution)):
+            return super().window(x, states, length, drawn, execution)
         first, *second = (tf.convert_to_tensor(bias) for bias in self.biases)
         weights = cudnn.Weights(
             tf.convert_to_tensor(self.kernel),
@@ -100,13 +106,13 @@ class LstmLayer(RecurrentLayer):
         )
         return cudnn.lstm(masks.apply(drawn.inputs, x), states, length, weights)
 
-    def has_fused_form(self, drawn: LayerMasks) -> bool:
+    def has_fused_form(self, drawn: LayerMasks, execution: Execution) -> bool:
         """cuDNN has neither a capped gate nor a mask on h; it computes in float32 here."""
         return (
             not self.options.capped
             and drawn.hidden is None
             and self.kernel.dtype == "float32"
-            and self.matmul_dtype == "float32"
+            and execution.matmul_dtype == "float32"
         )
 
 

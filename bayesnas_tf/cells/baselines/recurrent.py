@@ -8,6 +8,7 @@ import tensorflow as tf
 from bayesnas_tf.cells import masks
 from bayesnas_tf.cells.scan import scan_time
 from bayesnas_tf.numerics import products, seeds
+from bayesnas_tf.numerics.execution import Execution
 
 
 class LayerMasks(NamedTuple):
@@ -43,8 +44,6 @@ class RecurrentLayer(keras.layers.Layer):
         """`kwargs` go to `keras.layers.Layer`."""
         super().__init__(**kwargs)
         self.units, self.rates, self.init_range = units, rates, init_range
-        self.matmul_dtype: products.MatmulDtype = "float32"
-        self.fused = False  # whether windows go through cuDNN, where there is such a form
 
     def build(self, input_shape):
         """Create W and R for inputs `[..., K]`."""
@@ -65,24 +64,24 @@ class RecurrentLayer(keras.layers.Layer):
         ]
         return LayerMasks(*drawn)
 
-    def project(self, x):
+    def project(self, x, matmul_dtype: products.MatmulDtype):
         """x W for masked inputs `[B, T, K]`: what a step takes of them, `[B, T, N]`."""
         kernel = tf.convert_to_tensor(self.kernel)
-        return products.project(x, kernel, products.rounded(kernel, self.matmul_dtype))
+        return products.project(x, kernel, products.rounded(kernel, matmul_dtype))
 
     def step(self, x, m, c):
         """h_t and c_t `[B, U]` from x_t W and h_{t-1} R, `[B, N]` each, and c_{t-1} `[B, U]`."""
         raise NotImplementedError
 
-    def window(self, x, states, length, drawn: LayerMasks):
+    def window(self, x, states, length, drawn: LayerMasks, execution: Execution):
         """Outputs `[B, T, U]` of x `[B, T, K]`, and (h, c) after `length` steps from `states`."""
         recurrent = self.masked_recurrent_kernel(drawn)
-        rounded = products.rounded(recurrent, self.matmul_dtype)
+        rounded = products.rounded(recurrent, execution.matmul_dtype)
 
         def step(t, inputs, h, c):
             return self.step(*inputs, products.matmul(masks.apply(drawn.hidden, h), recurrent, rounded), c)
 
-        by_time = tf.transpose(self.project(masks.apply(drawn.inputs, x)), [1, 0, 2])
+        by_time = tf.transpose(self.project(masks.apply(drawn.inputs, x), execution.matmul_dtype), [1, 0, 2])
         h, c = scan_time(step, (by_time,), states)
         return tf.transpose(h, [1, 0, 2]), (h[length - 1], c[length - 1])
 

@@ -1,13 +1,24 @@
 """Recurrent layers one above the other, their states in one tensor."""
 
+from typing import NamedTuple
+
 import keras
 import tensorflow as tf
 
 from bayesnas_tf.cells.baselines.recurrent import LayerMasks, RecurrentLayer
-from bayesnas_tf.numerics import products, seeds
+from bayesnas_tf.cells.reading import PLAIN, Purpose
+from bayesnas_tf.numerics import seeds
+from bayesnas_tf.numerics.execution import GRAPH, Execution
 from bayesnas_tf.numerics.sums import ordered_sum
 
 MASK_SLOT = 6  # of the first layer; the language model and its highway cell have those before it
+
+
+class StackReading(NamedTuple):
+    """What `Stack.window` takes."""
+
+    masks: tuple[LayerMasks, ...]
+    execution: Execution
 
 
 class Stack(keras.layers.Layer):
@@ -16,6 +27,9 @@ class Stack(keras.layers.Layer):
     The state `[B, S]` is h and c of the first layer, then of the next, side by side: whoever carries or
     stores it need not know what it is made of.
     """
+
+    program = None  # it is no cell that stands alone
+    couples_rows = False
 
     def __init__(self, input_size: int, layers: list[RecurrentLayer], skip: bool = False, **kwargs):
         """`layers` from the bottom; their weights are created at once."""
@@ -36,30 +50,19 @@ class Stack(keras.layers.Layer):
         """The layer that runs over windows: itself."""
         return self
 
-    @property
-    def matmul_dtype(self) -> products.MatmulDtype:
-        """The precision of the layers' matrix products."""
-        return self.layers[0].matmul_dtype
-
-    @matmul_dtype.setter
-    def matmul_dtype(self, value: products.MatmulDtype):
-        for layer in self.layers:
-            layer.matmul_dtype = value
-
-    @property
-    def fused(self) -> bool:
-        """Whether windows go through cuDNN where a layer has such a form."""
-        return self.layers[0].fused
-
-    @fused.setter
-    def fused(self, value: bool):
-        for layer in self.layers:
-            layer.fused = value
+    def read(self, drawn=None, execution: Execution = GRAPH, purpose: Purpose = PLAIN) -> StackReading:
+        """What a window is computed from besides the weights; its purpose makes no difference here."""
+        del purpose
+        return StackReading(drawn or (LayerMasks(),) * len(self.layers), execution)
 
     @property
     def kernel(self):
         """The weights that embeddings meet."""
         return self.layers[0].kernel
+
+    def kernels(self) -> dict:
+        """None that a window could take in blocks."""
+        return {}
 
     def ranges(self) -> list:
         """Pairs of a weight and the half-width of the uniform distribution that it starts with."""
@@ -72,15 +75,12 @@ class Stack(keras.layers.Layer):
             for number, layer in enumerate(self.layers)
         )
 
-    def window(self, x, state, length, drawn: tuple[LayerMasks, ...] | None = None, training=False):
-        """Outputs `[B, T, U]` and the state after `length` steps, from x `[B, T, K]` and a state `[B, S]`.
-
-        `training` changes nothing: see `ProgramRNN.window`.
-        """
-        drawn = drawn or (LayerMasks(),) * len(self.layers)
+    def window(self, reading: StackReading, x, state, length):
+        """Outputs `[B, T, U]` and the state after `length` steps, from x `[B, T, K]` and a state `[B, S]`."""
         parts, outputs, after = tf.split(state, self.sizes, axis=1), [], []
         for number, layer in enumerate(self.layers):
-            x, states = layer.window(x, tuple(parts[2 * number : 2 * number + 2]), length, drawn[number])
+            states, drawn = tuple(parts[2 * number : 2 * number + 2]), reading.masks[number]
+            x, states = layer.window(x, states, length, drawn, reading.execution)
             outputs.append(x)
             after += states
         if self.skip:

@@ -8,6 +8,7 @@ import tensorflow as tf
 from bayesnas_tf.cells import interpreter
 from bayesnas_tf.cells.staged.plan import Plan
 from bayesnas_tf.cells.staged.stages import Arithmetic
+from bayesnas_tf.space.program import PROJECT, Program
 
 
 class Given(NamedTuple):
@@ -17,6 +18,20 @@ class Given(NamedTuple):
     states: tuple  # [B, U] each
     kernels: dict
     constants: dict
+
+    @classmethod
+    def of(cls, program: Program, projected, states, fixed: dict) -> "Given":
+        """With the kernels and constants that a program reads, of `fixed`, weights and constants by name."""
+        fixed = interpreter.prelude(program, fixed)
+        kernels, cut = {}, {}
+        for name in (name for op in program.projections() for name in op.args[1:]):
+            whole, _, index = name.partition("/")
+            if index and whole not in cut:
+                cut[whole] = tf.unstack(fixed[whole])
+            kernels[name] = cut[whole][int(index)] if index else fixed[whole]
+        read = {name for op in program.steps() if op.rule != PROJECT for name in op.args}
+        constants = {name: value for name, value in fixed.items() if name in read}
+        return cls(projected, tuple(states), kernels, constants)
 
 
 def beside(kernels: dict, names, axis: int):

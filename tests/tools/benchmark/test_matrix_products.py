@@ -12,8 +12,8 @@ from bayesnas_tf.cells.search_cell import CellOptions
 from bayesnas_tf.cells.staged.stages import Arithmetic
 from bayesnas_tf.numerics import blocks
 from bayesnas_tf.space.highway import published
-from bayesnas_tf.training import compile as compiling
 from bayesnas_tf.training import threads
+from bayesnas_tf.training.execution import blocks_for
 from bayesnas_tf.training.validation import window_nats
 from tests.tools.benchmark.test_benchmark import TINY, TINY_TRAINING, VOCABULARY
 from tools.benchmark import steps, subject
@@ -116,7 +116,7 @@ def test_an_evaluation_in_blocks_computes_these_products(monkeypatch):
     config.parse(["ptb_eval.gin"], TINY_TRAINING)
     bench = subject.prepare(1, VOCABULARY, published.named("DARTS_V2"))
     model, ids = bench.problem.model, tf.constant(bench.problem.valid_rows[:, :5])
-    run = window_nats(model, kernel_blocks=compiling.blocks_for(model, "auto"))
+    run = window_nats(model, kernel_blocks=blocks_for(model))
     with counted_products() as seen:
         run(ids[:, :-1], ids[:, 1:], tf.constant(4), tf.zeros([2, 6]))
     filled = collections.Counter()
@@ -143,7 +143,7 @@ def products_of_one(bench, beside=1):
     with counted_products() as seen:
         problem.step(ids[:, :-1], ids[:, 1:], tf.constant(4), tf.constant(1.0), problem.seed)
     # Eagerly the gradient of the state before the window is left out; the compiled loop has it at each step.
-    seen[Product(3, 12, 6, transpose_b=True)] += beside * problem.step.replicas.groups
+    seen[Product(3, 12, 6, transpose_b=True)] += beside * bench.execution.replicas.groups
     return seen
 
 

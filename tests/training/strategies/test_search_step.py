@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from bayesnas_tf.data import batching
-from bayesnas_tf.training import compile as compiling
+from bayesnas_tf.training import execution
 from bayesnas_tf.training.settings import ScalarOptions, WeightOptions, WindowOptions
 from bayesnas_tf.training.strategies.bayesnas.step import SearchStep
 from tests.references import cell as language_model
@@ -163,7 +163,7 @@ def compiled(step, xla, traces):
         traces.append(x.shape[1])
         step(x, y, length, lr, SEED)
 
-    return compiling.window_function(run, BATCH, xla)
+    return execution.window_function(run, BATCH, xla)
 
 
 def windows_of(lengths, bucket):
@@ -200,8 +200,8 @@ def test_each_padded_length_is_traced_at_most_once(xla, traced):
         return total + tf.reduce_sum(x + y) * length
 
     options = WindowOptions(batch_size=BATCH, bptt=35)
-    function, total = compiling.window_function(count, BATCH, xla), tf.constant(0)
-    for window in windows_of(range(5, 56), compiling.bucket(options, xla)):
+    function, total = execution.window_function(count, BATCH, xla), tf.constant(0)
+    for window in windows_of(range(5, 56), execution.bucket(options, xla)):
         total = function(*window, total)
     assert traces == traced
 
@@ -210,20 +210,14 @@ def test_each_padded_length_is_traced_at_most_once(xla, traced):
     ("options", "xla", "bucket"),
     [
         ({}, False, 1),
-        ({}, True, compiling.XLA_BUCKET),
+        ({}, True, execution.XLA_BUCKET),
         ({"jitter": False}, True, 1),
         ({"bucket": 7}, False, 7),
         ({"bucket": 7}, True, 7),
     ],
 )
 def test_lengths_are_padded_only_where_they_would_be_compiled_anew(options, xla, bucket):
-    assert compiling.bucket(WindowOptions(**options), xla) == bucket
-
-
-def test_xla_is_for_who_asks_and_for_a_gpu():
-    assert compiling.use_xla("xla")
-    assert not compiling.use_xla("graph")
-    assert compiling.use_xla("auto") == bool(tf.config.get_visible_devices("GPU"))
+    assert execution.bucket(WindowOptions(**options), xla) == bucket
 
 
 def test_every_weight_and_scalar_is_trained_once():

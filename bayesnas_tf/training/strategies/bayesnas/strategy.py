@@ -29,6 +29,7 @@ class BayesNas(Strategy):
         """The prior starts at 1."""
         super().__init__(loop)
         self.prior = CellPrior(self.problem.model.cell)
+        self.curvature = curvature.Diagonal(self.problem.model, self.settings.curvature)
 
     @property
     def trackables(self) -> dict[str, tf.Module]:
@@ -64,14 +65,7 @@ class BayesNas(Strategy):
         seed = seeds.fold(self.problem.seed, HESSIAN_SEED, tf.cast(loop.progress.epoch, tf.int32))
         state = self.problem.model.zero_state(settings.windows.batch_size)
         watched = loop.staged("hessian", stream, len(stream))
-        estimate = curvature.diagonal(
-            self.problem.model,
-            watched,
-            state,
-            settings.curvature,
-            seed,
-            curvature.Form(loop.xla, loop.replicas.groups),
-        )
+        estimate = self.curvature(watched, state, seed)
         loop.progress.hessian_seconds.assign_add(time.perf_counter() - started)
         return estimate
 

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from bayesnas_tf.cells.reading import PLAIN, Purpose
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.models import losses
 from bayesnas_tf.numerics import seeds
@@ -164,11 +165,11 @@ class DartsStep(TrainStep):
         valid_masks = self.model.draw_masks(seeds.fold(seed, VALID_SEED), batch)
         valid_x, valid_y, state = turns.window()
 
-        def train():
-            return self.nats((x, y, length), self.state, drawn)[0]
+        def train(purpose):
+            return self.nats((x, y, length), self.state, drawn, purpose)[0]
 
-        def valid():
-            nats, after = self.nats((valid_x, valid_y, turns.steps), state, valid_masks)
+        def valid(purpose):
+            nats, after = self.nats((valid_x, valid_y, turns.steps), state, valid_masks, purpose)
             turns.carry(after)
             return nats
 
@@ -190,17 +191,17 @@ class DartsStep(TrainStep):
         self.optimizer.apply([gradient], [self.alpha])
         self.set_alpha(tf.convert_to_tensor(self.alpha))
 
-    def nats(self, window, state, drawn):
+    def nats(self, window, state, drawn, purpose: Purpose = PLAIN):
         """Mean nats of a window (x, y, length) from a state, under masks, and the state after it."""
         x, y, length = window
-        hidden, after = self.model.window(x, state, length, drawn)
+        hidden, after = self.model.window(x, state, length, drawn, purpose)
         return losses.mean_nats(self.model.token_nats(hidden, y, drawn), length), after
 
     def of_both(self, loss, weights):
         """∂L/∂W and ∂L/∂w at these weights, which stay set."""
         self.set_weights(weights)
         with tf.GradientTape() as tape:
-            nats = loss()
+            nats = loss(PLAIN)
         *of_weights, of_scalars = tape.gradient(nats, [*self.weights, self.model.cell.scalars])
         return sgd.dense(of_weights, weights), of_scalars
 
@@ -208,8 +209,8 @@ class DartsStep(TrainStep):
         """∂L/∂w alone, for which kernels are constants."""
         self.set_weights(weights)
         scalars = self.model.cell.scalars
-        with self.model.cell.fixed_kernels(), tf.GradientTape() as tape:
-            nats = loss()
+        with tf.GradientTape() as tape:
+            nats = loss(Purpose(fixed_kernels=True))
         return tape.gradient(nats, scalars.value)
 
     def set_weights(self, weights) -> None:

@@ -1,0 +1,51 @@
+"""How windows are computed follows from the settings and the machine, and from nothing else."""
+
+import types
+
+import pytest
+
+from bayesnas_tf.numerics.replicas import Replicas
+from bayesnas_tf.training.execution import STAGED_VALUES, Machine, decide
+from bayesnas_tf.training.settings import WindowOptions
+
+CPU, GPU = Machine(), Machine(gpu=True)
+WORDS, UNITS = 11, 5
+
+
+def execution(mode, machine=CPU, rows=3, count=1):
+    settings = types.SimpleNamespace(compile=mode, windows=WindowOptions(batch_size=rows))
+    sharing = Replicas()
+    sharing.count = count
+    return decide(settings, machine, (WORDS, UNITS), sharing)
+
+
+def staged(found):
+    return found.cell, found.head, found.updates
+
+
+@pytest.mark.parametrize("machine", [CPU, GPU])
+def test_what_is_asked_for_is_done(machine):
+    assert staged(execution("stages", machine)) == (True, True, True)
+    assert staged(execution("graph", machine, 10**6)) == (False, False, False)
+    assert execution("xla", machine).xla
+    assert not execution("graph", machine).xla
+    assert not execution("stages", machine).xla
+
+
+def test_by_default_a_cpu_compiles_stages_from_a_size_on_and_a_gpu_whole_windows():
+    enough = STAGED_VALUES // WORDS + 1
+    assert staged(execution("auto", rows=enough - 1)) == (False, False, False)
+    assert staged(execution("auto", rows=enough)) == (False, True, False)
+    assert staged(execution("auto", rows=2 * enough, count=2)) == (False, True, False)
+    assert staged(execution("auto", rows=2 * enough - 2, count=2)) == (False, False, False)
+    assert staged(execution("auto", GPU, 10**6)) == (False, False, False)
+    assert execution("auto", GPU).xla
+    assert not execution("auto").xla
+
+
+def test_kernels_in_blocks_are_for_a_cpu_and_fused_layers_for_a_gpu_without_xla():
+    modes = ("auto", "graph", "stages", "xla")
+    assert [execution(mode).blocks for mode in modes] == [True, False, True, True]
+    assert not any(execution(mode, GPU).blocks for mode in modes)
+    assert not any(execution(mode).fused for mode in modes)
+    assert [execution(mode, GPU).fused for mode in modes] == [False, True, True, False]
