@@ -85,17 +85,19 @@ def describe(problem: SearchProblem, settings: SearchSettings) -> str:
     if isinstance(settings.strategy, BayesNasOptions):
         travel = expected_travel(problem, settings)
         last = f"travel     L1 alone moves a scalar by {travel:.2f} in an epoch"
-    space = problem.model.cell.space
+    space, switches = problem.model.cell.space, len(problem.model.cell.space.sites.switches)
+    several = f", {switches} switches" if switches else ""
+    plain = ", without switches" if switches else ""
     whole = space.of_choice(np.zeros_like(space.slots))
     found = parameter_count(whole, vocabulary, EVALUATION_UNITS)
     return "\n".join(
         [
             f"corpus     {corpus.name}: {len(corpus.train):,} / {len(corpus.valid):,} / {len(corpus.test):,} "
             f"tokens, vocabulary {vocabulary:,}",
-            f"supernet   {cell.nodes} nodes, {len(space.sites.exists)} edges, {cell.units} units, "
+            f"supernet   {cell.nodes} nodes, {space.sites.edges.sum()} edges{several}, {cell.units} units, "
             f"norm {cell.norm}, weight sharing {cell.weight_sharing}: "
             f"{problem.model.count_params():,} parameters",
-            f"cell       {found:,} parameters at {EVALUATION_UNITS} units if all nodes live",
+            f"cell       {found:,} parameters at {EVALUATION_UNITS} units if all nodes live{plain}",
             last,
         ]
     )

@@ -94,6 +94,28 @@ def toward(at: tuple) -> Rule:
     )
 
 
+class Renewal(NamedTuple):
+    """What x_0 is made of, and its derivatives in z and φ."""
+
+    z: tf.Tensor  # σ(g)
+    f: tf.Tensor  # σ(q)
+    t: tf.Tensor  # tanh(a)
+    phi: tf.Tensor
+    opened: tf.Tensor  # z, or 1 - φ where the cap holds
+    of_z: tf.Tensor
+    of_phi: tf.Tensor
+
+    @classmethod
+    def of(cls, cap: bool, k, g, a, q, delta):
+        """From the arguments of the rule and the switch."""
+        z, f, t = tf.sigmoid(g), tf.sigmoid(q), tf.tanh(a)
+        phi = (1.0 - z) + delta * (f - (1.0 - z))
+        below = tf.cast(z <= 1.0 - phi, z.dtype) if cap else tf.ones_like(z)
+        of_phi = k - (1.0 - below) * t
+        of_z = below * t - (1.0 - delta) * of_phi
+        return cls(z, f, t, phi, below * z + (1.0 - below) * (1.0 - phi), of_z, of_phi)
+
+
 def renew(at: tuple | None = None, cap: bool = False) -> Rule:
     """x_0 = φ K + z tanh(a), with z = σ(g) and φ = (1 - z) + δ (σ(q) - (1 - z)).
 
@@ -101,43 +123,20 @@ def renew(at: tuple | None = None, cap: bool = False) -> Rule:
     does; δ = 1 is an LSTM's. With `cap` z is at most 1 - φ (Melis et al. 2018): the state stays in [-1, 1].
     """
 
-    def parts(k, g, a, q, delta):
-        z, f, t = tf.sigmoid(g), tf.sigmoid(q), tf.tanh(a)
-        phi = (1.0 - z) + delta * (f - (1.0 - z))
-        below = tf.cast(z <= 1.0 - phi, z.dtype) if cap else tf.ones_like(z)
-        return z, f, t, phi, below
+    def value(k, *x):
+        of = Renewal.of(cap, k, *x)
+        return of.phi * k + of.opened * of.t
 
-    def value(k, g, a, q, delta):
-        z, _, t, phi, below = parts(k, g, a, q, delta)
-        return phi * k + (below * z + (1.0 - below) * (1.0 - phi)) * t
+    def slopes(*x):
+        z, f, t, phi, opened, of_z, of_phi = Renewal.of(cap, *x)
+        of_gates = z * (1.0 - z) * of_z, x[-1] * f * (1.0 - f) * of_phi
+        return phi, of_gates[0], opened * (1.0 - t * t), of_gates[1], (f - 1.0 + z) * of_phi
 
-    def changes(k, t, below, delta):
-        """∂x_0 in z, and in φ."""
-        of_phi = k - (1.0 - below) * t
-        return below * t - (1.0 - delta) * of_phi, of_phi
-
-    def slopes(k, g, a, q, delta):
-        z, f, t, phi, below = parts(k, g, a, q, delta)
-        of_z, of_phi = changes(k, t, below, delta)
-        opened = below * z + (1.0 - below) * (1.0 - phi)
-        return (
-            phi,
-            z * (1.0 - z) * of_z,
-            opened * (1.0 - t * t),
-            delta * f * (1.0 - f) * of_phi,
-            (f - 1.0 + z) * of_phi,
-        )
-
-    def seconds(k, g, a, q, delta):
-        z, f, t, phi, below = parts(k, g, a, q, delta)
-        of_z, of_phi = changes(k, t, below, delta)
-        opened = below * z + (1.0 - below) * (1.0 - phi)
-        return (
-            None,
-            z * (1.0 - z) * (1.0 - 2.0 * z) * of_z,
-            -2.0 * opened * t * (1.0 - t * t),
-            delta * f * (1.0 - f) * (1.0 - 2.0 * f) * of_phi,
-        )
+    def seconds(*x):
+        z, f, t, _, opened, of_z, of_phi = Renewal.of(cap, *x)
+        of_g = z * (1.0 - z) * (1.0 - 2.0 * z) * of_z
+        of_q = x[-1] * f * (1.0 - f) * (1.0 - 2.0 * f) * of_phi
+        return None, of_g, -2.0 * opened * t * (1.0 - t * t), of_q
 
     return _rule(_entry(at), value, slopes, seconds)
 

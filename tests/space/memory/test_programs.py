@@ -7,11 +7,11 @@ import tensorflow as tf
 
 from bayesnas_tf.cells.baselines.rhn import RhnCell, RhnOptions
 from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
+from bayesnas_tf.cells.reading import Purpose
 from bayesnas_tf.cells.sampled_cell import SampledCell
+from bayesnas_tf.cells.scan import by_time
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
-from bayesnas_tf.cells.staged.stages import Arithmetic
-from bayesnas_tf.cells.staged.values import Given
-from bayesnas_tf.cells.staged.window import staged_window
+from bayesnas_tf.numerics.execution import Execution
 from bayesnas_tf.space import known
 from bayesnas_tf.space.memory.programs import BEHIND_GATES, GATE, OPTIONS, edge_rows, switch_row
 from bayesnas_tf.space.memory.published import parse
@@ -39,14 +39,11 @@ def inputs(states=2, seed=1):
 
 
 def outputs(cell, x, states, staged=False):
-    """All outputs, [T, B, U]: of the layer around the cell in a language model, or of the staged form."""
-    projected, states = cell.project_inputs(tf.convert_to_tensor(x)), list(map(tf.convert_to_tensor, states))
-    if not staged:
-        return cell.over_time("float64").by_time(projected, states)["h"]
-    program = cell.staged_program()
-    given = Given(tf.transpose(projected, [1, 0, 2]), tuple(states), *cell.parts(program))
-    found = staged_window(program, given, Arithmetic(compiled=False))
-    return dict(zip(program.ends, found, strict=True))["h"]
+    """All outputs, [T, B, U]; in the staged form, or in the plain loop."""
+    reading = cell.read(purpose=Purpose(training=staged), execution=Execution(cell=staged))
+    assert bool(reading.staged) == staged
+    projected = reading.project_inputs(tf.convert_to_tensor(x))
+    return by_time(reading, projected, list(map(tf.convert_to_tensor, states)))["h"]
 
 
 def columns(cell):
