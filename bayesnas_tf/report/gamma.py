@@ -19,30 +19,50 @@ BELOW = 36.0
 
 def figure(posterior: Posterior, genotype: Genotype | None) -> Markup:
     """Colours by the logarithm of the values; pruned edges are crossed out, the chosen ones framed."""
-    sources, targets = (np.unique(ends).tolist() for ends in posterior.edges.T)
-    across, down = min(ACROSS, len(posterior.ops)), math.ceil(len(posterior.ops) / ACROSS)
+    edges = posterior.edges[:, 0] >= 0
+    sources, targets = (np.unique(ends).tolist() for ends in posterior.edges[edges].T)
+    there = ~(np.isnan(posterior.values) & posterior.pruned)
+    panels = [column for column in range(len(posterior.ops)) if there[edges, column].any()]
+    across, down = min(ACROSS, len(panels)), math.ceil(len(panels) / ACROSS)
     panel, high = len(sources) * SIDE, len(targets) * SIDE
     width, bottom = across * (LEFT + panel + ROOM), down * (TOP + high)
-    there = ~(np.isnan(posterior.values) & posterior.pruned)
     scale = heatmap.scale_of(posterior.values[there], log=True)
     chosen = _chosen(genotype, targets)
     parts = []
-    for column, op in enumerate(posterior.ops):
-        x = LEFT + (column % ACROSS) * (LEFT + panel + ROOM)
-        y = TOP + (column // ACROSS) * (TOP + high)
+    for place, column in enumerate(panels):
+        x = LEFT + (place % ACROSS) * (LEFT + panel + ROOM)
+        y = TOP + (place // ACROSS) * (TOP + high)
+        op = posterior.ops[column]
         parts += [_text(x + panel / 2, y - 20, op), _numbers((x, y), sources, targets)]
-        for row in np.flatnonzero(there[:, column]):
+        for row in np.flatnonzero(there[:, column] & edges):
             source, target = posterior.edges[row].tolist()
             corner = (x + sources.index(source) * SIDE, y + targets.index(target) * SIDE)
             value, crossed = float(posterior.values[row, column]), bool(posterior.pruned[row, column])
             title = f"{op}, {source} to {target}: {posterior.name} {value:.3g}{', pruned' if crossed else ''}"
             kept = (str(source), str(target), op) in chosen
             parts.append(_square(corner, heatmap.colour(scale.place(value)), crossed, kept, title))
-    parts.append(_legend(scale, bottom + 12, width - LEFT - ROOM))
+    switches = _switches(posterior, there, scale, bottom)
+    bottom += SIDE * len(switches)
+    parts += [*switches, _legend(scale, bottom + 12, width - LEFT - ROOM)]
     told = f"{posterior.name} of {there.sum()} edge operations, {posterior.pruned[there].sum()} pruned"
     return Markup(
         '<svg class="gamma" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}">{}</svg>'
     ).format(width, bottom + 12 + BELOW, told, svg.join(parts))
+
+
+def _switches(posterior: Posterior, there: np.ndarray, scale: heatmap.Scale, top: float) -> list[Markup]:
+    """A line for each switch: its square and its name."""
+    lines: list[Markup] = []
+    for row in np.flatnonzero(posterior.edges[:, 0] < 0):
+        y = top + SIDE * len(lines)
+        name = posterior.labels[row] if posterior.labels else f"switch of node {posterior.edges[row, 1]}"
+        column = int(np.argmax(there[row]))
+        value, crossed = float(posterior.values[row, column]), bool(posterior.pruned[row, column])
+        title = f"{name}: {posterior.name} {value:.3g}{', pruned' if crossed else ''}"
+        square = _square((LEFT, y), heatmap.colour(scale.place(value)), crossed, not crossed, title)
+        text = _text(LEFT + SIDE + 6, y + 0.75 * SIDE, f"{name} {value:.3g}", "start")
+        lines.append(Markup('<g class="small">{}</g>').format(svg.join([square, text])))
+    return lines
 
 
 def _chosen(genotype: Genotype | None, targets: list[int]) -> set[graph.Edge]:

@@ -98,7 +98,7 @@ def posterior(path: Path) -> Posterior:
     if not len(found[0]) or not len(found[1]):
         raise ValueError("has no update")
     gamma, pruned, edges, ops = found[0][-1], found[1][-1], *found[2:]
-    return _checked("γ", gamma, pruned, edges, ops)
+    return _checked("γ", gamma, pruned, edges, ops)._replace(labels=_labels(path, len(edges)))
 
 
 def probabilities(path: Path) -> Posterior | None:
@@ -110,7 +110,16 @@ def probabilities(path: Path) -> Posterior | None:
     except MissingArray:
         return None
     found = _checked("probability", values, np.zeros(np.shape(values), bool), edges, ops)
-    return found._replace(pruned=np.isnan(found.values))
+    return found._replace(pruned=np.isnan(found.values), labels=_labels(path, len(edges)))
+
+
+def _labels(path: Path, count: int) -> tuple[str, ...]:
+    """What the rows are called; empty where the file does not say it, or not of all."""
+    try:
+        (found,) = _arrays(path, ("labels",))
+    except MissingArray:
+        return ()
+    return tuple(map(str, found)) if found.shape == (count,) else ()
 
 
 def _arrays(path: Path, names: tuple[str, ...]) -> list[np.ndarray]:
@@ -140,7 +149,12 @@ def _checked(
 
 
 def _of_a_cell(edges: np.ndarray) -> bool:
-    """Whether (source, target) `[E, 2]` are sites of a space: each once, from lower nodes to higher ones."""
+    """Whether (source, target) `[E, 2]` are sites of a space: each once, from lower nodes to higher ones.
+
+    The source of a switch is negative.
+    """
     if edges.ndim != 2 or edges.shape[1] != 2 or len(np.unique(edges, axis=0)) < len(edges):
         return False
-    return bool((edges >= 0).all() and (edges <= MOST_NODES).all() and (edges[:, 0] < edges[:, 1]).all())
+    sources, targets = edges.T
+    in_range = (np.abs(edges) <= MOST_NODES).all() and (targets >= 0).all()
+    return bool(in_range and (sources < targets).all() and (sources[targets == 0] < 0).all())

@@ -46,6 +46,7 @@ class Posterior(NamedTuple):
     pruned: np.ndarray
     edges: np.ndarray
     ops: tuple[str, ...]
+    labels: tuple[str, ...] = ()  # of each row, where some are switches, whose source is negative
 
 
 class Place(NamedTuple):

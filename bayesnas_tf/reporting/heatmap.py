@@ -1,11 +1,11 @@
 """An [E, O] array as an image: a row per edge, a column per operation, the value written in each cell."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from bayesnas_tf.reporting.raster import Canvas, Colour, text_width
+from bayesnas_tf.space.base import Sites
 
 INK: Colour = (31, 41, 55)
 MUTED: Colour = (107, 114, 128)
@@ -71,45 +71,43 @@ def colour(place: float) -> Colour:
 def edge_heatmap(
     values: np.ndarray,
     title: str,
-    edges: np.ndarray,
-    ops: Sequence[str],
+    sites: Sites,
     pruned: np.ndarray | None = None,
     log: bool = False,
 ) -> np.ndarray:
-    """Values [E, O] of edges [E, 2] (source, target) as uint8 [H, W, 3].
+    """Values [E, O] of the sites of a search as uint8 [H, W, 3].
 
-    Cells where `pruned` (bool [E, O]) is true are crossed out, and left empty where they are NaN besides: an
-    edge without that operation. `log` colours by the logarithm; values that then have no colour, as zeros,
+    Cells where `pruned` (bool [E, O]) is true are crossed out, and left empty where they are NaN besides: a
+    site without that option. `log` colours by the logarithm; values that then have no colour, as zeros,
     are grey. `ValueError` when the shapes do not fit.
     """
     values = np.asarray(values, dtype=np.float64)
-    if values.shape != (len(edges), len(ops)):
-        raise ValueError(
-            f"heatmap {title!r}: {values.shape} values for {len(edges)} edges, {len(ops)} operations"
-        )
+    if values.shape != sites.exists.shape:
+        edges, ops = sites.exists.shape
+        raise ValueError(f"heatmap {title!r}: {values.shape} values for {edges} edges, {ops} operations")
     if pruned is not None and np.shape(pruned) != values.shape:
         raise ValueError(f"heatmap {title!r}: the mask is {np.shape(pruned)}, the values {values.shape}")
-    tops = _row_tops(np.asarray(edges))
-    width = max(LEFT + CELL[0] * len(ops) + RIGHT, text_width(title, 16) + 40)
+    tops = _row_tops(sites.target)
+    width = max(LEFT + CELL[0] * len(sites.options) + RIGHT, text_width(title, 16) + 40)
     height = max(tops[-1] + CELL[1], TOP + LEGEND / 2) + BOTTOM
     canvas = Canvas(width, height)
     scale = scale_of(values, log)
     crossed = np.zeros(values.shape, bool) if pruned is None else np.asarray(pruned, bool)
     there = ~(np.isnan(values) & crossed)
-    _axes(canvas, title, _subtitle(crossed[there], log), np.asarray(edges), tops, ops)
+    _axes(canvas, title, _subtitle(crossed[there], log), sites, tops)
     for row, column in np.argwhere(there):
         corner = (LEFT + column * CELL[0], tops[row])
         _cell(canvas, corner, float(values[row, column]), scale, bool(crossed[row, column]))
-    _legend(canvas, LEFT + CELL[0] * len(ops) + 24.0, height, scale)
+    _legend(canvas, LEFT + CELL[0] * len(sites.options) + 24.0, height, scale)
     return canvas.pixels()
 
 
-def _row_tops(edges: np.ndarray) -> list[float]:
+def _row_tops(targets: np.ndarray) -> list[float]:
     """The upper end of each row, with a gap wherever the target changes."""
     tops, top = [], TOP
-    for row in range(len(edges)):
+    for row in range(len(targets)):
         if row:
-            top += CELL[1] + (GAP if edges[row][1] != edges[row - 1][1] else 0.0)
+            top += CELL[1] + (GAP if targets[row] != targets[row - 1] else 0.0)
         tops.append(top)
     return tops
 
@@ -120,20 +118,17 @@ def _subtitle(crossed: np.ndarray, log: bool) -> str:
     return f"{scale}, {crossed.sum()} of {crossed.size} pruned (crossed out)" if crossed.any() else scale
 
 
-def _axes(
-    canvas: Canvas, title: str, subtitle: str, edges: np.ndarray, tops: list, ops: Sequence[str]
-) -> None:
-    """Title, names of operations, and the edges grouped by the node they enter."""
+def _axes(canvas: Canvas, title: str, subtitle: str, sites: Sites, tops: list) -> None:
+    """Title, names of options, and the sites grouped by the node that they belong to."""
     canvas.text((20, 22), title, 16, INK)
     canvas.text((20, 42), subtitle, 11, MUTED)
-    for column, op in enumerate(ops):
+    for column, op in enumerate(sites.options):
         canvas.text((LEFT + (column + 0.5) * CELL[0], TOP - 12), op, 12, INK, "middle")
-    for row, ((source, target), top) in enumerate(zip(edges, tops, strict=True)):
-        canvas.text((LEFT - 8, top + CELL[1] / 2), f"from {source}", 11, MUTED, "end")
-        if row == 0 or edges[row - 1][1] != target:
-            last = max(k for k in range(len(edges)) if edges[k][1] == target)
-            middle = (top + tops[last] + CELL[1]) / 2
-            canvas.text((20, middle), f"node {target}", 12, INK)
+    for row, (target, top) in enumerate(zip(sites.target, tops, strict=True)):
+        canvas.text((LEFT - 8, top + CELL[1] / 2), sites.label(row), 11, MUTED, "end")
+        if row == 0 or sites.target[row - 1] != target:
+            last = np.flatnonzero(sites.target == target)[-1]
+            canvas.text((20, (top + tops[last] + CELL[1]) / 2), f"node {target}", 12, INK)
 
 
 def _cell(canvas: Canvas, corner: tuple[float, float], value: float, scale: Scale, crossed: bool) -> None:

@@ -12,6 +12,7 @@ from bayesnas_tf.errors import UserError
 from bayesnas_tf.models.losses import perplexity
 from bayesnas_tf.reporting import cell_drawing
 from bayesnas_tf.run_files import RunFiles
+from bayesnas_tf.space.base import Sites
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.training.records import (
     Callbacks,
@@ -113,7 +114,7 @@ def write_architecture(path: Path, record: ChoiceRecord) -> None:
     [O]; `candidates` [K, n, 2], (source, op) of each node, and their `candidate_nats` [K, W] per validation
     window.
     """
-    rows: dict[str, Any] = {"ops": record.sites.options, "edges": record.sites.pairs()}
+    rows = described(record.sites)
     names = ("probabilities", "candidates", "candidate_nats")
     rows |= {name: getattr(record, name) for name in names if getattr(record, name) is not None}
     if record.probabilities is not None:
@@ -125,8 +126,8 @@ def write_posterior(path: Path, record: UpdateRecord) -> None:
     """Append one update to posterior.npz, in place of a later or equal one that a killed run left.
 
     w h c omega s gamma pruned, each [updates, E, O], NaN and pruned where a site has no such option; edges
-    [E, 2] (source, target); ops [O]; kappa. Beside them, of the last update: `h_windows` [K, E, O],
-    `h_standard_error` [E, O] where h is drawn by probes, and `gradient` [E, O] of the mean loss.
+    [E, 2] (source, target); ops [O]; kappa; `labels` [E] where some sites are switches. Beside them, of the
+    last update: `h_windows` [K, E, O], `h_standard_error` [E, O] where h is drawn by probes, and `gradient` [E, O] of the mean loss.
     """
     found = {name: getattr(record, name) for name in POSTERIOR_ARRAYS}
     found |= {name: record.sites.masked(found[name]) for name in found if name != "pruned"}
@@ -134,11 +135,19 @@ def write_posterior(path: Path, record: UpdateRecord) -> None:
     if record.epoch > 1:
         for name, before in earlier_updates(path, record.epoch - 1).items():
             rows[name] = np.concatenate([before, rows[name]])
-    rows |= {"edges": record.sites.pairs(), "ops": record.sites.options}
+    rows |= described(record.sites)
     names = ("kappa", "h_windows", "h_standard_error", "gradient")
     last = {name: getattr(record, name) for name in names}
     rows |= {name: value for name, value in last.items() if value is not None}
     storage.write_arrays(path, rows)
+
+
+def described(sites: Sites) -> dict[str, Any]:
+    """The rows and columns of `[E, O]` arrays in a file. The source of a switch is negative."""
+    found: dict[str, Any] = {"ops": sites.options, "edges": sites.pairs()}
+    if sites.switches:
+        found["labels"] = [sites.label(row) for row in range(len(sites.target))]
+    return found
 
 
 def earlier_updates(path: Path, count: int) -> dict[str, np.ndarray]:

@@ -105,13 +105,12 @@ class TensorBoardCallback(Callbacks):
         self._scalars(
             record.step, search | {f"health/{name}": value for name, value in numbers(record.health)}
         )
-        edges, ops = record.sites.pairs(), record.sites.options
         with self._opened().as_default(step=record.step):
             for name in ARRAYS:
                 values = record.sites.masked(getattr(record, name))
                 tf.summary.histogram(f"posterior/{name}", values[record.sites.exists])
                 title = f"{name} after epoch {record.epoch}, step {record.step:,}"
-                image = edge_heatmap(values, title, edges, ops, record.pruned, log=name in POSITIVE)
+                image = edge_heatmap(values, title, record.sites, record.pruned, log=name in POSITIVE)
                 tf.summary.image(f"heatmap/{name}", image[None])
             if record.genotype is not None:
                 _cell_summaries(record.genotype)
@@ -127,7 +126,7 @@ class TensorBoardCallback(Callbacks):
                 title = f"probabilities after epoch {record.epoch}, step {record.step:,}"
                 sites = record.sites
                 known = sites.masked(record.probabilities)
-                image = edge_heatmap(known, title, sites.pairs(), sites.options, ~sites.exists)
+                image = edge_heatmap(known, title, sites, ~sites.exists)
                 tf.summary.image("heatmap/probabilities", image[None])
             if record.candidate_nats is not None:
                 tf.summary.histogram("candidates/nats", record.candidate_nats.mean(axis=1))

@@ -5,17 +5,16 @@ import pytest
 
 from bayesnas_tf.reporting import heatmap
 from bayesnas_tf.space.highway import topology
-from bayesnas_tf.space.highway.operations import OP_NAMES
+from bayesnas_tf.space.highway.space import Highway
 
 
 def draw(values, **options):
-    edges = topology.edges(topology.node_count(len(values)))
-    return heatmap.edge_heatmap(values, "gamma", edges, OP_NAMES, **options)
+    return heatmap.edge_heatmap(values, "gamma", Highway(topology.node_count(len(values))).sites, **options)
 
 
 def cell_pixel(image, row, column, nodes):
     """A pixel in the corner of one cell: neither number nor cross covers it."""
-    tops = heatmap._row_tops(topology.edges(nodes))
+    tops = heatmap._row_tops(topology.edges(nodes)[:, 1])
     return image[round(tops[row]) + 2, round(heatmap.LEFT + column * heatmap.CELL[0]) + 32]
 
 
