@@ -16,12 +16,10 @@ SEED = seeds.run_seed(5)
 NAMES = sorted(ESTIMATORS)
 
 
-def diagonal(model, dtype="float64", windows=2, jit_compile=False, of=1, groups=1, **options):
+def diagonal(model, dtype="float64", windows=2, of=1, groups=1, **options):
     x, y, state = small_window(dtype)
     chosen = CurvatureOptions(windows=of, **options)
-    return interface.diagonal(
-        model, [(x, y)] * windows, state, chosen, SEED, interface.Form(jit_compile, groups)
-    )
+    return interface.diagonal(model, [(x, y)] * windows, state, chosen, SEED, interface.Form(groups=groups))
 
 
 def test_a_window_is_compiled_once_for_all_updates():
@@ -55,11 +53,9 @@ def test_every_estimator_returns_the_gradient_and_the_state_of_the_plain_forward
     assert (actual.gradient_zero is None) == (actual.h_zero is None) == (model.cell.zero_scalars is None)
 
 
-@pytest.mark.parametrize(
-    "jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["graph", "xla"]
-)
+# under XLA: tests/training/test_xla.py
 @pytest.mark.parametrize("name", NAMES)
-def test_a_float32_window_is_traced_once_and_agrees_with_eager_float64(name, jit_compile, monkeypatch):
+def test_a_float32_window_is_traced_once_and_agrees_with_eager_float64(name, monkeypatch):
     form = {"norm": "mean", "scale": 0.3, "zero_edge_switch": True}
     model, (x, y, state), estimator, traces = small_model(**form), small_window(), ESTIMATORS[name], []
     options = CurvatureOptions(estimator=name, d_term=True)
@@ -75,7 +71,7 @@ def test_a_float32_window_is_traced_once_and_agrees_with_eager_float64(name, jit
 
     monkeypatch.setitem(ESTIMATORS, name, counted)
     small = small_model("float32", **form)
-    actual = diagonal(small, "float32", 3, jit_compile, estimator=name, d_term=True)
+    actual = diagonal(small, "float32", 3, estimator=name, d_term=True)
     assert traces == [name]
     for got, want in zip(actual[:4], zip(*rows, strict=True), strict=True):
         assert got.dtype == np.float64
