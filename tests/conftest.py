@@ -5,6 +5,8 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["KERAS_BACKEND"] = "tensorflow"
+# what is compiled runs once, on a handful of numbers: LLVM need not spend its time on it
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import importlib.util  # noqa: F401  gin 0.5 uses it without importing it
 

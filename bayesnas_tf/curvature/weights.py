@@ -147,7 +147,7 @@ def diagonal(
     """
     lanes_of(model, options)
 
-    @tf.function(jit_compile=model.execution.xla)
+    @tf.function(jit_compile=model.execution.xla, autograph=False)
     def compiled(x, y, state, seed):
         return estimate(model, x, y, state, seed, options)
 

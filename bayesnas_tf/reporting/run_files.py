@@ -127,7 +127,8 @@ def write_posterior(path: Path, record: UpdateRecord) -> None:
 
     w h c omega s gamma pruned, each [updates, E, O], NaN and pruned where a site has no such option; edges
     [E, 2] (source, target); ops [O]; kappa; `labels` [E] where some sites are switches. Beside them, of the
-    last update: `h_windows` [K, E, O], `h_standard_error` [E, O] where h is drawn by probes, and `gradient` [E, O] of the mean loss.
+    last update: `h_windows` [K, E, O], `h_standard_error` [E, O] where h is drawn by probes, and `gradient`
+    [E, O] of the mean loss.
     """
     found = {name: getattr(record, name) for name in POSTERIOR_ARRAYS}
     found |= {name: record.sites.masked(found[name]) for name in found if name != "pruned"}

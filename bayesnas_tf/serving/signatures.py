@@ -72,7 +72,7 @@ class ServedModel(tf.Module):
 
 
 def _signature(function, *specs):
-    return tf.function(function).get_concrete_function(*specs)
+    return tf.function(function, autograph=False).get_concrete_function(*specs)
 
 
 class _Functions:

@@ -138,9 +138,9 @@ def window_function(function, batch: int, xla: bool, whole: bool = True):
     XLA itself, for a part of what it does.
     """
     if xla:
-        return tf.function(function, jit_compile=whole, reduce_retracing=False)
+        return tf.function(function, jit_compile=whole, reduce_retracing=False, autograph=False)
     window = tf.TensorSpec([batch, None], tf.int32)
-    compiled = tf.function(function)
+    compiled = tf.function(function, autograph=False)
 
     def call(x, y, length, *rest):
         return compiled.get_concrete_function(window, window, tf.TensorSpec([], tf.int32), *map(_spec, rest))(

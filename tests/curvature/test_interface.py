@@ -56,9 +56,9 @@ def test_every_estimator_returns_the_gradient_and_the_state_of_the_plain_forward
     assert (actual.gradient_zero is None) == (actual.h_zero is None) == (model.cell.zero_scalars is None)
 
 
-@pytest.mark.parametrize("xla", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["graph", "xla"])
+# under XLA: tests/training/test_xla.py
 @pytest.mark.parametrize("name", NAMES)
-def test_a_float32_window_is_traced_once_and_agrees_with_eager_float64(name, xla, monkeypatch):
+def test_a_float32_window_is_traced_once_and_agrees_with_eager_float64(name, monkeypatch):
     form = {"norm": "mean", "scale": 0.3, "zero_edge_switch": True}
     model, (x, y, state), estimator, traces = small_model(**form), small_window(), ESTIMATORS[name], []
     options = CurvatureOptions(estimator=name, d_term=True)
@@ -73,7 +73,7 @@ def test_a_float32_window_is_traced_once_and_agrees_with_eager_float64(name, xla
         return estimator(*arguments)
 
     monkeypatch.setitem(ESTIMATORS, name, counted)
-    small = small_model("float32", execution=Execution(xla=xla), **form)
+    small = small_model("float32", **form)
     actual = diagonal(small, "float32", 3, estimator=name, d_term=True)
     assert traces == [name]
     for got, want in zip(actual[:4], zip(*rows, strict=True), strict=True):

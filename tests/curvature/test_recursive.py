@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.curvature import exact, one_pass, recursive
-from bayesnas_tf.curvature.interface import ESTIMATORS, CurvatureOptions
+from bayesnas_tf.curvature.interface import CurvatureOptions
 from bayesnas_tf.curvature.lanes import Rule
 from bayesnas_tf.curvature.window import Window
 from bayesnas_tf.models import losses
@@ -14,6 +14,7 @@ from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.numerics import seeds
 from tests.references import cell as cell_reference
 from tests.references import recursion as reference
+from tests.support.pairs import pairwise
 from tests.support.small import small_model, small_window
 
 SEED = seeds.run_seed(0)
@@ -37,9 +38,10 @@ def assert_same(found, wanted):
         np.testing.assert_allclose(found.h_zero, wanted.h_zero, rtol=1e-10)
 
 
-@pytest.mark.parametrize("d_terms", [False, True], ids=["", "D"])
-@pytest.mark.parametrize("sharing", ["node", "edge", "edge_op"])
-@pytest.mark.parametrize("norm", ["none", "batch", "layer", "mean"])
+@pytest.mark.parametrize(
+    ("norm", "sharing", "d_terms"),
+    pairwise(["none", "batch", "layer", "mean"], ["node", "edge", "edge_op"], [False, True]),
+)
 def test_the_recursion_equals_the_twin(norm, sharing, d_terms):
     model = small_model(norm=norm, weight_sharing=sharing)
     assert_same(estimate(model, d_term=d_terms), twin(model, d_terms=d_terms))
@@ -58,23 +60,24 @@ def test_switches_and_learnt_norms_are_part_of_it(form):
     assert_same(estimate(model, d_term=True), twin(model, d_terms=True))
 
 
-@pytest.mark.parametrize("d_terms", [False, True], ids=["", "D"])
-@pytest.mark.parametrize("truncation", ["slots", "chunks"])
-@pytest.mark.parametrize("tau", [1, 2, 3])
-@pytest.mark.parametrize("norm", ["none", "batch", "layer"])
+@pytest.mark.parametrize(
+    ("norm", "tau", "truncation", "d_terms"),
+    pairwise(["none", "batch", "layer"], [1, 2, 3], ["slots", "chunks"], [False, True]),
+)
 def test_a_horizon_equals_the_twin(norm, tau, truncation, d_terms):
     model = small_model(norm=norm)
     found = estimate(model, tau=tau, truncation=truncation, d_term=d_terms)
     assert_same(found, twin(model, d_terms=d_terms, tau=tau, truncation=truncation))
 
 
-@pytest.mark.parametrize("tau", [1, 2, 3])
-@pytest.mark.parametrize("sharing", ["edge", "edge_op"])
-def test_a_horizon_equals_the_twin_for_every_sharing(sharing, tau):
+@pytest.mark.parametrize(
+    ("sharing", "tau", "truncation", "d_terms"),
+    pairwise(["edge", "edge_op"], [1, 2, 3], ["slots", "chunks"], [False, True]),
+)
+def test_a_horizon_equals_the_twin_for_every_sharing(sharing, tau, truncation, d_terms):
     model = small_model(norm="batch", weight_sharing=sharing)
-    for truncation, d_terms in (("slots", True), ("chunks", False)):
-        found = estimate(model, tau=tau, truncation=truncation, d_term=d_terms)
-        assert_same(found, twin(model, d_terms=d_terms, tau=tau, truncation=truncation))
+    found = estimate(model, tau=tau, truncation=truncation, d_term=d_terms)
+    assert_same(found, twin(model, d_terms=d_terms, tau=tau, truncation=truncation))
 
 
 @pytest.mark.parametrize("truncation", ["slots", "chunks"])
@@ -138,21 +141,3 @@ def one_path():
         weight.assign(tf.fill(weight.shape, tf.constant(0.7, tf.float64)))
     model.embedding.assign([[1.3], [0.0]])
     return model
-
-
-@pytest.mark.parametrize(
-    ("name", "form"),
-    [
-        ("ggn", {"norm": "mean"}),
-        ("recursive", {"norm": "batch"}),
-        ("recursive", {"norm": "layer", "nodes": 1, "weight_sharing": "edge_op"}),
-    ],
-    ids=str,
-)
-def test_xla_equals_the_graph_in_float32(name, form):
-    model = small_model("float32", scale=0.3, **form)
-    x, y, state = small_window("float32")
-    options = CurvatureOptions(name, tau=2, d_term=True)
-    run = lambda: ESTIMATORS[name](model, x, y, state, SEED, options)[:2]  # noqa: E731
-    for graph, xla in zip(tf.function(run)(), tf.function(run, jit_compile=True)(), strict=True):
-        np.testing.assert_allclose(xla, graph, rtol=0.0, atol=1e-6 * np.abs(graph).max())

@@ -7,6 +7,7 @@ from bayesnas_tf.curvature.interface import CurvatureOptions
 from bayesnas_tf.space.highway import topology
 from tests.references import cell as cell_reference
 from tests.references import curvature as reference
+from tests.support.pairs import pairwise
 from tests.support.small import BATCH, STEPS, UNITS, small_model, small_window
 
 SEED = tf.constant([1, 2])
@@ -22,9 +23,10 @@ def both(tau, d_term, **form):
     return actual, reference.thesis(twin, x.numpy(), y.numpy(), state.numpy(), tau, d_term)
 
 
-@pytest.mark.parametrize("d_term", [False, True], ids=["printed", "with D"])
-@pytest.mark.parametrize("sharing", ["node", "edge", "edge_op"])
-@pytest.mark.parametrize("norm", ["batch", "layer", "none", "mean"])
+@pytest.mark.parametrize(
+    ("norm", "sharing", "d_term"),
+    pairwise(["batch", "layer", "none", "mean"], ["node", "edge", "edge_op"], [False, True]),
+)
 def test_every_norm_and_sharing_equals_the_loops(norm, sharing, d_term):
     actual, expected = both(3, d_term, norm=norm, weight_sharing=sharing)
     np.testing.assert_allclose(actual.h, expected.h, rtol=1e-10, atol=1e-13)

@@ -17,6 +17,7 @@ from bayesnas_tf.space.highway.programs import fed_by
 from tests.references import cell as cell_reference
 from tests.references import curvature as oracle
 from tests.references import recursion as reference
+from tests.support.pairs import pairwise
 from tests.support.small import STEPS, UNITS, WORDS, small_model, small_window
 
 SEED = seeds.run_seed(3)
@@ -85,11 +86,12 @@ def assert_same(found, wanted, rtol=1e-10):
         np.testing.assert_allclose(h, expected, rtol=rtol, atol=1e-13 * np.abs(expected).max())
 
 
+HOW = [WHOLE, {"tau": 2, "truncation": "slots"}, {"tau": 2, "d_term": True}]
+
+
 @pytest.mark.parametrize(
-    "how", [WHOLE, {"tau": 2, "truncation": "slots"}, {"tau": 2, "d_term": True}], ids=str
+    ("norm", "sharing", "how"), pairwise(["batch", "mean"], ["node", "edge", "edge_op"], HOW), ids=str
 )
-@pytest.mark.parametrize("sharing", ["node", "edge", "edge_op"])
-@pytest.mark.parametrize("norm", ["batch", "mean"])
 def test_the_recursion_equals_the_twin_in_every_weight(norm, sharing, how):
     model = small_model(norm=norm, weight_sharing=sharing, zero_edge_switch=norm == "mean")
     found = estimate(model, "recursive", **how)
@@ -220,14 +222,6 @@ def test_windows_are_averaged_and_the_state_is_carried(name):
         assert h.dtype == np.float64
         np.testing.assert_allclose(h, expected, rtol=1e-4, atol=1e-6 * np.abs(expected).max())
     assert (found.windows, found.tokens) == (2, 3 * STEPS)
-
-
-def test_xla_equals_the_graph_in_float32():
-    model, (x, y, state) = derived_model("float32")[0], small_window("float32")
-    for name in weights.ESTIMATORS:
-        run = lambda: weights.estimate(model, x, y, state, SEED, CurvatureOptions(name)).weights  # noqa: B023, E731
-        for graph, xla in zip(tf.function(run)(), tf.function(run, jit_compile=True)(), strict=True):
-            np.testing.assert_allclose(xla, graph, rtol=0.0, atol=2e-6 * np.abs(graph).max())
 
 
 def test_an_estimator_of_the_scalars_alone_and_a_split_without_windows_are_refused():

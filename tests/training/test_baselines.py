@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from bayesnas_tf import config
 from bayesnas_tf.cells.baselines.lstm import LstmOptions
-from bayesnas_tf.cells.baselines.rhn import RhnOptions
 from bayesnas_tf.models.heads import MixtureOptions
 from bayesnas_tf.numerics import seeds
 from bayesnas_tf.training.evaluate_loop import EvaluateLoop
@@ -107,15 +106,11 @@ SYSTEMS = {
         "averaging": AveragingOptions(after_epoch=1, pytorch_compat=True),
         "weights": WeightOptions(lr=5.0, activation=2.0, temporal_activation=1.0),
     },
-    "skip and Adam": {
+    "skip, Adam and a falling rate": {
         "baseline": dataclasses.replace(LSTM, widths=(6, 6), skip=True, capped=True, two_biases=False),
-        "optimizer": OptimizerOptions(rule="adam", beta_1=0.0),
+        "optimizer": OptimizerOptions(rule="adam", beta_1=0.0, lr_divisor=2.0),
         "weights": WeightOptions(lr=0.01),
         "spare_words": 1,
-    },
-    "RHN and a falling rate": {
-        "baseline": RhnOptions(units=6, depth=2, hidden_dropout=0.1, init_range=0.3),
-        "optimizer": OptimizerOptions(rule="sgd", lr_divisor=2.0),
     },
 }
 
@@ -148,7 +143,7 @@ def test_a_stopped_run_resumes_bit_for_bit(tmp_path, system):
 
 
 def test_the_rate_falls_after_the_epochs_of_full_rate(tmp_path):
-    trained = loop(tmp_path, "RHN and a falling rate")
+    trained = loop(tmp_path, "skip, Adam and a falling rate")
     options = OptimizerOptions(rule="sgd", lr_divisor=1.02, full_rate_epochs=20)
     trained.settings = dataclasses.replace(trained.settings, optimizer=options)
     for done, divisor in ((0, 1.0), (19, 1.0), (20, 1.02), (21, 1.02**2)):
@@ -157,7 +152,7 @@ def test_the_rate_falls_after_the_epochs_of_full_rate(tmp_path):
 
 
 def test_other_rules_than_averaged_sgd_average_nothing(tmp_path):
-    trained = loop(tmp_path, "skip and Adam")
+    trained = loop(tmp_path, "skip, Adam and a falling rate")
     trained.settings = dataclasses.replace(
         trained.settings, epochs=3, averaging=AveragingOptions(after_epoch=1)
     )

@@ -50,7 +50,7 @@ def groups_of(*params):
     return begin(settings(*params), Machine.here()).groups
 
 
-@pytest.mark.parametrize("name", ["search", "search, stages", "averaged"])
+@pytest.mark.parametrize("name", ["search, stages", "averaged"])
 def test_steps_of_groups_equal_those_of_the_whole_batch(name):
     *form, tolerance = two_replicas.FORMS[name]
     whole, groups = (two_replicas.trained(Replicas(groups=count), *form) for count in (1, 4))
@@ -70,7 +70,7 @@ def test_validation_in_groups_equals_that_of_the_whole_batch():
     np.testing.assert_allclose(groups[1], whole[1], rtol=1e-12)
 
 
-def test_the_curvature_of_a_search_takes_its_groups(tmp_path, monkeypatch):
+def test_the_curvature_of_a_search_takes_its_groups(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv(threads.VARIABLE, "2")  # the threads of this process stay as they are
     told, own = [], ggn.of_groups
     monkeypatch.setattr(ggn, "of_groups", lambda groups: told.append(groups) or own(groups))

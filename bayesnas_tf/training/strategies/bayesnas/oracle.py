@@ -18,7 +18,7 @@ def loss_changes(model, windows, on_done=lambda done, total: None) -> np.ndarray
     kept = scalars.numpy()
     windows = list(windows)
 
-    @tf.function
+    @tf.function(autograph=False)
     def mean_nats():
         state, total = model.zero_state(windows[0][0].shape[0]), tf.zeros([], tf.float64)
         for x, y in windows:
