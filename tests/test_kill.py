@@ -14,7 +14,7 @@ EPOCHS, SWITCH = 6, 3
 TIMINGS = ("seconds", "tokens_per_second", "made_by")  # what no two runs share
 
 
-def command(folder, run_dir):
+def command(folder, run_dir, *more):
     settings = {
         "evaluate.epochs": EPOCHS,
         "evaluate.report_every": 1,
@@ -28,6 +28,7 @@ def command(folder, run_dir):
         *(sys.executable, "-m", "bayesnas_tf.evaluate", f"--gin_file={folder}/small.gin"),
         *(f"--genotype={folder}/genotype.json", f"--data_dir={folder}/data", f"--run_dir={folder}/{run_dir}"),
         *(f"--gin_param={name}={value}" for name, value in settings.items()),
+        *more,
     ]
 
 
@@ -39,10 +40,10 @@ def rows(run):
     return [{k: v for k, v in json.loads(line).items() if k not in TIMINGS} for line in lines]
 
 
-def kill_when(folder, reached):
+def kill_when(folder, reached, *more):
     """Start the run, and kill it once `reached` holds of its rows; False if it ended before."""
     process = subprocess.Popen(
-        command(folder, "killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command(folder, "killed", *more), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
@@ -75,4 +76,25 @@ def test_a_run_killed_before_and_after_the_switch_ends_as_an_unbroken_one(tmp_pa
     assert results[0]["asgd_epoch"] == SWITCH + 1
     for name in set(results[0]) - set(TIMINGS):
         assert results[0][name] == results[1][name], name
+    assert weights(tmp_path / "whole") == weights(tmp_path / "killed")
+
+
+MEMORY = (
+    "--genotype=LSTM",
+    "--gin_param=evaluate.epochs=3",
+    "--gin_param=OptimizerOptions.rule='adam'",
+    "--gin_param=OptimizerOptions.decay='linear'",
+    "--gin_param=WeightOptions.lr=0.01",
+)
+
+
+def test_a_killed_training_of_a_cell_with_two_states_ends_as_an_unbroken_one(tmp_path):
+    trained.write_corpus(tmp_path)
+    subprocess.run(command(tmp_path, "whole", *MEMORY), check=True, capture_output=True)
+    whole = rows(tmp_path / "whole")
+    middle = max(row["step"] for row in whole if row["epoch"] == 1) + 3
+    assert kill_when(tmp_path, lambda found: found and found[-1]["step"] >= middle, *MEMORY)
+    subprocess.run(command(tmp_path, "killed", *MEMORY), check=True, capture_output=True)
+    assert rows(tmp_path / "killed") == whole
+    assert len({row["lr"] for row in whole if "lr" in row}) > 10  # it falls from window to window
     assert weights(tmp_path / "whole") == weights(tmp_path / "killed")

@@ -73,6 +73,17 @@ def test_the_saved_cell_carries_both_states_and_scores_as_the_training_did(found
     assert loaded.signatures["step"](ids=tf.constant([1]), state=tf.zeros([1, 8]))["state"].shape == (1, 8)
 
 
+def test_the_saved_model_scores_a_text_as_the_training_did(found):
+    summary = json.loads((found / "train" / "summary.json").read_text())
+    score = tf.saved_model.load(str(found / "model")).signatures["score"]
+    lines = (found / "valid.txt").read_text().splitlines()
+    result = score(lines=tf.constant(lines))
+    nats = float(tf.reduce_sum(tf.cast(result["nats"], tf.float64)))
+    tokens = int(tf.reduce_sum(result["tokens"]))
+    assert tokens == summary["valid_stream_tokens"]
+    assert nats / tokens == pytest.approx(summary["valid_stream_nats"], rel=1e-6)
+
+
 def test_its_drawing_is_there(found):
     assert (found / "search" / "cell.svg").read_text().startswith("<svg")
 
