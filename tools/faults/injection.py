@@ -1,6 +1,8 @@
 """Break tiny commands at every file operation, give them again, and compare with unbroken ones, bit for bit.
 
-Example: python -m tools.faults.injection --command=evaluate --every=10 --mode=full --out=faults.json
+Example: python -m tools.faults.injection --command=evaluate --every=10 --mode=full --out=faults.jsonl
+
+The file gets a line for each fault as it comes. Given again, the command goes on behind those that are there.
 
 Modes: kill, before every operation and half-way through every write; power, a kill that takes with it what
 was not flushed to the disk; full, a disk that has no room from an operation on, and has it again the next
@@ -14,9 +16,10 @@ import json
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from bayesnas_tf.config import provenance
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = ("search", "evaluate", "sweep", "export", "extend", "curvature", "diagnose", "dynamic")
@@ -34,7 +37,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--every", type=int, default=1, help="break at one in so many operations (1)")
     parser.add_argument("--first", type=int, default=1, help="the first operation to break at (1)")
     parser.add_argument("--last", type=int, default=1 << 40, help="the last one")
-    parser.add_argument("--out", type=Path, help="write all faults as JSON")
+    parser.add_argument("--out", type=Path, help="append each fault as a line of JSON, and skip those there")
     return parser.parse_args()
 
 
@@ -55,8 +58,34 @@ def restart() -> int:
         return os.spawnve(os.P_WAIT, sys.executable, command, environment)
 
 
-def broken(name: str, options: argparse.Namespace) -> Iterator[dict]:
-    """All faults of one command, a row for each mode."""
+class Record:
+    """The faults of one command and mode: those of an earlier run of this tool, and those that come."""
+
+    def __init__(self, path: Path | None, command: str, mode: str):
+        """`path`: see `--out`."""
+        self.path, self.key = path, {"command": command, "mode": mode}
+        lines = path.read_text().splitlines() if path and path.exists() else []
+        rows = [json.loads(line) for line in lines]
+        self.rows = [row for row in rows if row["command"] == command and row["mode"] == mode]
+
+    def done(self) -> set[tuple[int, bool]]:
+        """The operations that were broken, and whether half-way."""
+        return {(row["number"], row["half"]) for row in self.rows}
+
+    def add(self, fault, operations: int) -> None:
+        """One more; what is wrong with it is shown."""
+        if fault.wrong:
+            half = " (half)" if fault.half else ""
+            print(f"  {fault.number} {fault.operation} {fault.path}{half}: {fault.wrong}", flush=True)
+        row = {**self.key, "commit": provenance.commit(ROOT), "operations": operations, **fault._asdict()}
+        self.rows.append(row)
+        if self.path:
+            with self.path.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+
+
+def broken(name: str, options: argparse.Namespace) -> Iterator[Record]:
+    """All faults of one command, mode by mode."""
     from bayesnas_tf import config
     from tests.tools.faults import cases, control
     from tests.tools.faults.injector import Injector
@@ -70,32 +99,24 @@ def broken(name: str, options: argparse.Namespace) -> Iterator[dict]:
         injector = Injector(cases.cases(root)[name], root, block)
         injector.prepare()
         for mode in options.mode or MODES:
-            print(f"{name}, {mode}", flush=True)
-            where, began = (options.every, options.first, options.last), time.monotonic()
-            faults = injector.full(*where) if mode == "full" else injector.kills(*where, mode == "power")
-            found = list(map(shown, faults))
-            wrong, seconds = sum(bool(fault.wrong) for fault in found), time.monotonic() - began
-            row = {"command": name, "mode": mode, "operations": injector.operations, "faults": len(found)}
-            row |= {"wrong": wrong, "seconds": seconds, "all": [fault._asdict() for fault in found]}
-            yield row
+            record = Record(options.out, name, mode)
+            print(f"{name}, {mode}: {len(record.rows)} are there", flush=True)
+            where = (options.every, options.first, options.last)
+            injector.done = record.done()
+            for fault in injector.full(*where) if mode == "full" else injector.kills(*where, mode == "power"):
+                record.add(fault, injector.operations)
+            yield record
 
 
-def shown(fault):
-    """The fault, on the terminal too where it was not forgotten."""
-    if fault.wrong:
-        half = " (half)" if fault.half else ""
-        print(f"  {fault.number} {fault.operation} {fault.path}{half}: {fault.wrong}", flush=True)
-    return fault
-
-
-def table(rows: list[dict]) -> str:
+def table(records: list[Record]) -> str:
     """What was broken, by command and mode, and by operation."""
-    lines = [f"{'command':<12} {'mode':<6} {'operations':>10} {'faults':>7} {'wrong':>6} {'seconds':>8}"]
-    for row in rows:
-        counts = f"{row['operations']:>10} {row['faults']:>7} {row['wrong']:>6} {row['seconds']:>8.0f}"
-        lines.append(f"{row['command']:<12} {row['mode']:<6} {counts}")
-    every = [fault for row in rows for fault in row["all"]]
-    kinds = collections.Counter(fault["operation"] for fault in every)
+    lines = [f"{'command':<12} {'mode':<6} {'operations':>10} {'faults':>7} {'wrong':>6}"]
+    for record in records:
+        operations = max((row["operations"] for row in record.rows), default=0)
+        wrong = sum(bool(row["wrong"]) for row in record.rows)
+        counts = f"{operations:>10} {len(record.rows):>7} {wrong:>6}"
+        lines.append(f"{record.key['command']:<12} {record.key['mode']:<6} {counts}")
+    kinds = collections.Counter(row["operation"] for record in records for row in record.rows)
     lines.append(", ".join(f"{count} at {kind}" for kind, count in kinds.most_common()))
     return "\n".join(lines)
 
@@ -107,14 +128,9 @@ def main() -> int:
     options = parsed()
     if control.VARIABLE not in os.environ:
         return restart()
-    rows = []
-    for name in options.command or [*COMMANDS, *MORE]:
-        for row in broken(name, options):
-            rows.append(row)
-            if options.out:
-                options.out.write_text(json.dumps(rows, indent=1) + "\n")
-    print(table(rows))
-    return 1 if any(row["wrong"] for row in rows) else 0
+    records = [record for name in options.command or [*COMMANDS, *MORE] for record in broken(name, options)]
+    print(table(records))
+    return 1 if any(row["wrong"] for record in records for row in record.rows) else 0
 
 
 if __name__ == "__main__":

@@ -50,6 +50,7 @@ class Injector:
         self.block.photos, self.block.log = str(root / "photos").encode(), str(root / "log").encode()
         self.whole: dict[str, str] = {}
         self.operations = 0
+        self.done: set[tuple[int, bool]] = set()  # operations that need no breaking, and whether half-way
 
     def prepare(self) -> None:
         """Do what comes before, and keep it."""
@@ -78,6 +79,9 @@ class Injector:
                 shutil.rmtree(photo)
                 continue
             seen.add(digest)
+            if (number, half) in self.done:
+                shutil.rmtree(photo)
+                continue
             self._put_back(photo)
             yield self._fault(operations[number - 1], half, self._resumed(events=not lossy))
 
@@ -86,6 +90,8 @@ class Injector:
         if not self.whole:
             self._unbroken()
         for number in range(first, min(self.operations, last) + 1, every):
+            if (number, False) in self.done:
+                continue
             self._put_back(self.root / "before")
             with self._watched(full=number):
                 code = self._run(self.case.broken)

@@ -16,14 +16,14 @@ from tests.tools.faults.injector import Injector
 def test_a_training_that_is_broken_ends_as_an_unbroken_one(root, tmp_path):
     if control.compiler() is None:
         pytest.skip("no C compiler: what TensorFlow writes from C++ could not be broken")
-    out = tmp_path / "faults.json"
+    out = tmp_path / "faults.jsonl"
     command = [sys.executable, "-m", "tools.faults.injection", "--command=evaluate", f"--out={out}"]
     command += ["--every=1000", "--first=447"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    rows = json.loads(out.read_text())
-    assert [row["mode"] for row in rows] == ["kill", "power", "full"]
-    assert all(row["operations"] > 300 and row["faults"] >= 1 for row in rows)
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert list(dict.fromkeys(row["mode"] for row in rows)) == ["kill", "power", "full"]
+    assert all(row["operations"] > 300 and not row["wrong"] for row in rows)
 
 
 class Counts:
@@ -66,6 +66,14 @@ def test_what_is_not_forgotten_is_found(tmp_path, careless, wrong):
     assert {fault.operation for fault in faults if fault.wrong} == wrong
     assert all("number.txt" in fault.wrong or "exit code" in fault.wrong for fault in faults if fault.wrong)
     assert [fault for fault in injector.full() if "tells of no full disk" not in fault.wrong] == []
+
+
+def test_faults_that_are_recorded_are_not_injected_again(tmp_path):
+    injector = Injector(Case((Begins(tmp_path),), Counts(tmp_path, False)), tmp_path, None)
+    injector.prepare()
+    first = list(injector.kills())
+    injector.done = {(fault.number, fault.half) for fault in first[1:]}
+    assert [fault.number for fault in injector.kills()] == [first[0].number]
 
 
 def test_a_power_failure_takes_what_was_not_flushed(tmp_path):
