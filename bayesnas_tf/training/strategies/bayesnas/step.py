@@ -42,8 +42,9 @@ class SearchStep(TrainStep):
         self.squared_gradient = tf.Variable(0.0, dtype=tf.float64, trainable=False)
         self.sites = model.cell.space.sites
         self.entries = int(self.sites.exists.sum())
-        # 0 while L1 lets the switches alone; a function of the progress, see `BayesNas.before_window`
-        self.switch_pull = tf.Variable(1.0, dtype=model.cell.scalars.dtype, trainable=False)
+        self.switch_pull = None
+        if self.sites.switches:  # 0 while L1 lets them alone: see `warm`
+            self.switch_pull = tf.Variable(1.0, dtype=model.cell.scalars.dtype, trainable=False)
 
     def __call__(self, x, y, length, lr, seed):
         """Train on x, y `[B, P]`, of which the first `length` time steps count; `seed` draws the masks."""
@@ -55,6 +56,11 @@ class SearchStep(TrainStep):
         self.add_totals(nats, length)
         squares = tf.reduce_sum(tf.square(of_scalars[0])) / self.entries
         self.squared_gradient.assign_add(tf.cast(squares, tf.float64))
+
+    def warm(self, warming: bool) -> None:
+        """Whether L1 lets the switches alone in the next window: a function of the progress."""
+        if self.switch_pull is not None:
+            self.switch_pull.assign(0.0 if warming else 1.0)
 
     def move_scalars(self, gradients):
         """Proximal step on each array of scalars, then the gauge, and the bounds of switches."""
@@ -74,7 +80,7 @@ class SearchStep(TrainStep):
         """Rate and L1 factor of the scalars `[E, O]`: numbers, or `[E, 1]` where some are switches."""
         options, switches = self.scalar_options, self.switch_options
         lr, l1 = options.lr, options.l1(self.bptt)
-        if not self.sites.switches:
+        if self.switch_pull is None:
             return lr, l1
         edges = tf.constant(self.sites.edges)[:, tf.newaxis]
         of_switches = options.per_window(switches.lambda_w, self.bptt) * self.switch_pull

@@ -49,8 +49,8 @@ class BayesNas(Strategy):
 
     def before_window(self, done: int, total: int) -> None:
         """L1 lets the switches alone at first."""
-        warming = int(self.loop.progress.epoch) == 0 and done < self.settings.switches.warm_up * total
-        self.problem.step.switch_pull.assign(0.0 if warming else 1.0)
+        first = int(self.loop.progress.epoch) == 0
+        self.problem.step.warm(first and done < self.settings.switches.warm_up * total)
 
     def on_report(self) -> None:
         """Add up the squared gradients of w."""
