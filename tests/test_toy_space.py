@@ -7,7 +7,9 @@ import pytest
 import tensorflow as tf
 
 from bayesnas_tf import config
+from bayesnas_tf.cells import primitives
 from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
+from bayesnas_tf.cells.rules import rule_of
 from bayesnas_tf.cells.sampled_cell import SampledCell
 from bayesnas_tf.cells.scan import by_time
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
@@ -107,7 +109,11 @@ CELLS = {
 
 @pytest.mark.parametrize("name", CELLS)
 def test_its_cells_equal_the_numpy_interpreter(name):
-    cell, draw = CELLS[name](), np.random.default_rng(0)
+    equals_the_interpreter(CELLS[name]())
+
+
+def equals_the_interpreter(cell):
+    draw = np.random.default_rng(0)
     cell.build((B, U))
     cell.built = True
     for weight in cell.weights:
@@ -136,3 +142,41 @@ def test_random_probes_give_the_exact_gauss_newton_diagonal_of_its_scalars(norm)
     assert np.median(error) < 0.08
     truth = exact.estimate(model, x, y, state, None, None)
     np.testing.assert_allclose(found.gradient[0], truth.gradient, rtol=1e-9, atol=1e-12)
+
+
+@pytest.fixture
+def sine(monkeypatch):
+    """One record and one twin: all that a new operation takes."""
+    monkeypatch.setitem(primitives._BY_NAME, "sine", toy.SINE)
+    monkeypatch.setitem(reference.FUNCTIONS, "sine", np.sin)
+    yield
+    rule_of.cache_clear()
+
+
+def test_a_new_operation_is_one_record_and_a_twin(sine):
+    cell = SearchCell(CellOptions(U, 3, norm="mean", space="wave"), dtype="float64")
+    equals_the_interpreter(cell)
+    model = LanguageModel(WORDS, cell, ModelOptions(), dtype="float64")
+    x, y, _ = small_window()
+    state = model.zero_state(x.shape[0]) + 0.2
+    (expected,) = exact.ggn_diagonal(model, x, y, state)
+    found = interface.diagonal(
+        model, [(x, y)], state, CurvatureOptions(windows=1, probes=64), seeds.run_seed(2)
+    )
+    assert expected.shape[1] == 3 and (expected.numpy()[:, 2] > 0.0).all()
+    assert np.median(np.abs(found.h[0] - expected) / expected) < 0.3
+
+
+def test_a_search_may_find_a_new_operation(sine, tmp_path):
+    tiny.write(tmp_path)
+    params = [
+        "CellOptions.space='wave'",
+        "CellOptions.nodes=3",
+        "search.epochs=1",
+        "PruneOptions.score='magnitude'",
+    ]
+    flags = [f"--gin_file={tmp_path}/tiny.gin", *(f"--gin_param={param}" for param in params)]
+    assert run(search.run_search, "search", tmp_path, *flags, f"--run_dir={tmp_path}/run") == 0
+    with np.load(tmp_path / "run" / "posterior.npz") as data:
+        assert data["ops"].tolist() == ["tanh", "identity", "sine"]
+        assert np.isfinite(data["gamma"]).all()

@@ -7,9 +7,12 @@ know it.
 
 import dataclasses
 import functools
+from typing import ClassVar
 
 import numpy as np
+import tensorflow as tf
 
+from bayesnas_tf.cells.primitives import Primitive
 from bayesnas_tf.space import base
 from bayesnas_tf.space import graph as graphs
 from bayesnas_tf.space.genotype import Genotype, Node
@@ -41,16 +44,17 @@ class Toy(base.Space):
 
     nodes: int = 3
     name = "toy"
+    options: ClassVar[tuple[str, ...]] = OPTIONS
     chosen = ("operations",)
 
     @functools.cached_property
     def sites(self):
         target = np.arange(1, 4)
-        return base.Sites(target, target - 1, OPTIONS, np.ones((3, 2), dtype=bool))
+        return base.Sites(target, target - 1, self.options, np.ones((3, len(self.options)), dtype=bool))
 
     @property
     def slots(self):
-        return np.full((3, 1), len(OPTIONS))
+        return np.full((3, 1), len(self.options))
 
     def parents(self, site):
         return np.arange(site, site) if site == 0 else np.array([site - 1])
@@ -66,11 +70,11 @@ class Toy(base.Space):
         return None if (decisions == base.DEAD).any() else self.of_choice(decisions[:, np.newaxis])
 
     def of_choice(self, choice):
-        nodes = tuple(Node(k, OPTIONS[int(op)]) for k, (op,) in enumerate(choice))
+        nodes = tuple(Node(k, self.options[int(op)]) for k, (op,) in enumerate(choice))
         return Genotype(nodes, (3,), space=self.name)
 
     def shares(self, choices):
-        return np.stack([(choices[..., 0] == k).mean(axis=0) for k in range(len(OPTIONS))], axis=1)
+        return np.stack([(choices[..., 0] == k).mean(axis=0) for k in range(len(self.options))], axis=1)
 
     def mixture(self, form):
         ops = []
@@ -78,7 +82,7 @@ class Toy(base.Space):
             ops += [
                 Op("stack", f"x{j}", (f"n{j - 1}",)),
                 Op(PROJECT, f"p{j}", (f"x{j}", f"node_kernel_{j}")),
-                Op("mix", f"n{j}", (f"x{j}", f"p{j}", SCALARS), (OPTIONS, (j - 1, j), form.norm)),
+                Op("mix", f"n{j}", (f"x{j}", f"p{j}", SCALARS), (self.options, (j - 1, j), form.norm)),
             ]
         return _program(ops, [f"node_kernel_{j}" for j in (1, 2, 3)])
 
@@ -88,7 +92,7 @@ class Toy(base.Space):
         for j in (1, 2, 3):
             ops += [
                 Op(PROJECT, f"p{j}", (f"n{j - 1}", f"node_kernel_{j}")),
-                Op("choose", f"n{j}", ("operations", f"n{j - 1}", f"p{j}"), (OPTIONS, j - 1)),
+                Op("choose", f"n{j}", ("operations", f"n{j - 1}", f"p{j}"), (self.options, j - 1)),
             ]
         return _program(ops, [f"node_kernel_{j}" for j in (1, 2, 3)])
 
@@ -123,3 +127,14 @@ class Toy(base.Space):
     def check(cls, genotype):
         if [node.source for node in genotype.nodes] != [0, 1, 2]:
             raise ValueError(f"genotype {genotype.name!r} is no row of three nodes")
+
+
+@base.register
+class Wave(Toy):
+    """The same with one more operation, which the package does not know: see `SINE`."""
+
+    name = "wave"
+    options = (*OPTIONS, "sine")
+
+
+SINE = Primitive("sine", tf.sin, tf.cos, lambda x: -tf.sin(x))
