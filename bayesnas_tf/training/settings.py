@@ -99,4 +99,4 @@ class SwitchOptions(Options):
 
     lr: NonNegative = 1.0
     lambda_w: NonNegative = 0.17  # its unit is that of `ScalarOptions.lambda_w`
-    warm_up: Below1 = 0.15  # share of the first epoch's steps without L1 on the switches
+    warm_up: Below1 = 0.5  # share of the first epoch's steps in which switches stay at 1

@@ -42,9 +42,9 @@ class SearchStep(TrainStep):
         self.squared_gradient = tf.Variable(0.0, dtype=tf.float64, trainable=False)
         self.sites = model.cell.space.sites
         self.entries = int(self.sites.exists.sum())
-        self.switch_pull = None
-        if self.sites.switches:  # 0 while L1 lets them alone: see `warm`
-            self.switch_pull = tf.Variable(1.0, dtype=model.cell.scalars.dtype, trainable=False)
+        self.moving = None
+        if self.sites.switches:  # 0 while they stay where they are: see `hold`
+            self.moving = tf.Variable(1.0, dtype=model.cell.scalars.dtype, trainable=False)
 
     def __call__(self, x, y, length, lr, seed):
         """Train on x, y `[B, P]`, of which the first `length` time steps count; `seed` draws the masks."""
@@ -57,10 +57,10 @@ class SearchStep(TrainStep):
         squares = tf.reduce_sum(tf.square(of_scalars[0])) / self.entries
         self.squared_gradient.assign_add(tf.cast(squares, tf.float64))
 
-    def warm(self, warming: bool) -> None:
-        """Whether L1 lets the switches alone in the next window: a function of the progress."""
-        if self.switch_pull is not None:
-            self.switch_pull.assign(0.0 if warming else 1.0)
+    def hold(self, held: bool) -> None:
+        """Whether the switches stay where they are in the next window: a function of the progress."""
+        if self.moving is not None:
+            self.moving.assign(0.0 if held else 1.0)
 
     def move_scalars(self, gradients):
         """Proximal step on each array of scalars, then the gauge, and the bounds of switches."""
@@ -80,8 +80,8 @@ class SearchStep(TrainStep):
         """Rate and L1 factor of the scalars `[E, O]`: numbers, or `[E, 1]` where some are switches."""
         options, switches = self.scalar_options, self.switch_options
         lr, l1 = options.lr, options.l1(self.bptt)
-        if self.switch_pull is None:
+        if self.moving is None:
             return lr, l1
         edges = tf.constant(self.sites.edges)[:, tf.newaxis]
-        of_switches = options.per_window(switches.lambda_w, self.bptt) * self.switch_pull
-        return tf.where(edges, lr, switches.lr), tf.where(edges, l1, of_switches)
+        of_switches = options.per_window(switches.lambda_w, self.bptt)
+        return tf.where(edges, lr, switches.lr * self.moving), tf.where(edges, l1, of_switches)

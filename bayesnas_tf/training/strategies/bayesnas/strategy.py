@@ -48,9 +48,9 @@ class BayesNas(Strategy):
         return settings.epochs * read
 
     def before_window(self, done: int, total: int) -> None:
-        """L1 lets the switches alone at first."""
+        """Switches stay where they are until the kernels have learnt to use what they open."""
         first = int(self.loop.progress.epoch) == 0
-        self.problem.step.warm(first and done < self.settings.switches.warm_up * total)
+        self.problem.step.hold(first and done < self.settings.switches.warm_up * total)
 
     def on_report(self) -> None:
         """Add up the squared gradients of w."""
