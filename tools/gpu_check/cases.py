@@ -25,10 +25,18 @@ from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.numerics import seeds
 from bayesnas_tf.numerics.execution import GRAPH, Execution
 from bayesnas_tf.space.genotype import Genotype, Node
+from bayesnas_tf.space.memory import published as memory
 from bayesnas_tf.training.evaluate_settings import Baseline
 from bayesnas_tf.training.evaluate_step import EvaluateStep
 from bayesnas_tf.training.execution import window_function
-from bayesnas_tf.training.settings import OptimizerOptions, Rule, ScalarOptions, WeightOptions, WindowOptions
+from bayesnas_tf.training.settings import (
+    OptimizerOptions,
+    Rule,
+    ScalarOptions,
+    SwitchOptions,
+    WeightOptions,
+    WindowOptions,
+)
 from bayesnas_tf.training.strategies import registry
 from bayesnas_tf.training.strategies.darts.step import RADIUS
 from bayesnas_tf.training.strategies.enas.step import EnasOptions
@@ -117,14 +125,25 @@ def step_subject(step, *of) -> Subject:
 
 
 def search_step(
-    form: Form, name: registry.Name, matmul_dtype="float32", dropout: float = 0.0, **cell
+    form: Form,
+    name: registry.Name,
+    matmul_dtype="float32",
+    dropout: float = 0.0,
+    rule: Rule = "sgd",
+    **cell,
 ) -> Subject:
     """The step of a strategy on its network; `dropout` of everything. XLA takes long over each mask."""
     strategy: Any = registry.named_strategy(name)
     if isinstance(strategy, EnasOptions):
         strategy = dataclasses.replace(strategy, units=4)
     weights = WeightOptions(lr=0.5, temporal_activation=0.1)
-    settings = types.SimpleNamespace(windows=WINDOWS, weights=weights, scalars=ScalarOptions(lambda_w=0.01))
+    settings = types.SimpleNamespace(
+        windows=WINDOWS,
+        weights=weights,
+        scalars=ScalarOptions(lambda_w=0.01),
+        switches=SwitchOptions(lr=0.2, lambda_w=0.01),
+        optimizer=OptimizerOptions(rule=rule),
+    )
     sizes = {"units": UNITS, "nodes": 2, "norm": "mean", "input_dropout": dropout, "hidden_dropout": dropout}
     network = strategy.cell(CellOptions(**{**sizes, **cell}))
     around = dict.fromkeys(("word_dropout", "embedding_dropout", "output_dropout"), dropout)
@@ -135,7 +154,7 @@ def search_step(
         step.turns.done.assign(1)
         step.baseline.assign(1.0)
     if hasattr(network, "choice"):
-        network.choose([[0, 1], [1, 3]][: network.options.nodes])
+        network.choose(np.minimum(network.space.slots - 1, 1))
     return step_subject(step, name)
 
 
@@ -159,9 +178,9 @@ def evaluation(form: Form, cell) -> Subject:
     return Subject(model, list(model.variables), compute)
 
 
-def derived() -> DerivedCell:
-    """A cell in which a source has two nodes."""
-    return DerivedCell(GENOTYPE, DerivedOptions(units=UNITS))
+def derived(genotype: Genotype = GENOTYPE) -> DerivedCell:
+    """A cell; by default one in which a source has two nodes."""
+    return DerivedCell(genotype, DerivedOptions(units=UNITS))
 
 
 def estimate(form: Form, options: CurvatureOptions, **cell) -> Subject:
@@ -202,6 +221,7 @@ def _train(system: Baseline | None, form: Form = "xla", **options) -> Case:
     return Case("training steps", lambda form: train_step(form, system, **options), form)
 
 
+GATED = memory.parse("[reset memory forget cap] squash0* relu1 -> mean 1 2")
 LSTM = LstmOptions(embedding=UNITS, widths=(5, UNITS), between_dropout=0.2, weight_dropout=0.2)
 CAPPED = LstmOptions(
     embedding=UNITS, widths=(UNITS, UNITS), skip=True, capped=True, two_biases=False, state_dropout=0.2
@@ -217,6 +237,8 @@ CASES: dict[str, Case] = {
     "bayesnas, products in bfloat16": _search("bayesnas", matmul_dtype="bfloat16")._replace(
         roundings=16, precision=2.0**-8
     ),
+    "bayesnas, memory, adam": _search("bayesnas", space="memory", rule="adam", cap=True),
+    "random_ws, memory": _search("random_ws", space="memory", nodes=1),
     "darts1": _search("darts1", nodes=1),
     # a difference of two gradients, divided by 2 R
     "darts2": _search("darts2", nodes=1)._replace(roundings=ROUNDINGS / (2 * RADIUS)),
@@ -225,6 +247,10 @@ CASES: dict[str, Case] = {
     "enas": _search("enas"),
     "ggn": _estimate("ggn", {"norm": "mean", "zero_edge_switch": True}),
     "ggn, norm batch, 1 probe": _estimate("ggn", {"norm": "batch", "weight_sharing": "edge"}, probes=1),
+    "ggn, memory": _estimate("ggn", {"norm": "mean", "space": "memory", "nodes": 1}),
+    "recursive, memory, D": _estimate(
+        "recursive", {"norm": "layer", "space": "memory", "nodes": 1}, tau=2, d_term=True
+    ),
     "recursive, whole window": _estimate("recursive", {"norm": "layer"}, tau=0),
     "recursive, chunks": _estimate("recursive", {"norm": "none", "weight_sharing": "edge_op"}, tau=2),
     "recursive, slots, D": _estimate("recursive", {"norm": "batch"}, tau=2, truncation="slots", d_term=True),
@@ -241,6 +267,12 @@ CASES: dict[str, Case] = {
         "curvature", lambda form: estimate_weights(form, derived(), CurvatureOptions("recursive", tau=2))
     ),
     "derived cell, asgd": _train(None),
+    "cell with a memory, asgd": Case(
+        "training steps",
+        lambda form: step_subject(
+            EvaluateStep(model_of(form, derived(GATED)), WINDOWS, WeightOptions(lr=0.5)), GATED
+        ),
+    ),
     "lstm under a mixture, asgd": _train(LSTM, experts=2),
     "lstm, capped, skip, adam": _train(CAPPED, rule="adam"),
     "lstm, cuDNN": _train(LSTM, "cudnn"),

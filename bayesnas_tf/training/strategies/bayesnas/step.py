@@ -1,5 +1,6 @@
 """One step of the search: a window in, every weight, scalar and carried state updated in place."""
 
+import numpy as np
 import tensorflow as tf
 
 from bayesnas_tf.bayes import gauge
@@ -82,6 +83,7 @@ class SearchStep(TrainStep):
         lr, l1 = options.lr, options.l1(self.bptt)
         if self.moving is None:
             return lr, l1
-        edges = tf.constant(self.sites.edges)[:, tf.newaxis]
+        edges = tf.constant(self.sites.edges[:, np.newaxis], self.moving.dtype)
         of_switches = options.per_window(switches.lambda_w, self.bptt)
-        return tf.where(edges, lr, switches.lr * self.moving), tf.where(edges, l1, of_switches)
+        rate = edges * lr + (1.0 - edges) * switches.lr * self.moving
+        return rate, edges * l1 + (1.0 - edges) * of_switches
