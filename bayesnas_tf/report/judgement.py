@@ -24,7 +24,8 @@ def budgets(protocols: Sequence[Protocol]) -> Section:
         runs = [run for cell in one.cells for run in cell.runs.values()]
         seen, text = statistics.sample([run.tokens for run in runs]), one.budget.corpus
         text += f", first {one.budget.limit_tokens:,} tokens" if one.budget.limit_tokens else ", whole"
-        counts = (str(one.budget.units), f"{one.budget.epochs:,}", tables.millions(seen.mean))
+        size = one.budget.size.removesuffix(" units")
+        counts = (size, f"{one.budget.epochs:,}", tables.millions(seen.mean))
         made = (", ".join(one.changes) or tables.NONE, "; ".join(one.makers) or tables.NONE)
         rows.append((one.name, text, *counts, str(len(one.cells)), str(len(runs)), *made))
     caption = (

@@ -83,8 +83,9 @@ class PrintedTable(NamedTuple):
         if name := baseline_of(cell):
             row = self.row_of(name)
             return row.budget.lacks(budget, cell.parameters) if row and row.budget else None
-        units, needed = budget.units, self.budget.units
-        other = [f"{units:,} units, not {needed:,}"] if units != needed else []
+        needed = self.budget.units
+        unit = " units" if budget.parameters else ""
+        other = [f"{budget.size}, not {needed:,}{unit}"] if budget.units != needed else []
         return [*_short_of(budget.epochs, self.budget.epochs, "epochs"), *other, *_part_of_text(budget)]
 
 

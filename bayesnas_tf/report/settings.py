@@ -23,14 +23,20 @@ class Budget(NamedTuple):
 
     corpus: str
     limit_tokens: int  # 0: the whole corpus
-    units: int
+    units: int  # 0 where they follow from `parameters`
     epochs: int
+    parameters: int = 0  # > 0: cells have equal size, and not equal units
+
+    @property
+    def size(self) -> str:
+        """In words, with its unit."""
+        return f"{self.parameters:,} parameters" if self.parameters else f"{self.units} units"
 
     def __str__(self) -> str:
         """In words, with units."""
         part = "whole" if not self.limit_tokens else f"first {self.limit_tokens:,} tokens"
         epochs = f"{self.epochs:,} epoch{'' if self.epochs == 1 else 's'}"
-        return f"{self.corpus} ({part}), {self.units} units, {epochs}"
+        return f"{self.corpus} ({part}), {self.size}, {epochs}"
 
 
 class Settings(NamedTuple):
@@ -55,12 +61,15 @@ class Settings(NamedTuple):
         Only the units are those of the summary where it tells them: a baseline's stand in options of its own.
         """
         units = self.get("CellOptions.units" if kind == "search" else "DerivedOptions.units", 0)
-        told = summary.get("units")
+        told, parameters = summary.get("units"), 0
+        if kind != "search" and not summary.get("baseline"):
+            parameters = self.get("DerivedOptions.parameters", 0)
         return Budget(
             self._corpus(summary),
             self.get("CorpusOptions.limit_tokens", 0),
-            told if type(told) is int else units,
+            0 if parameters else told if type(told) is int else units,
             self.get(f"{kind}.epochs", 1),
+            parameters,
         )
 
     def _corpus(self, summary: Mapping[str, Any]) -> str:

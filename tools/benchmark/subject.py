@@ -140,7 +140,8 @@ def describe(bench: Bench) -> str:
     """The sizes that decide about speed, on one line."""
     cell, windows, genotype = bench.settings.cell, bench.settings.windows, bench.recipe.genotype
     if genotype:
-        form = f"{genotype.name}, {cell.units} units, {len(genotype.nodes)} nodes"
+        units = bench.problem.model.cell.output_size
+        form = f"{genotype.name}, {units} units, {len(genotype.nodes)} nodes"
     else:
         form = (
             f"{cell.units} units, {cell.nodes} nodes, norm {cell.norm}, weight sharing {cell.weight_sharing}"
