@@ -65,7 +65,7 @@ def _run(run: Run) -> list[Any]:
     numbers = [run.number(number) for number in RUN_NUMBERS]
     lambda_w = run.settings.get("ScalarOptions.lambda_w", math.nan)
     cell = [name, str(run.genotype or ""), lambda_w]
-    return [run.path, run.kind, run.seed, *run.budget, *cell, *numbers, run.tokens, run.seconds]
+    return [run.path, run.kind, run.seed, *run.budget[:4], *cell, *numbers, run.tokens, run.seconds]
 
 
 def _cells(protocols: Sequence[Protocol]) -> list[list[Any]]:
@@ -103,7 +103,7 @@ def _cells(protocols: Sequence[Protocol]) -> list[list[Any]]:
                 seeds,
             ]
             rows.append(
-                [protocol.name, *protocol.budget, reached, *told, *cell.sample("valid"), *cell.sample("test")]
+                [protocol.name, *protocol.budget[:4], reached, *told, *cell.sample("valid"), *cell.sample("test")]
             )
     return rows
 
