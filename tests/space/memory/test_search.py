@@ -130,3 +130,27 @@ def test_what_the_space_does_not_know_is_one_line(refused, said, tmp_path, capfd
     error = capfd.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1
     assert said in error
+
+
+def dry_run(folder, parameters):
+    tiny.write(folder)
+    (folder / "train.gin").write_text(EVALUATE)
+    flags = [f"--gin_file={folder}/train.gin", "--genotype=LSTM", f"--run_dir={folder}/run", "--dry_run"]
+    flags += params(f"DerivedOptions.parameters={parameters}")
+    return run(evaluate.run_evaluate, "evaluate", folder, *flags)
+
+
+def test_a_training_takes_the_units_that_a_budget_of_parameters_allows(tmp_path, capfd):
+    assert dry_run(tmp_path, 3000) == 0
+    (line,) = [line for line in capfd.readouterr().out.splitlines() if line.startswith("model")]
+    units, parameters = int(line.split()[1]), int(line.split()[-2].replace(",", ""))
+    words = (parameters - 8 * units**2 - 3 * units) / (units + 1)
+    assert words == int(words) and parameters <= 3000
+    assert 8 * (units + 1) ** 2 + 3 * (units + 1) + words * (units + 2) > 3000
+
+
+def test_a_budget_that_holds_no_unit_is_one_line(tmp_path, capfd):
+    assert dry_run(tmp_path, 20) == 1
+    error = capfd.readouterr().err
+    assert error.startswith("error: DerivedOptions.parameters: 20 parameters are too few")
+    assert error.count("\n") == 1
