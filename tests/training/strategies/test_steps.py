@@ -10,7 +10,13 @@ import tensorflow as tf
 from bayesnas_tf.cells.search_cell import CellOptions
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.training import checkpoints
-from bayesnas_tf.training.settings import ScalarOptions, WeightOptions, WindowOptions
+from bayesnas_tf.training.settings import (
+    OptimizerOptions,
+    ScalarOptions,
+    SwitchOptions,
+    WeightOptions,
+    WindowOptions,
+)
 from bayesnas_tf.training.strategies import registry, scoring
 
 WORDS, BATCH, BPTT = 7, 2, 4
@@ -24,6 +30,8 @@ def step_of(name, nodes=2):
         windows=WindowOptions(batch_size=BATCH, bptt=BPTT),
         weights=WeightOptions(lr=0.5),
         scalars=ScalarOptions(),
+        switches=SwitchOptions(),
+        optimizer=OptimizerOptions(rule="sgd"),
     )
     model = LanguageModel(
         WORDS, strategy.cell(CellOptions(units=3, nodes=nodes, norm="mean")), ModelOptions()
