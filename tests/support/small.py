@@ -4,7 +4,10 @@ import numpy as np
 import tensorflow as tf
 
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
+from bayesnas_tf.curvature import ggn
+from bayesnas_tf.curvature.interface import CurvatureOptions
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
+from bayesnas_tf.numerics import seeds
 from bayesnas_tf.numerics.execution import GRAPH
 
 UNITS, NODES, BATCH, STEPS, WORDS = 4, 2, 3, 4, 7
@@ -30,3 +33,14 @@ def small_window(dtype="float64", seed=1):
     random = np.random.default_rng(seed)
     x, y = random.integers(0, WORDS, size=(2, BATCH, STEPS)).astype(np.int32)
     return tf.constant(x), tf.constant(y), tf.constant(random.normal(size=(BATCH, UNITS)), dtype)
+
+
+def by_probes(model, x, y, state, rounds, probes=16):
+    """h of the scalars `[E, O]` by so many rounds of random probes, and the gradient.
+
+    One graph serves all rounds: a probe has instructions of its own, and many of them take minutes to trace.
+    """
+    options = CurvatureOptions(probes=probes)
+    estimate = tf.function(lambda seed: ggn.estimate(model, x, y, state, seed, options), autograph=False)
+    found = [estimate(seeds.fold(seeds.run_seed(2), number)) for number in range(rounds)]
+    return np.mean([one.h for one in found], axis=0), found[0].gradient.numpy()

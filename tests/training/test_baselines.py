@@ -11,9 +11,11 @@ from bayesnas_tf import config
 from bayesnas_tf.cells.baselines.lstm import LstmOptions
 from bayesnas_tf.models.heads import MixtureOptions
 from bayesnas_tf.numerics import seeds
+from bayesnas_tf.numerics.replicas import Replicas
 from bayesnas_tf.training.evaluate_loop import EvaluateLoop
-from bayesnas_tf.training.evaluate_settings import build, build_model, name_of, use_fused
+from bayesnas_tf.training.evaluate_settings import build, build_model, name_of
 from bayesnas_tf.training.evaluate_step import EvaluateStep
+from bayesnas_tf.training.execution import Machine, decide
 from bayesnas_tf.training.settings import AveragingOptions, OptimizerOptions, WeightOptions, WindowOptions
 from tests.references import averaging
 from tests.references import baselines as reference
@@ -160,10 +162,13 @@ def test_other_rules_than_averaged_sgd_average_nothing(tmp_path):
     assert not trained.step.averaging
 
 
-def test_cudnn_is_for_a_gpu_and_not_under_xla(monkeypatch):
-    assert not any(use_fused(mode) for mode in ("auto", "graph", "xla"))
-    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: [kind])
-    assert [use_fused(mode) for mode in ("auto", "graph", "xla")] == [False, True, False]
+def test_cudnn_is_for_a_gpu_and_not_under_xla():
+    def fused(mode, gpu):
+        given = dataclasses.replace(settings(), compile=mode)
+        return decide(given, Machine(gpu=gpu), (7, 4), Replicas()).fused
+
+    assert not any(fused(mode, False) for mode in ("auto", "graph", "xla"))
+    assert [fused(mode, True) for mode in ("auto", "graph", "xla")] == [False, True, False]
 
 
 @pytest.mark.parametrize(
