@@ -102,9 +102,8 @@ def _cells(protocols: Sequence[Protocol]) -> list[list[Any]]:
                 cell.parameters,
                 seeds,
             ]
-            rows.append(
-                [protocol.name, *protocol.budget[:4], reached, *told, *cell.sample("valid"), *cell.sample("test")]
-            )
+            samples = (*cell.sample("valid"), *cell.sample("test"))
+            rows.append([protocol.name, *protocol.budget[:4], reached, *told, *samples])
     return rows
 
 
