@@ -28,6 +28,10 @@ RUNS = {
     "studies/lambda_size.gin": {"search": 24, "rank": 48},
     "studies/estimator.gin": {"search": 20},
     "studies/kappa_gauge.gin": {"search": 40},
+    "studies/memory_cells.gin": {"rank": 6 * 3},
+    "studies/memory_cells_small.gin": {"rank": 6 * 3},
+    "studies/memory_random.gin": {"rank": 2 * 16},
+    "studies/memory_random_small.gin": {"rank": 2 * 16},
     "studies/strategies.gin": {"search": 6 * 4, "rank": (2 * 6 * 4 + 8) * 3},
     "studies/strategies_small.gin": {"search": 6 * 4, "rank": 2 * 6 * 4 + 8},
 }
