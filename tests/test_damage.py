@@ -20,39 +20,10 @@ from bayesnas_tf.training import trained_files
 from bayesnas_tf.training.records import RunFacts
 from tests import test_old_runs
 from tests.reporting.test_run_files import update
+from tests.support.damages import ALL, DAMAGES, JSON
 
 MAINS = {**test_old_runs.MAINS, "curvature": curvature_command.run_curvature}
 kept = test_old_runs.kept  # a fixture: what an earlier version left, extracted once
-
-
-def cut(path):
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
-
-
-def written(content):
-    return lambda path: path.write_bytes(content)
-
-
-def removed(path):
-    (shutil.rmtree if path.is_dir() else type(path).unlink)(path)
-
-
-def a_folder(path):
-    path.unlink() or path.mkdir()
-
-
-DAMAGES = {
-    "cut": cut,
-    "empty": written(b""),
-    "noise": written(bytes(range(256))),
-    "folder": a_folder,
-    "removed": removed,
-    "object": written(b"{}\n"),
-    "list": written(b"[1, 2]\n"),
-}
-ALL = tuple(DAMAGES)
-JSON = ("cut", "empty", "noise", "folder", "list")  # of JSON in which nothing need be
 
 
 class Told(NamedTuple):

@@ -6,43 +6,30 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesnas_tf import config
 from bayesnas_tf.cells import primitives
 from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
 from bayesnas_tf.cells.rules import rule_of
 from bayesnas_tf.cells.sampled_cell import SampledCell
 from bayesnas_tf.cells.scan import by_time
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
-from bayesnas_tf.commands import evaluate, export, search
+from bayesnas_tf.commands import search
 from bayesnas_tf.curvature import exact
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.space.genotype import Genotype
-from tests.numbers.record import EVALUATE
 from tests.references import program as reference
-from tests.support import tiny, toy
+from tests.support import chain, tiny, toy
 from tests.support.small import by_probes, small_window
 
 B, U, WORDS = 3, 4, 7
 SEARCH = ["--gin_param=CellOptions.space='toy'", "--gin_param=CellOptions.nodes=3"]
 
 
-def run(main, command, folder, *flags):
-    return config.run_command(main, command, [*flags, f"--data_dir={folder}"])
-
-
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """A search, a training of its cell, and the SavedModel."""
     folder = tmp_path_factory.mktemp("toy")
-    tiny.write(folder)
-    (folder / "train.gin").write_text(EVALUATE)
-    flags = [f"--gin_file={folder}/tiny.gin", *SEARCH, f"--run_dir={folder}/search"]
-    assert run(search.run_search, "search", folder, *flags) == 0
-    flags = [f"--gin_file={folder}/train.gin", f"--genotype={folder}/search/genotype.json"]
-    flags += ["--gin_param=DerivedOptions.units=4", "--gin_param=evaluate.epochs=1"]
-    assert run(evaluate.run_evaluate, "evaluate", folder, *flags, f"--run_dir={folder}/train") == 0
-    out = [f"--run={folder}/train", f"--out={folder}/model"]
-    assert config.run_command(export.run_export, "export", out) == 0
+    chain.searched(folder, *SEARCH)
+    chain.exported(folder, folder / "search" / "genotype.json")
     return folder
 
 
@@ -79,7 +66,7 @@ def test_other_strategies_search_it_too(strategy, tmp_path):
     flags = [f"--gin_file={tmp_path}/tiny.gin", f"--gin_file=strategies/{strategy}.gin", *SEARCH]
     flags += [f"--gin_param={param}" for param in ["search.epochs=1", *FEW[strategy]]]
     flags.append(f"--run_dir={tmp_path}/run")
-    assert run(search.run_search, "search", tmp_path, *flags) == 0
+    assert chain.run(search.run_search, "search", tmp_path, *flags) == 0
     assert Genotype.load(tmp_path / "run" / "genotype.json").space == "toy"
 
 
@@ -92,7 +79,7 @@ def test_what_knows_one_space_alone_says_so(refused, tmp_path, capfd):
         f"--gin_param={refused}",
         f"--run_dir={tmp_path}/run",
     ]
-    assert run(search.run_search, "search", tmp_path, *flags) == 1
+    assert chain.run(search.run_search, "search", tmp_path, *flags) == 1
     error = capfd.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1
     assert "CellOptions.space" in error and "'toy'" in error
@@ -170,7 +157,7 @@ def test_a_search_may_find_a_new_operation(sine, tmp_path):
         "PruneOptions.score='magnitude'",
     ]
     flags = [f"--gin_file={tmp_path}/tiny.gin", *(f"--gin_param={param}" for param in params)]
-    assert run(search.run_search, "search", tmp_path, *flags, f"--run_dir={tmp_path}/run") == 0
+    assert chain.run(search.run_search, "search", tmp_path, *flags, f"--run_dir={tmp_path}/run") == 0
     with np.load(tmp_path / "run" / "posterior.npz") as data:
         assert data["ops"].tolist() == ["tanh", "identity", "sine"]
         assert np.isfinite(data["gamma"]).all()

@@ -93,9 +93,12 @@ def load(run: config.Run) -> Trained:
     if config.pins(run.directory).get("corpus", corpus.digest()) != corpus.digest():
         raise UserError(f"{run.directory} was trained on a text that has changed since. Bring it back")
     size = len(corpus.vocabulary)
-    execution = decide(settings, Machine.here(), (size, settings.cell.units), Replicas())
+
+    def execution(units: int):
+        return decide(settings, Machine.here(), (size, units), Replicas())
+
     if command == "search":
-        model = search_settings.build_model(settings, size, execution)
+        model = search_settings.build_model(settings, size, execution(settings.cell.units))
         if not model.cell.has_lanes:
             raise UserError(
                 f"{run.directory} was searched by {settings.strategy.name}, whose cells have no lanes for "
@@ -104,7 +107,8 @@ def load(run: config.Run) -> Trained:
     else:
         genotype = trained_files.read_genotype(run.directory)
         trained_files.check_trained(run.directory, genotype, corpus.vocabulary)
-        model = evaluate_settings.build_model(settings, size, genotype, execution)
+        units = evaluate_settings.units_of(settings, size, genotype)
+        model = evaluate_settings.build_model(settings, size, genotype, execution(units))
     restore_best(run.files.checkpoints, model)
     return Trained(settings, corpus, model)
 

@@ -70,7 +70,7 @@ def _check_extends(run: Run, source: Path) -> None:
             f"{run.directory} does not go on with {source}: {', '.join(changed)} differ. "
             f"Only {EPOCHS} may be another"
         )
-    if new != old and "linear" in str(after.get(DECAY, "")):
+    if new != old and after.get(DECAY) == "linear":
         raise UserError(
             f"{DECAY}='linear' spreads its fall over all epochs, and {EPOCHS} = {new} are not the {old} of "
             f"{source}. Train the longer run from its start, without --extend"

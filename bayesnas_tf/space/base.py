@@ -55,6 +55,10 @@ class Sites(NamedTuple):
         """The nodes that edges lead into, ascending."""
         return np.unique(self.target[self.edges]).tolist()
 
+    def by_row(self, of_edges: float, of_switches: float) -> float | np.ndarray:
+        """What is one number for edges and another for switches, `[E, 1]`; without switches that of edges."""
+        return np.where(self.edges[:, np.newaxis], of_edges, of_switches) if self.switches else of_edges
+
     def label(self, row: int) -> str:
         """What a row is called in tables and pictures."""
         return self.switches.get(row) or f"from {self.source[row]}"

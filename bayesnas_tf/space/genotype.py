@@ -72,6 +72,15 @@ class Genotype:
             raise ValueError(f"output {list(self.output)} of genotype {self.name!r} has a node twice")
         object.__setattr__(self, "output", tuple(sorted(self.output)))
 
+    def check_sources(self) -> None:
+        """`ValueError` where a node takes its input from itself or from a later one."""
+        for number, node in enumerate(self.nodes, start=1):
+            if not 0 <= node.source < number:
+                raise ValueError(
+                    f"node {number} of genotype {self.name!r} takes its input from node {node.source}. "
+                    f"A source must be one of 0..{number - 1}"
+                )
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of a genotype file."""
         space = base.named(self.space)

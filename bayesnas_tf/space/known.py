@@ -4,11 +4,12 @@ import difflib
 from pathlib import Path
 
 from bayesnas_tf.errors import UserError, expanded
+from bayesnas_tf.run_files import RunFiles
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.space.highway import published as highway
 from bayesnas_tf.space.memory import published as memory
 
-FILE = "genotype.json"  # of a run directory
+FILE = RunFiles.genotype
 BY_SPACE = {"highway": highway, "memory": memory}
 NAMES = (*highway.NAMES, *memory.NAMES)
 
@@ -30,9 +31,11 @@ def is_matched(name: str) -> bool:
 
 
 def matched_name(seed: int, cell: Genotype) -> str:
-    """The name of a random cell of the space and size of `cell`; `ValueError` where there are none."""
+    """The name of a random cell of the space and size of `cell`; `UserError` where there are none."""
     if cell.space not in BY_SPACE:
-        raise ValueError(f"the space {cell.space!r} has no random cells to compare with")
+        raise UserError(
+            f"the space {cell.space!r} has no random cells to compare with. Set RankOptions.controls = 0"
+        )
     return BY_SPACE[cell.space].matched_name(seed, cell)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bayesnas_tf import config
+from bayesnas_tf.config import extension
 from bayesnas_tf.data import corpora
 from bayesnas_tf.data.corpora import CorpusOptions
 from bayesnas_tf.errors import UserError, expanded
@@ -85,7 +86,13 @@ def make(settings: SweepSettings, seed: int) -> Plan:
     cells, before = len(searches) + len(given), 0
     params = [f"{name}={value!r}" for name, value in rank.params.items()]
     settled = config.checked("evaluate", rank.gin_files, params)
-    for stage in selection.stages(rank, cells):
+    stages = selection.stages(rank, cells)
+    if len(stages) > 1 and settled.get(extension.DECAY) == "linear":
+        raise UserError(
+            f"{extension.DECAY}='linear' spreads its fall over all epochs, and RankOptions.rungs and "
+            "more_epochs go on with trainings that have ended. Remove those, or set it to 'constant'"
+        )
+    for stage in stages:
         with_controls = cells + min(cells, len(searches)) * rank.controls
         runs = with_controls * (1 if rank.seed_of_search else len(seeds))
         reached = {**settled, "evaluate.epochs": stage.epochs}

@@ -122,7 +122,7 @@ def build(
     valid = evaluation_rows(corpus.valid, settings.eval_batch_size, f"{corpus.name} (valid)")
     test = evaluation_rows(corpus.test, settings.test_batch_size, f"{corpus.name} (test)")
     words, sharing = len(corpus.vocabulary), sharing or Replicas()
-    embedding = (words + settings.spare_words, (settings.baseline or settings.cell).units)
+    embedding = (words + settings.spare_words, units_of(settings, words, genotype))
     execution = decide(settings, Machine.here(), embedding, sharing)
     with sharing.scope():
         model = build_model(settings, words, genotype, execution)
@@ -156,6 +156,13 @@ def build_model(
         raise ValueError("nothing to train: give a genotype, or bind evaluate.baseline")
     head = Mixture(settings.head) if settings.head else None
     return LanguageModel(vocabulary + settings.spare_words, cell, settings.model, head, execution)
+
+
+def units_of(settings: EvaluateSettings, vocabulary: int, genotype: Genotype | None) -> int:
+    """The width of the embedding of what `build_model` makes."""
+    if settings.baseline is not None or genotype is None:
+        return (settings.baseline or settings.cell).units
+    return settings.cell.sized(genotype, vocabulary + settings.spare_words).units
 
 
 def name_of(settings: EvaluateSettings, genotype: Genotype | None) -> str:

@@ -84,6 +84,11 @@ class SearchLoop(TrainLoop):
             self.tokens_per_second,
         )
 
+    def share(self, done: int, total: int) -> float:
+        """As every loop; where a strategy divides an epoch among trainings, of the one under way."""
+        trainings = self.strategy.per_epoch
+        return (done * trainings % total) / total if trainings else super().share(done, total)
+
     def before_window(self, done: int, total: int) -> None:
         """The strategy's turn."""
         self.strategy.before_window(done, total)

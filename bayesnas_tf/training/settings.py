@@ -57,7 +57,7 @@ class OptimizerOptions(Options):
         1.0  # divides the rate once for each epoch after the first `full_rate_epochs`
     )
     full_rate_epochs: Whole = 0
-    decay: Decay = "constant"  # linear: besides, the rate falls to 0 over all windows of all epochs
+    decay: Decay = "constant"  # linear: besides, the rate falls to 0 over all windows of a training
 
 
 @gin.register

@@ -43,7 +43,7 @@ class TrainLoop:
         batch, alone = settings.windows.batch_size, self.replicas.count == 1
         self.train_window = window_function(self._train_window, batch, self.xla, whole=alone)
         self.lr = tf.constant(settings.weights.lr, self.model.embedding.dtype)
-        self.done = tf.Variable(0.0, dtype=tf.float64, trainable=False)  # share of all windows of all epochs
+        self.done = tf.Variable(0.0, dtype=tf.float64, trainable=False)  # see `share`
 
     def _train_window(self, x, y, length, step):
         self.step(x, y, length, self.rate(), self.mask_seed(step))
@@ -63,6 +63,10 @@ class TrainLoop:
         by_epoch = tf.constant(options.lr_divisor, tf.float64) ** tf.cast(late, tf.float64)
         return by_epoch / (1.0 - self.done) if options.decay == "linear" else by_epoch
 
+    def share(self, done: int, total: int) -> float:
+        """What part of a training lies behind, after the `done` first of this epoch's `total` windows."""
+        return (int(self.progress.epoch) + done / total) / self.settings.epochs
+
     def train_epoch(self) -> None:
         """The windows of one epoch, from the first that is not done yet.
 
@@ -80,8 +84,7 @@ class TrainLoop:
         clock = self.counted = time.perf_counter()
         self.inherited = int(self.step.totals.tokens)
         for done, window in enumerate(batching.windows(rows, plan, padded, first), start=first + 1):
-            share = (done - 1) / len(plan.lengths)
-            self.done.assign((epoch - 1 + share) / settings.epochs)
+            self.done.assign(self.share(done - 1, len(plan.lengths)))
             self.before_window(done - 1, len(plan.lengths))
             self.train_window(window.x, window.y, window.length, tf.cast(progress.step, tf.int32))
             progress.step.assign_add(1)

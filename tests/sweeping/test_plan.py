@@ -171,3 +171,9 @@ def test_a_sweep_goes_on_with_another_number_of_workers(tmp_path):
     assert run("EngineOptions.workers=1") == 0
     assert run("EngineOptions.workers=2") == 0
     assert run("SearchesOptions.seeds=(0,)") == 1
+
+
+@pytest.mark.parametrize("later", ["RankOptions.more_epochs=2", "RankOptions.rungs=(1,)"])
+def test_a_rate_that_falls_over_all_epochs_goes_on_with_no_training(later):
+    with pytest.raises(UserError, match="RankOptions.rungs and more_epochs go on with trainings"):
+        made("studies/memory_cells.gin", later)

@@ -4,7 +4,11 @@ import types
 
 import pytest
 
+from bayesnas_tf.cells.derived_cell import DerivedOptions
+from bayesnas_tf.models.language_model import ModelOptions
 from bayesnas_tf.numerics.replicas import Replicas
+from bayesnas_tf.space import known
+from bayesnas_tf.training import evaluate_settings
 from bayesnas_tf.training.execution import STAGED_VALUES, Machine, decide
 from bayesnas_tf.training.settings import WindowOptions
 
@@ -49,3 +53,12 @@ def test_kernels_in_blocks_are_for_a_cpu_and_fused_layers_for_a_gpu_without_xla(
     assert not any(execution(mode, GPU).blocks for mode in modes)
     assert not any(execution(mode).fused for mode in modes)
     assert [execution(mode, GPU).fused for mode in modes] == [False, True, True, False]
+
+
+@pytest.mark.parametrize("name", ["LSTM", "DARTS_V2"])
+def test_a_form_is_chosen_for_the_units_that_a_budget_of_parameters_allows(name):
+    cell = DerivedOptions(units=850, parameters=3000)
+    settings = types.SimpleNamespace(baseline=None, cell=cell, spare_words=2, head=None, model=ModelOptions())
+    genotype = known.named(name)
+    model = evaluate_settings.build_model(settings, WORDS, genotype)
+    assert evaluate_settings.units_of(settings, WORDS, genotype) == model.cell.units < 850

@@ -7,10 +7,8 @@ import numpy as np
 
 from bayesnas_tf.space import base
 from bayesnas_tf.space.genotype import Genotype, Node
-from bayesnas_tf.space.graph import Graph
 from bayesnas_tf.space.highway import programs, topology
 from bayesnas_tf.space.highway.operations import OP_NAMES, position
-from bayesnas_tf.space.program import Form, Program
 
 
 @base.register
@@ -100,37 +98,18 @@ class Highway(base.Space):
             np.add.at(into, (choices[:, node - 1, 0], choices[:, node - 1, 1]), 1.0 / len(choices))
         return result
 
-    def mixture(self, form: Form) -> Program:
-        """See `programs.mixture`."""
-        return programs.mixture(form)
-
-    def mixture_by_source(self, form: Form) -> Program | None:
-        """See `programs.mixture_by_source`."""
-        return programs.mixture_by_source(form)
-
-    def sampled(self, form: Form) -> Program:
-        """See `programs.sampled`."""
-        return programs.sampled(form)
-
-    @classmethod
-    def discrete(cls, genotype: Genotype) -> Program:
-        """See `programs.discrete`."""
-        return programs.discrete(genotype)
-
-    @classmethod
-    def graph(cls, genotype: Genotype) -> Graph:
-        """See `programs.graph`."""
-        return programs.graph(genotype)
+    # see `programs`
+    mixture = staticmethod(programs.mixture)
+    mixture_by_source = staticmethod(programs.mixture_by_source)
+    sampled = staticmethod(programs.sampled)
+    discrete = staticmethod(programs.discrete)
+    graph = staticmethod(programs.graph)
 
     @classmethod
     def check(cls, genotype: Genotype) -> None:
         """There are nodes; a source is an earlier node, an operation one of four."""
         if not genotype.nodes:
             raise ValueError(f"genotype {genotype.name!r} has no nodes")
-        for number, node in enumerate(genotype.nodes, start=1):
-            if not 0 <= node.source < number:
-                raise ValueError(
-                    f"node {number} of genotype {genotype.name!r} takes its input from node {node.source}. "
-                    f"A source must be one of 0..{number - 1}"
-                )
+        genotype.check_sources()
+        for node in genotype.nodes:
             position(node.op)

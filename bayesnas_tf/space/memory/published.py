@@ -1,13 +1,14 @@
 """Known cells of the space by name, random ones, and the controls that split what a search gained."""
 
 import dataclasses
+import math
 import re
 from collections.abc import Callable
 
 import numpy as np
 
 from bayesnas_tf.space.genotype import Genotype, Node
-from bayesnas_tf.space.memory.programs import INPUT, OPTIONS, SQUASH
+from bayesnas_tf.space.memory.programs import BEHIND_GATES, INPUT, OPTIONS, SQUASH
 from bayesnas_tf.space.memory.space import cell
 
 NODES = 6  # of a random cell
@@ -41,7 +42,7 @@ _FORMS = {  # what stays as it is in a control -> what its name says of it
     "graph": re.compile(rf"{RANDOM}-(\d{{1,9}})-graph((?:-[a-z]+\d{{1,2}}){{0,64}})"),
     "size": re.compile(rf"{RANDOM}-(\d{{1,9}})-nodes(\d{{1,2}})-size(\d{{1,3}})"),
 }
-DRAWS = 100_000  # among which a random cell of a given size is looked for
+GATED_INPUT = ("reset", "forget")  # switches of the input that cost a gate
 STREAM = 0x6D656D6F  # beside the seed: a control shares no draw with a uniform cell
 
 
@@ -77,12 +78,8 @@ def named(name: str, seed: int = 0) -> Genotype | None:
         return random_cell(seed if drawn[1] is None else int(drawn[1]))
     for kind, form in _FORMS.items():
         if drawn := form.fullmatch(name):
-            cell = _CONTROLS[kind](int(drawn[1]), *drawn.groups()[1:])
-            return (
-                None
-                if cell is None
-                else _renamed(cell, name, f"uniform, with the same {kind}", int(drawn[1]))
-            )
+            found = _CONTROLS[kind](int(drawn[1]), *drawn.groups()[1:])
+            return found and _renamed(found, name, f"uniform, with the same {kind}", int(drawn[1]))
     return None
 
 
@@ -117,7 +114,7 @@ def random_cell(seed: int, nodes: int = NODES) -> Genotype:
 def size(of: Genotype) -> int:
     """The kernels of a cell in units of U²: of cells of one size as many units have as many parameters."""
     with_kernel = sum(node.op != SQUASH for node in of.nodes)
-    gates = len(of.gated) + sum(name in of.switches for name in ("reset", "forget"))
+    gates = len(of.gated) + sum(name in of.switches for name in GATED_INPUT)
     return 4 + 2 * with_kernel + 2 * gates
 
 
@@ -143,12 +140,34 @@ def _same_graph(seed: int, graph: str) -> Genotype | None:
 
 
 def _same_size(seed: int, nodes: str, of: str) -> Genotype | None:
-    """The first uniform cell of so many nodes and of this size; None where none is found."""
-    draw, count = _stream(seed), int(nodes)
-    if not 4 <= int(of) <= 8 + 4 * count:
+    """A uniform cell among those of so many nodes and of this size; None where there are none."""
+    count, gates = int(nodes), int(nodes) + len(GATED_INPUT)
+    half, odd = divmod(int(of) - 4, 2)
+    # of (k, half - k): nodes with a kernel, and gates
+    cells = [
+        math.comb(count, k) * len(BEHIND_GATES) ** k * math.comb(gates, half - k) if k <= half else 0
+        for k in range(count + 1)
+    ]
+    if odd or not sum(cells):
         return None
-    drawn = (_drawn(draw, count) for _ in range(DRAWS))
-    return next((other for other in drawn if size(other) == int(of)), None)
+    draw = _stream(seed)
+    place = sum(draw() << 64 * k for k in range(6)) % sum(cells)  # no sum of 64 nodes has as many bits
+    kernels = next(k for k in range(count + 1) if place < sum(cells[: k + 1]))
+    with_kernel, open_gates = _some(draw, count, kernels), _some(draw, gates, half - kernels)
+    drawn = []
+    for number in range(1, count + 1):
+        op = BEHIND_GATES[draw() % len(BEHIND_GATES)] if number - 1 in with_kernel else SQUASH
+        drawn.append(Node(int(draw() % number), op))
+    on = {name for place, name in enumerate(GATED_INPUT) if count + place in open_gates}
+    on |= {"memory"} if draw() % 2 else set()
+    products = [number for number in range(1, count + 1) if number - 1 in open_gates]
+    return cell([name in on for name in INPUT], drawn, products)
+
+
+def _some(draw: Callable[[], int], count: int, size: int) -> set[int]:
+    """`size` of the numbers 0..count - 1, each set of them as likely."""
+    left = list(range(count))
+    return {left.pop(int(draw() % len(left))) for _ in range(size)}
 
 
 _CONTROLS: dict[str, Callable[..., Genotype | None]] = {

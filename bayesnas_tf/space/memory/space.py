@@ -10,7 +10,7 @@ from bayesnas_tf.space import base
 from bayesnas_tf.space.genotype import Genotype, Node
 from bayesnas_tf.space.memory import pictures, programs
 from bayesnas_tf.space.memory.programs import GATE, INPUT, OPTIONS
-from bayesnas_tf.space.program import Form, Program
+from bayesnas_tf.space.program import Form
 
 
 def cell(switches: Iterable, nodes: Sequence[Node], gated: Iterable[int], cap: bool = False) -> Genotype:
@@ -143,37 +143,18 @@ class Memory(base.Space):
             result[programs.switch_row(node), GATE] = of_node[:, 2].mean()
         return result
 
-    def mixture(self, form: Form) -> Program:
-        """See `programs.mixture`."""
-        return programs.mixture(form)
-
-    def mixture_by_source(self, form: Form) -> Program | None:
-        """See `programs.mixture_by_source`."""
-        return programs.mixture_by_source(form)
-
-    def sampled(self, form: Form) -> Program:
-        """See `programs.sampled`."""
-        return programs.sampled(form)
-
-    @classmethod
-    def discrete(cls, genotype: Genotype) -> Program:
-        """See `programs.discrete`."""
-        return programs.discrete(genotype)
-
-    @classmethod
-    def graph(cls, genotype: Genotype):
-        """See `pictures.graph`."""
-        return pictures.graph(genotype)
+    # see `programs` and `pictures`
+    mixture = staticmethod(programs.mixture)
+    mixture_by_source = staticmethod(programs.mixture_by_source)
+    sampled = staticmethod(programs.sampled)
+    discrete = staticmethod(programs.discrete)
+    graph = staticmethod(pictures.graph)
 
     @classmethod
     def check(cls, genotype: Genotype) -> None:
         """A source is an earlier node, an operation one of five, and a cap caps a forget gate."""
-        for number, node in enumerate(genotype.nodes, start=1):
-            if not 0 <= node.source < number:
-                raise ValueError(
-                    f"node {number} of genotype {genotype.name!r} takes its input from node {node.source}. "
-                    f"A source must be one of 0..{number - 1}"
-                )
+        genotype.check_sources()
+        for node in genotype.nodes:
             if node.op not in OPTIONS:
                 raise ValueError(f"unknown operation {node.op!r}. The operations are {', '.join(OPTIONS)}")
         if "cap" in genotype.switches and "forget" not in genotype.switches:

@@ -20,6 +20,8 @@ class Strategy:
     progress and listeners.
     """
 
+    per_epoch = 0  # trainings, each of new weights, that share an epoch; 0: all epochs are one training
+
     def __init__(self, loop):
         """Nothing is computed yet."""
         self.loop, self.problem, self.settings = loop, loop.problem, loop.settings

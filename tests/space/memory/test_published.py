@@ -1,5 +1,6 @@
 """Known cells, random cells and controls of the memory space."""
 
+import collections
 import itertools
 
 import numpy as np
@@ -10,6 +11,7 @@ from bayesnas_tf.space import known
 from bayesnas_tf.space.genotype import Genotype, parameter_count, units_for
 from bayesnas_tf.space.memory import published
 from bayesnas_tf.space.memory.programs import INPUT, OPTIONS
+from tests.support import toy
 
 V, U = 10_000, 850
 # U² beside the embedding, and biases in units of U, from the table of docs/memory_space.md
@@ -153,3 +155,26 @@ def test_the_first_space_has_neither_switches_nor_products():
             data["nodes"][0]["gate"] = value
         with pytest.raises(ValueError, match="must be true or false"):
             Genotype.from_dict(data)
+
+
+@pytest.mark.parametrize("nodes", [1, 3, 6, 64])
+def test_there_is_a_control_of_every_size(nodes):
+    for size in range(2, 10 + 4 * nodes):
+        found = published.named(f"memory-random-1-nodes{nodes}-size{size}")
+        if size % 2 or not 4 <= size <= 8 + 4 * nodes:
+            assert found is None
+        else:
+            assert (len(found.nodes), published.size(found)) == (nodes, size)
+
+
+def test_cells_of_one_size_are_as_likely_as_each_other():
+    """Of one node and 6 U²: four operations with a kernel, or the bare one with one of three gates."""
+    cells = [published.named(f"memory-random-{seed}-nodes1-size6") for seed in range(1400)]
+    counts = collections.Counter(map(str, cells))
+    assert len(counts) == 2 * (4 + 3)  # memory is free
+    assert all(60 < count < 150 for count in counts.values())  # of 100 expected
+
+
+def test_a_space_without_random_cells_says_so():
+    with pytest.raises(UserError, match=r"RankOptions\.controls = 0"):
+        known.matched_name(1, toy.Toy().of_choice(np.zeros((3, 1), int)))

@@ -6,18 +6,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesnas_tf import config
-from bayesnas_tf.commands import evaluate, export, search
+from bayesnas_tf.commands import evaluate, search
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.space.memory.programs import INPUT, OPTIONS
 from tests.numbers.record import EVALUATE
-from tests.support import tiny
+from tests.support import chain, tiny
 
 SEARCH = ["CellOptions.space='memory'", "CellOptions.nodes=3"]
-
-
-def run(main, command, folder, *flags):
-    return config.run_command(main, command, [*flags, f"--data_dir={folder}"])
 
 
 def params(*bindings):
@@ -28,19 +23,11 @@ def params(*bindings):
 def found(tmp_path_factory):
     """A search, a training of its cell, and the SavedModel."""
     folder = tmp_path_factory.mktemp("memory")
-    tiny.write(folder)
-    (folder / "train.gin").write_text(EVALUATE)
-    flags = [f"--gin_file={folder}/tiny.gin", *params(*SEARCH), f"--run_dir={folder}/search"]
-    assert run(search.run_search, "search", folder, *flags, "--diagnose") == 0
+    chain.searched(folder, *params(*SEARCH), "--diagnose")
     cell = Genotype.load(folder / "search" / "genotype.json")
-    Genotype(cell.nodes, cell.output, space="memory", switches=("memory", "forget")).save(
-        folder / "cell.json"
-    )
-    flags = [f"--gin_file={folder}/train.gin", f"--genotype={folder}/cell.json"]
-    flags += params("DerivedOptions.units=4", "evaluate.epochs=1")
-    assert run(evaluate.run_evaluate, "evaluate", folder, *flags, f"--run_dir={folder}/train") == 0
-    out = [f"--run={folder}/train", f"--out={folder}/model"]
-    assert config.run_command(export.run_export, "export", out) == 0
+    cell = Genotype(cell.nodes, cell.output, space="memory", switches=("memory", "forget"))
+    cell.save(folder / "cell.json")
+    chain.exported(folder, folder / "cell.json")
     return folder
 
 
@@ -108,7 +95,7 @@ def test_other_strategies_search_it_too(strategy, tmp_path):
     flags = [f"--gin_file={tmp_path}/tiny.gin", f"--gin_file=strategies/{strategy}.gin", *params(*SEARCH)]
     flags += params("search.epochs=1", *FEW[strategy])
     flags.append(f"--run_dir={tmp_path}/run")
-    assert run(search.run_search, "search", tmp_path, *flags) == 0
+    assert chain.run(search.run_search, "search", tmp_path, *flags) == 0
     assert Genotype.load(tmp_path / "run" / "genotype.json").space == "memory"
 
 
@@ -126,7 +113,7 @@ def test_other_strategies_search_it_too(strategy, tmp_path):
 def test_what_the_space_does_not_know_is_one_line(refused, said, tmp_path, capfd):
     tiny.write(tmp_path)
     flags = [f"--gin_file={tmp_path}/tiny.gin", *params(*SEARCH, *refused), f"--run_dir={tmp_path}/run"]
-    assert run(search.run_search, "search", tmp_path, *flags) == 1
+    assert chain.run(search.run_search, "search", tmp_path, *flags) == 1
     error = capfd.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1
     assert said in error
@@ -137,7 +124,7 @@ def dry_run(folder, parameters):
     (folder / "train.gin").write_text(EVALUATE)
     flags = [f"--gin_file={folder}/train.gin", "--genotype=LSTM", f"--run_dir={folder}/run", "--dry_run"]
     flags += params(f"DerivedOptions.parameters={parameters}")
-    return run(evaluate.run_evaluate, "evaluate", folder, *flags)
+    return chain.run(evaluate.run_evaluate, "evaluate", folder, *flags)
 
 
 def test_a_training_takes_the_units_that_a_budget_of_parameters_allows(tmp_path, capfd):
@@ -154,3 +141,16 @@ def test_a_budget_that_holds_no_unit_is_one_line(tmp_path, capfd):
     error = capfd.readouterr().err
     assert error.startswith("error: DerivedOptions.parameters: 20 parameters are too few")
     assert error.count("\n") == 1
+
+
+def test_each_training_of_a_random_search_has_a_rate_that_falls_to_0(tmp_path):
+    tiny.write(tmp_path)
+    flags = [f"--gin_file={tmp_path}/tiny.gin", "--gin_file=strategies/random.gin", *params(*SEARCH, *ADAM)]
+    flags += params("RandomOptions.cells=2", "search.epochs=1", "search.report_every=1")
+    assert chain.run(search.run_search, "search", tmp_path, *flags, f"--run_dir={tmp_path}/run") == 0
+    rows = map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+    rates = [row["lr"] for row in rows if row["split"] == "train" and "lr" in row]
+    begins = [k for k in range(1, len(rates)) if rates[k] > rates[k - 1]]
+    assert len(begins) == 1  # of the second cell
+    assert rates[0] == pytest.approx(0.01) and rates[begins[0]] > 0.009
+    assert rates[begins[0] - 1] < 0.003

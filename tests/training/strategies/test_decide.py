@@ -16,7 +16,7 @@ from bayesnas_tf.data.vocabulary import Vocabulary
 from bayesnas_tf.models.language_model import ModelOptions
 from bayesnas_tf.space.highway.space import Highway
 from bayesnas_tf.training.search_settings import SearchSettings
-from bayesnas_tf.training.settings import ScalarOptions, WeightOptions, WindowOptions
+from bayesnas_tf.training.settings import ScalarOptions, SwitchOptions, WeightOptions, WindowOptions
 from bayesnas_tf.training.strategies.bayesnas.decide import Decider, Situation
 from bayesnas_tf.training.strategies.bayesnas.priors import CellPrior
 from tests.references import bayes as reference
@@ -51,6 +51,7 @@ def decider(zero=False, removals=None, w=None, **parts):
         curvature=CurvatureOptions(),
         bayes=parts.get("bayes", BayesOptions()),
         prune=parts.get("prune", PruneOptions(threshold=0.0)),
+        switches=parts.get("switches", SwitchOptions()),
         resamples=20,
     )
     h_zero = random_array(2, WINDOWS, EDGES) if zero else None
@@ -176,3 +177,7 @@ def test_the_bootstrap_resamples_the_gradient_too():
     other = made.windows()
     other[:, 1] = 1e3 * random_array(9, EDGES, OPS)  # the gradient outweighs everything
     assert (made.choices(other.mean(axis=0)) != made.choices(made.windows().mean(axis=0))).any()
+
+
+def test_what_a_space_has_not_may_be_set_to_anything():
+    assert decider(switches=SwitchOptions(lambda_w=0.0)).rules.kappa == decider().rules.kappa

@@ -51,14 +51,15 @@ class Decider:
         self.space = cell.space
         self.w = cell.scalars.numpy().astype(np.float64)
         self.removals = removals
-        tokens = settings.windows.batch_size * settings.windows.bptt
-        self.kappa, of_switches = (
-            update.kappa(settings.bayes.scale, tokens, len(problem.corpus.train), options.lambda_w)
-            for options in (settings.scalars, settings.switches)
-        )
-        edges = self.space.sites.edges[:, np.newaxis]
-        by_row = np.where(edges, self.kappa, of_switches) if self.space.sites.switches else self.kappa
+        self.kappa = self._kappa(settings.scalars.lambda_w)
+        of_switches = self._kappa(settings.switches.lambda_w) if self.space.sites.switches else self.kappa
+        by_row = self.space.sites.by_row(self.kappa, of_switches)
         self.rules = update.Rules(settings.bayes, by_row, self.space)
+
+    def _kappa(self, lambda_w: float) -> float:
+        windows = self.settings.windows
+        tokens = windows.batch_size * windows.bptt
+        return update.kappa(self.settings.bayes.scale, tokens, len(self.problem.corpus.train), lambda_w)
 
     def windows(self) -> np.ndarray:
         """What was estimated per probe window, `[K, 3, E, O]`: h, gradient, h of the switches (or 0)."""
@@ -129,10 +130,10 @@ class Decider:
         """Of each scalar the L1 pull (λ / T) ω, and how far it alone moves it in this epoch; `[E, O]`."""
         scalars, switches = self.settings.scalars, self.settings.switches
         omega, bptt = self.prior.scalars.arrays().omega, self.settings.windows.bptt
-        edges = self.space.sites.edges[:, np.newaxis]
-        l1 = np.where(edges, scalars.l1(bptt), scalars.per_window(switches.lambda_w, bptt))
+        by_row = self.space.sites.by_row
+        l1 = by_row(scalars.l1(bptt), scalars.per_window(switches.lambda_w, bptt))
         warm = switches.warm_up if situation.epoch == 1 else 0.0
-        rate = np.where(edges, scalars.lr, switches.lr * (1.0 - warm))
+        rate = by_row(scalars.lr, switches.lr * (1.0 - warm))
         return l1 * omega, gauge.travel(rate, l1, omega, situation.steps)
 
     def switches(self, context: scores.Context, travel: np.ndarray) -> dict[str, dict[str, Any]]:

@@ -1,6 +1,5 @@
 """One step of the search: a window in, every weight, scalar and carried state updated in place."""
 
-import numpy as np
 import tensorflow as tf
 
 from bayesnas_tf.bayes import gauge
@@ -79,11 +78,9 @@ class SearchStep(TrainStep):
 
     def rates(self) -> tuple:
         """Rate and L1 factor of the scalars `[E, O]`: numbers, or `[E, 1]` where some are switches."""
-        options, switches = self.scalar_options, self.switch_options
-        lr, l1 = options.lr, options.l1(self.bptt)
+        options, switches, by_row = self.scalar_options, self.switch_options, self.sites.by_row
+        l1 = by_row(options.l1(self.bptt), options.per_window(switches.lambda_w, self.bptt))
         if self.moving is None:
-            return lr, l1
-        edges = tf.constant(self.sites.edges[:, np.newaxis], self.moving.dtype)
-        of_switches = options.per_window(switches.lambda_w, self.bptt)
-        rate = edges * lr + (1.0 - edges) * switches.lr * self.moving
-        return rate, edges * l1 + (1.0 - edges) * of_switches
+            return options.lr, l1
+        of = lambda values: tf.constant(values, self.moving.dtype)  # noqa: E731
+        return of(by_row(options.lr, 0.0)) + of(by_row(0.0, switches.lr)) * self.moving, of(l1)

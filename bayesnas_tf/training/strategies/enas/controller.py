@@ -47,17 +47,22 @@ class Controller(tf.Module):
         self.anchor_kernel, self.query_kernel, self.attention = (
             weight(*shape) for shape in ((units, units), (units, units), (units, 1))
         )
-        self.of_kind = {"option": (self.op_kernel, self.embeddings)}
-        self.of_switches: list = []
-        if any(kind == "switch" for kind, _ in self.script):
-            self.of_switches = [weight(units, 2), weight(2, units)]
-            self.of_kind["switch"] = tuple(self.of_switches)
+        self.switched = any(kind == "switch" for kind, _ in self.script)
+        if self.switched:
+            self.switch_kernel, self.switch_embeddings = weight(units, 2), weight(2, units)
 
     @property
     def weights(self) -> list:
         """All of them, in a fixed order."""
         own = (self.lstm, self.start, self.embeddings, self.op_kernel)
-        return [*own, self.anchor_kernel, self.query_kernel, self.attention, *self.of_switches]
+        of_switches = self._parts("switch") if self.switched else ()
+        return [*own, self.anchor_kernel, self.query_kernel, self.attention, *of_switches]
+
+    def _parts(self, kind: str) -> tuple:
+        """The kernel that gives the logits of a decision, and the embeddings of what was decided."""
+        if kind == "switch":
+            return self.switch_kernel, self.switch_embeddings
+        return self.op_kernel, self.embeddings
 
     def initialise(self, seed) -> None:
         """Uniform in ±0.1 from a stateless seed."""
@@ -88,7 +93,7 @@ class Controller(tf.Module):
             if kind == "source":
                 logits = self._source_logits(state[0], anchors)
             else:
-                logits = self._limited(state[0] @ self.of_kind[kind][0])
+                logits = self._limited(state[0] @ self._parts(kind)[0])
             chosen = decide(slot, logits)
             decisions.append(chosen)
             log_probs.append(tf.gather(tf.nn.log_softmax(logits), chosen, batch_dims=1))
@@ -96,7 +101,7 @@ class Controller(tf.Module):
                 inputs = tf.gather(tf.stack(anchors, axis=1), chosen, batch_dims=1)
                 anchors.append(state[0])
             else:
-                inputs = tf.gather(self.of_kind[kind][1], chosen)
+                inputs = tf.gather(self._parts(kind)[1], chosen)
         choices = tf.reshape(tf.stack(decisions, axis=1), [count, *self.space.slots.shape])
         return Draw(choices, tf.add_n(log_probs))
 

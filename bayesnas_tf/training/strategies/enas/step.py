@@ -67,9 +67,8 @@ class EnasStep(CellStep):
         )
         self.optimizer = keras.optimizers.Adam(options.lr)
         self.optimizer.build(self.controller.weights)
-        self.baseline = tf.Variable(
-            0.0, dtype=self.state.dtype, trainable=False
-        )  # until the first reward, which it is
+        # until the first reward, which it is
+        self.baseline = tf.Variable(0.0, dtype=self.state.dtype, trainable=False)
         self.architecture_tokens = tf.Variable(0, dtype=tf.int64, trainable=False)
 
     def __call__(self, x, y, length, lr, seed):
