@@ -31,7 +31,9 @@ class PruneOptions(Options):
 
     `threshold` is the gamma whose entropy is 0. With `target_pruned_share` the lowest edge-ops of that share
     go instead of those at a constant. `identity_penalty` multiplies a positive score of identity and
-    divides a negative one, so that below 1 it always counts against it.
+    divides a negative one, so that below 1 it always counts against it. `share_per_update` prunes gradually:
+    after each update but the last, what is pruned leaves the supernet for good, and at least this share of
+    the edge-ops that are left; None: nothing leaves before the end.
     """
 
     threshold: NonNegative = ZERO_ENTROPY
@@ -40,6 +42,7 @@ class PruneOptions(Options):
     keep_all_nodes: bool = False
     target_pruned_share: Below1 | None = None
     identity_penalty: Positive = 1.0
+    share_per_update: Below1 | None = None
 
 
 def entropy(gamma: np.ndarray) -> np.ndarray:

@@ -141,8 +141,25 @@ def _health(searches: Sequence[Run]) -> Section:
         intro,
         "No search has ended here.",
         tuple(sentences),
-        table if rows else (),
+        (*table, *_discretisation(searches)) if rows else (),
     )
+
+
+def _discretisation(searches: Sequence[Run]) -> tuple[Table, ...]:
+    """What each removal cost, of the searches that prune gradually."""
+    rows = []
+    for run in searches:
+        health = run.summary.get("health")
+        told = health.get("discretisation") if isinstance(health, dict) else None
+        if isinstance(told, dict):
+            numbers = zip(*(told.get(name, ()) for name in ("left", "before", "after")), strict=False)
+            for update, (left, *nats) in enumerate(numbers, start=1):
+                values = (_health_number(value, ".3f") for value in nats)
+                rows.append((run.path, f"{update}", _health_number(left, ".0f"), *values))
+    columns = (Column("Search", number=False), Column("Update"), Column("Scalars left"))
+    columns += (Column("Before", "validation nats"), Column("After", "validation nats"))
+    title = "Supernets that are pruned gradually; the last update leaves the cell alone"
+    return (Table(title, columns, (Group("plain", "", tuple(rows)),)),) if rows else ()
 
 
 def _health_number(value: object, form: str) -> str:

@@ -10,6 +10,8 @@ LABEL = 11
 WIDTH = 100
 UNITS = ("unigram_nats", "train_nats", "valid_nats")  # have a line of their own
 SWITCHES = "switches"
+REMOVALS = "discretisation"
+APART = (SWITCHES, REMOVALS)  # of the health report: on lines of their own
 SHARES = ("gain", "stability", "star_share", "identity_share")
 
 
@@ -33,7 +35,7 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
         _time(summary),
     ]
     health = summary.get("health", {})
-    rows += [_losses(health), _numbers(health), _switches(health)]
+    rows += [_losses(health), _numbers(health), _switches(health), _discretisation(health)]
     rows += [("warning", sentence) for sentence in health.get("warnings", [])]
     return [line for row in rows if row is not None and row[1] for line in _row(*row)]
 
@@ -115,7 +117,7 @@ def _numbers(health: dict[str, Any]) -> tuple[str, str]:
     parts = []
     for name, value in health.items():
         label = name.replace("_", " ")
-        if name == SWITCHES:
+        if name in APART:
             continue
         if isinstance(value, dict):
             parts += [f"{label} {key} {item:.3g}" for key, item in value.items() if item is not None]
@@ -124,6 +126,14 @@ def _numbers(health: dict[str, Any]) -> tuple[str, str]:
         elif isinstance(value, (int, float)) and name not in UNITS:
             parts.append(f"{label} {value:.3g}")
     return "health", ", ".join(parts)
+
+
+def _discretisation(health: dict[str, Any]) -> tuple[str, str]:
+    """What each removal of a gradual search cost; the last one leaves the cell alone."""
+    told = health.get(REMOVALS, {})
+    rows = zip(told.get("left", ()), told.get("before", ()), told.get("after", ()), strict=True)
+    parts = [f"{before:.3f} nats, with {left:.0f} scalars left {after:.3f}" for left, before, after in rows]
+    return "removal", "; ".join(parts)
 
 
 def _switches(health: dict[str, Any]) -> tuple[str, str]:

@@ -109,6 +109,28 @@ class Space(abc.ABC):
         """How many values each number of a choice takes, int64, of the shape of a choice."""
 
     @property
+    def costs(self) -> np.ndarray:
+        """Of each entry the parameters, in U², that a cell with it has more; float64 `[E, O]`."""
+        return np.where(self.sites.exists, 2.0, 0.0)
+
+    def prices(self, share: float) -> float | np.ndarray:
+        """Factors of λ `[E, O]`: a `share` of it is in proportion to `costs`; 1.0 where there is none.
+
+        Their mean is 1, over the edge operations and over the switches apart: each kind has a λ of its own.
+        """
+        if share == 0.0:
+            return 1.0
+        costs, sites = self.costs, self.sites
+        of_edges = sites.exists & sites.edges[:, np.newaxis]
+        of_switches = sites.exists & ~of_edges
+        prices = np.ones(costs.shape)
+        for kind in (of_edges, of_switches):
+            mean = costs[kind].mean() if kind.any() else 0.0
+            if mean > 0.0:
+                prices[kind] = 1.0 - share + share * costs[kind] / mean
+        return prices
+
+    @property
     def script(self) -> tuple[Decision, ...]:
         """The numbers of a choice, row by row, as a controller writes them; empty: nothing can write them."""
         return ()
@@ -130,6 +152,15 @@ class Space(abc.ABC):
           pruned: bool `[E, O]`, what may not be chosen.
           keep_all: a node with nothing left takes the best of all.
         """
+
+    def taken(self, decisions: np.ndarray) -> np.ndarray:
+        """The entries that a cell of `decisions` consists of, bool `[E, O]`; edges alone in this form."""
+        taken, sites = np.zeros(self.sites.exists.shape, dtype=bool), self.sites
+        for node, choice in zip(sites.targets(), decisions, strict=True):
+            if choice != DEAD:
+                row, option = divmod(int(choice), taken.shape[1])
+                taken[sites.into(node)[row], option] = True
+        return taken
 
     @abc.abstractmethod
     def decode(self, decisions: np.ndarray) -> "Genotype | None":

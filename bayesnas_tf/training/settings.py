@@ -79,6 +79,7 @@ class ScalarOptions(Options):
     lambda_w: NonNegative = 0.17
     l1_per_token: bool = False  # True: λ_w against the mean loss; False: λ_w / bptt
     gauge: Gauge = "none"
+    cost_share: Below1 = 0.0  # of λ, the switches' too, in proportion to the parameters that an entry costs
 
     def l1(self, bptt: int) -> float:
         """The factor of Σ|ω w| beside the mean loss: λ_w / T, or λ_w itself."""

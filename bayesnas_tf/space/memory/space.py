@@ -9,7 +9,7 @@ import numpy as np
 from bayesnas_tf.space import base
 from bayesnas_tf.space.genotype import Genotype, Node
 from bayesnas_tf.space.memory import pictures, programs
-from bayesnas_tf.space.memory.programs import GATE, INPUT, OPTIONS
+from bayesnas_tf.space.memory.programs import GATE, INPUT, OPTIONS, SQUASH
 from bayesnas_tf.space.program import Form
 
 
@@ -57,6 +57,14 @@ class Memory(base.Space):
         exists[:, :GATE], exists[:, GATE] = True, False
         exists[list(switches)] = np.arange(GATE + 1) == GATE
         return base.Sites(np.array(target), np.array(source), (*OPTIONS, "gate"), exists, switches)
+
+    @property
+    def costs(self) -> np.ndarray:
+        """A gate costs its columns of V, an edge operation its kernel; `squash` and the memory nothing."""
+        costs = np.where(self.sites.exists, 2.0, 0.0)
+        costs[:, OPTIONS.index(SQUASH)] = 0.0
+        costs[INPUT.index("memory"), GATE] = 0.0
+        return costs
 
     @property
     def slots(self) -> np.ndarray:
@@ -107,6 +115,18 @@ class Memory(base.Space):
             chosen.append(left[np.argmax(values[left])] if left.size else base.DEAD)
             products.append(on[programs.switch_row(node)] if left.size else 0)
         return np.array([*on[: len(INPUT)], *chosen, *products], dtype=np.int64)
+
+    def taken(self, decisions: np.ndarray) -> np.ndarray:
+        """See `Space.taken`; a switch is taken where it is on."""
+        taken = np.zeros(self.sites.exists.shape, dtype=bool)
+        chosen, products = np.split(decisions[len(INPUT) :], 2)
+        taken[: len(INPUT), GATE] = decisions[: len(INPUT)] == 1
+        for node, (choice, product) in enumerate(zip(chosen, products, strict=True), start=1):
+            if choice != base.DEAD:
+                row, option = divmod(int(choice), len(OPTIONS))
+                taken[self._edges(node).start + row, option] = True
+            taken[programs.switch_row(node), GATE] = product == 1
+        return taken
 
     def decode(self, decisions: np.ndarray) -> Genotype:
         """The live nodes; where all are dead the cell is node 0 alone."""

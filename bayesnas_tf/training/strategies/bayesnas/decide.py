@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bayesnas_tf.bayes import gauge, health, prune, scores, update
+from bayesnas_tf.bayes import gauge, gradual, health, prune, scores, update
 from bayesnas_tf.curvature.interface import Estimate
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.training.records import UpdateRecord
@@ -53,8 +53,10 @@ class Decider:
         self.removals = removals
         self.kappa = self._kappa(settings.scalars.lambda_w)
         of_switches = self._kappa(settings.switches.lambda_w) if self.space.sites.switches else self.kappa
-        by_row = self.space.sites.by_row(self.kappa, of_switches)
-        self.rules = update.Rules(settings.bayes, by_row, self.space)
+        kappa = self.space.sites.by_row(self.kappa, of_switches)
+        if settings.bayes.scale.endswith("over_lambda"):
+            kappa = kappa / self.space.prices(settings.scalars.cost_share)
+        self.rules = update.Rules(settings.bayes, kappa, self.space)
 
     def _kappa(self, lambda_w: float) -> float:
         windows = self.settings.windows
@@ -98,6 +100,7 @@ class Decider:
         sites, estimate = self.space.sites, self.estimate
         pull, travel = self.pulls(situation)
         of_edges = sites.exists & sites.edges[:, np.newaxis]
+        of_edges &= self.prior.scalars.arrays().gamma > 0.0  # what is gone is pulled without bound
         rms = np.full(int(of_edges.sum()), situation.gradient_rms)
         shape = health.structure(genotype) if genotype else health.Structure(*[float("nan")] * 3)
         stability = health.choice_stability(
@@ -132,6 +135,7 @@ class Decider:
         omega, bptt = self.prior.scalars.arrays().omega, self.settings.windows.bptt
         by_row = self.space.sites.by_row
         l1 = by_row(scalars.l1(bptt), scalars.per_window(switches.lambda_w, bptt))
+        l1 = l1 * self.space.prices(scalars.cost_share)
         warm = switches.warm_up if situation.epoch == 1 else 0.0
         rate = by_row(scalars.lr, switches.lr * (1.0 - warm))
         return l1 * omega, gauge.travel(rate, l1, omega, situation.steps)
@@ -186,6 +190,15 @@ class Decider:
             gradient=np.mean(self.estimate.gradient, axis=0),
         )
         return Decision(record, posterior, collapse)
+
+    def gone(self, share: float) -> np.ndarray:
+        """What leaves the supernet after this update, bool `[E, O]`; see `gradual.removed`."""
+        values, mask = self.scored(self.context(np.mean(self.windows(), axis=0))[1])
+        return gradual.removed(values, mask, self.prior.scalars.arrays(), share, self.space)
+
+    def not_taken(self) -> np.ndarray:
+        """What the cell of this update lacks, bool `[E, O]`."""
+        return ~self.space.taken(self.choices(np.mean(self.windows(), axis=0)))
 
     def provenance(self, situation: Situation) -> dict[str, Any]:
         """Where a genotype comes from."""

@@ -40,7 +40,7 @@ class SearchStep(TrainStep):
         self.omega = [tf.Variable(tf.ones_like(w), trainable=False) for w in self.scalars]
         # of the loss without L1, that is NLL and any temporal activation; mean over E·O, summed over steps
         self.squared_gradient = tf.Variable(0.0, dtype=tf.float64, trainable=False)
-        self.sites = model.cell.space.sites
+        self.sites, self.prices = model.cell.space.sites, model.cell.space.prices(scalars.cost_share)
         self.entries = int(self.sites.exists.sum())
         self.moving = None
         if self.sites.switches:  # 0 while they stay where they are: see `hold`
@@ -77,10 +77,10 @@ class SearchStep(TrainStep):
             w.assign(value)
 
     def rates(self) -> tuple:
-        """Rate and L1 factor of the scalars `[E, O]`: numbers, or `[E, 1]` where some are switches."""
+        """Rate and L1 factor of the scalars `[E, O]`: numbers, or arrays where entries differ in them."""
         options, switches, by_row = self.scalar_options, self.switch_options, self.sites.by_row
-        l1 = by_row(options.l1(self.bptt), options.per_window(switches.lambda_w, self.bptt))
+        l1 = self.prices * by_row(options.l1(self.bptt), options.per_window(switches.lambda_w, self.bptt))
+        of = lambda values: tf.constant(values, self.scalars[0].dtype)  # noqa: E731
         if self.moving is None:
-            return options.lr, l1
-        of = lambda values: tf.constant(values, self.moving.dtype)  # noqa: E731
+            return options.lr, l1 if isinstance(l1, float) else of(l1)
         return of(by_row(options.lr, 0.0)) + of(by_row(0.0, switches.lr)) * self.moving, of(l1)

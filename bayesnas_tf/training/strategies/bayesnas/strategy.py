@@ -7,6 +7,8 @@ import time
 import numpy as np
 import tensorflow as tf
 
+from bayesnas_tf.bayes import gradual
+from bayesnas_tf.bayes.update import Posterior
 from bayesnas_tf.curvature import interface as curvature
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.numerics import seeds
@@ -15,7 +17,7 @@ from bayesnas_tf.training.fixed_windows import fixed_windows
 from bayesnas_tf.training.records import UpdateRecord
 from bayesnas_tf.training.strategies.bayesnas import oracle
 from bayesnas_tf.training.strategies.bayesnas.decide import Decider, Situation
-from bayesnas_tf.training.strategies.bayesnas.priors import CellPrior
+from bayesnas_tf.training.strategies.bayesnas.priors import CellPrior, Discretisation
 from bayesnas_tf.training.strategies.interface import Strategy
 
 HESSIAN_SEED = 2  # slot of the run's seed; 0 is initialisation, 1 the masks
@@ -28,13 +30,17 @@ class BayesNas(Strategy):
     def __init__(self, loop):
         """The prior starts at 1."""
         super().__init__(loop)
+        self.discretisation = None
+        if self.settings.prune.share_per_update is not None:
+            self.discretisation = Discretisation(self.settings.epochs)
         self.prior = CellPrior(self.problem.model.cell)
         self.curvature = curvature.Diagonal(self.problem.model, self.settings.curvature)
 
     @property
     def trackables(self) -> dict[str, tf.Module]:
-        """The prior."""
-        return {"prior": self.prior}
+        """The prior, and what a gradual search tells of its removals."""
+        told = {"discretisation": self.discretisation} if self.discretisation else {}
+        return {"prior": self.prior, **told}
 
     @property
     def architecture_tokens(self) -> int:
@@ -84,16 +90,43 @@ class BayesNas(Strategy):
             config_name=loop.config_name,
             seed=loop.seed,
         )
-        decision = Decider(self.problem, settings, self.prior, estimate, changes).decide(situation)
-        record, genotype = decision.record, decision.record.genotype
+        decider = Decider(self.problem, settings, self.prior, estimate, changes)
+        record, posterior, collapse = decider.decide(situation)
+        genotype = record.genotype
         if genotype is not None:
             genotype = self.named(genotype)
             record = record._replace(genotype=genotype)
+            if self.discretisation:
+                posterior, told = self.thinned(decider, posterior, valid_nats)
+                record = record._replace(health={**record.health, "discretisation": told})
         loop.callbacks.on_update(record)
         if genotype is None:
-            raise UserError(decision.collapse)
-        self.prior.adopt(decision.posterior, self.problem.step.omega)
+            raise UserError(collapse)
+        self.prior.adopt(posterior, self.problem.step.omega)
         return genotype, record
+
+    def thinned(
+        self, decider: Decider, posterior: Posterior, before: float
+    ) -> tuple[Posterior, dict[str, list[float]]]:
+        """Take what is gone out of the supernet; after the last update all but the cell, to measure it.
+
+        Returns:
+          The posterior of the next epoch, and what `Discretisation` tells of all updates so far.
+        """
+        scalars, share = self.problem.model.cell.scalars, self.settings.prune.share_per_update
+        number = int(self.loop.progress.epoch)
+        last = number + 1 == self.settings.epochs
+        gone = decider.not_taken() if last else decider.gone(share)
+        kept = scalars.numpy()
+        left = np.where(gone, 0.0, kept)
+        if last:  # a switch of a cell is on
+            left = np.where(self.space.sites.edges[:, np.newaxis] | gone, left, 1.0)
+        scalars.assign(left)
+        told = self.discretisation.record(number, int((~gone).sum()), before, self.loop.valid_nats())
+        if last:
+            scalars.assign(kept)
+            return posterior, told
+        return gradual.without(posterior, gone), told
 
     def removals(self) -> np.ndarray:
         """The one-shot oracle on held-out windows."""
