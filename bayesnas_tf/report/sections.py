@@ -156,10 +156,10 @@ def _discretisation(searches: Sequence[Run]) -> tuple[Table, ...]:
             for update, (left, *nats) in enumerate(numbers, start=1):
                 values = (_health_number(value, ".3f") for value in nats)
                 rows.append((run.path, f"{update}", _health_number(left, ".0f"), *values))
-    columns = (Column("Search", number=False), Column("Update"), Column("Scalars left"))
-    columns += (Column("Before", "validation nats"), Column("After", "validation nats"))
+    columns = [Column("Search", number=False), Column("Update"), Column("Scalars left")]
+    columns += [Column("Before", "validation nats"), Column("After", "validation nats")]
     title = "Supernets that are pruned gradually; the last update leaves the cell alone"
-    return (Table(title, columns, (Group("plain", "", tuple(rows)),)),) if rows else ()
+    return (Table(title, tuple(columns), (Group("plain", "", tuple(rows)),)),) if rows else ()
 
 
 def _health_number(value: object, form: str) -> str:

@@ -158,7 +158,7 @@ class Space(abc.ABC):
         taken, sites = np.zeros(self.sites.exists.shape, dtype=bool), self.sites
         for node, choice in zip(sites.targets(), decisions, strict=True):
             if choice != DEAD:
-                row, option = divmod(int(choice), taken.shape[1])
+                row, option = divmod(int(choice), len(sites.options))
                 taken[sites.into(node)[row], option] = True
         return taken
 

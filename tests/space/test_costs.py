@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from bayesnas_tf.space import base
 from bayesnas_tf.space.genotype import Genotype, Node
 from bayesnas_tf.space.highway.space import Highway
 from bayesnas_tf.space.memory.programs import GATE, INPUT, OPTIONS
@@ -13,7 +14,7 @@ UNITS = 1000  # so many that biases are no quarter of U²
 
 def squares(genotype: Genotype) -> int:
     """The parameters of a cell in U²."""
-    return round(genotype.program().parameters(UNITS) / UNITS**2)
+    return round(base.named(genotype.space).discrete(genotype).parameters(UNITS) / UNITS**2)
 
 
 def memory(switches=(), nodes=(), gated=()):
