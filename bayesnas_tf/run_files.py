@@ -37,6 +37,7 @@ class RunFiles:
     posterior = _Named("posterior.npz")
     architecture = _Named("architecture.npz")
     genotype = _Named("genotype.json")
+    proposals = _Named("drawn")
     cell_svg = _Named("cell.svg")
     cell_dot = _Named("cell.dot")
     vocabulary = _Named("vocabulary.txt")

@@ -22,7 +22,7 @@ GIN = ROOT / "gin"
 FILES = [
     p.relative_to(GIN).as_posix()
     for p in sorted(GIN.rglob("*.gin"))
-    if p.parent.name not in ("base", "studies") and not p.name.startswith("sweep_")
+    if p.parent.name not in ("base", "studies") and not p.name.startswith(("sweep_", "search_and_select"))
 ]
 STEPS = 4
 SMALL = (

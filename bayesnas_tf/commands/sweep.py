@@ -5,6 +5,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import gin
@@ -113,8 +114,9 @@ def finish(planned: Plan, ledger: Ledger, driver: Driver) -> None:
     if rank is None:
         return
     first = planned.rounds[len(planned.searches)].stage
+    drawn = [cell for found in searched for cell in proposals(found)] if rank.proposals else []
     candidates = selection.with_homes(
-        [*searched, *planned.given], lambda name: (ledger.root / first / name).is_dir()
+        [*searched, *drawn, *planned.given], lambda name: (ledger.root / first / name).is_dir()
     )
     names = [job.candidate for job in planned.searches]
     candidates += selection.controls(candidates[: len(searched)], rank.controls, names)
@@ -133,6 +135,21 @@ def candidate(job: Job, ledger: Ledger, planned: Plan) -> Candidate:
         bindings=dict(job.bindings),
         seeds=(job.seed,) if planned.rank and planned.rank.seed_of_search else planned.seeds,
     )
+
+
+def proposals(found: Candidate) -> list[Candidate]:
+    """The cells that a search drew from its posterior, as its files hold them."""
+    folder = RunFiles(Path(found.source).parent).proposals
+    cells = {int(path.stem): path for path in folder.glob("*.json")}
+    return [
+        found._replace(
+            name=(name := f"{found.name}-{number}"),
+            genotype=Genotype.load(path),
+            source=str(path),
+            home=name,
+        )
+        for number, path in sorted(cells.items())
+    ]
 
 
 def result_lines(ledger: Ledger) -> list[str]:

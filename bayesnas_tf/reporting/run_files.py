@@ -93,6 +93,9 @@ class SearchFiles(Callbacks):
         write_posterior(self._files.posterior, record)
         if record.genotype is not None:
             write_cell(self._files, record.genotype)
+        for number, cell in enumerate(record.proposals, start=1):
+            self._files.proposals.mkdir(exist_ok=True)
+            config.write_json(self._files.proposals / f"{number}.json", cell.to_dict())
 
     def on_choice(self, record: ChoiceRecord) -> None:
         """Write architecture.npz and draw the cell."""

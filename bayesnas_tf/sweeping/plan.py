@@ -83,22 +83,36 @@ def make(settings: SweepSettings, seed: int) -> Plan:
     seeds = tuple(seed + number for number in rank.seeds)
     given = [_given(name, seed, seeds) for name in rank.cells]
     _check_distinct([*(job.candidate for job in searches), *(candidate.name for candidate in given)])
-    cells, before = len(searches) + len(given), 0
+    cells, before = len(searches) + len(given) + _proposals(rank, rounds), 0
     params = [f"{name}={value!r}" for name, value in rank.params.items()]
     settled = config.checked("evaluate", rank.gin_files, params)
     stages = selection.stages(rank, cells)
-    if len(stages) > 1 and settled.get(extension.DECAY) == "linear":
+    if len(stages) > 1 and not rank.restart and settled.get(extension.DECAY) == "linear":
         raise UserError(
             f"{extension.DECAY}='linear' spreads its fall over all epochs, and RankOptions.rungs and "
-            "more_epochs go on with trainings that have ended. Remove those, or set it to 'constant'"
+            "more_epochs go on with trainings that have ended. Set RankOptions.restart = True, or the decay "
+            "to 'constant'"
         )
     for stage in stages:
         with_controls = cells + min(cells, len(searches)) * rank.controls
         runs = with_controls * (1 if rank.seed_of_search else len(seeds))
         reached = {**settled, "evaluate.epochs": stage.epochs}
         rounds.append(Round(stage.name, runs, stage.epochs - before, reached))
-        cells, before = min(cells, stage.keep or cells), stage.epochs
+        cells, before = min(cells, stage.keep or cells), 0 if rank.restart else stage.epochs
     return Plan(searches, given, rounds, rank, seeds)
+
+
+def _proposals(rank: RankOptions, searches: list[Round]) -> int:
+    """How many cells the searches draw to be trained, at most."""
+    if not rank.proposals:
+        return 0
+    drawn = sum(search.settled.get("BayesNasOptions.proposals", 0) for search in searches)
+    if not drawn:
+        raise UserError(
+            "RankOptions.proposals=True trains what searches draw, and they draw nothing. Set "
+            "search.strategy = @BayesNasOptions() and BayesNasOptions.proposals in their configuration"
+        )
+    return drawn
 
 
 def _check_seeds(settings: SweepSettings, seed: int) -> None:

@@ -164,7 +164,8 @@ class Selection:
             self._run(jobs)
             rounds.append(jobs)
             scores = self._scores(alive, jobs, "valid_ppl")
-            alive, before = survivors(alive, scores, stage.keep or len(alive)), stage.name
+            alive = survivors(alive, scores, stage.keep or len(alive))
+            before = "" if self.options.restart else stage.name
             if not alive:
                 raise UserError(f"no training of stage {stage.name} ended. logs/{stage.name} says why")
         return self._entries(alive, rounds[-1]), self._budget(rounds)

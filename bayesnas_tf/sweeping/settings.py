@@ -48,7 +48,9 @@ class RankOptions(Options):
     with every seed; the `best` by mean validation perplexity are selected, and trained for `more_epochs`.
     `rungs` are epochs after which only the better share `keep` of the cells goes on: successive halving.
     Beside each searched cell stand `controls` random cells of its size and depth, which are never selected
-    and go as far as it does.
+    and go as far as it does. With `proposals` the cells that a search drew from its posterior
+    (`BayesNasOptions.proposals`) are candidates as well. With `restart` each rung trains anew: for
+    trainings whose rate falls to 0, which cannot go on.
     """
 
     gin_files: tuple[FilePath, ...] = ()
@@ -62,6 +64,8 @@ class RankOptions(Options):
     rungs: tuple[Count, ...] = ()
     keep: Annotated[float, Range(0.0, 1.0, open_low=True, open_high=True)] = 0.5
     controls: Annotated[int, Range(0, 1000)] = 0
+    proposals: bool = False
+    restart: bool = False
 
     def __post_init__(self):
         """Refuse what ranks nothing."""

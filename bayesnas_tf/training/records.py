@@ -71,6 +71,7 @@ class UpdateRecord(NamedTuple):
     h_windows: np.ndarray | None = None  # [K, E, O], one estimate per probe window
     h_standard_error: np.ndarray | None = None  # [E, O], of h over draws of the probes
     gradient: np.ndarray | None = None  # [E, O], of the mean loss at the probe windows
+    proposals: tuple[Genotype, ...] = ()  # cells drawn from the posterior, if any were asked for
 
     @property
     def pruned_fraction(self) -> float:
@@ -92,6 +93,7 @@ class ChoiceRecord(NamedTuple):
     probabilities: np.ndarray | None = None  # [E, O], of each edge-op
     candidates: np.ndarray | None = None  # int [K, n, 2], the choices of the cells that were scored
     candidate_nats: np.ndarray | None = None  # [K, W], mean nats of each cell on each validation window
+    proposals: tuple[Genotype, ...] = ()  # none: there is no posterior to draw from
 
 
 class Callbacks:

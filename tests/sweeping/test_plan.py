@@ -23,6 +23,9 @@ RUNS = {
     "sweep_quickstart.gin": {"search": 6},
     "sweep_ptb.gin": {"search": 20, "rank": 2 * 20 * 5, "final": 2 * 2 * 5},
     "sweep_ptb_small.gin": {"search": 6, "rung-1": 24, "rank": 12, "final": 8},
+    # at most seven distinct cells of the posterior beside the one that was found
+    "search_and_select.gin": {"search": 1, "rung-1": 8, "rung-2": 4, "rank": 2},
+    "studies/select_random_small.gin": {"rung-1": 9, "rung-2": 5, "rank": 3},
     "studies/normalisation.gin": {"search": 16, "rank": 16},
     "studies/transfer.gin": {"search": 2, "rank": (2 + 2 + 2) * 5},
     "studies/lambda_size.gin": {"search": 24, "rank": 48},
@@ -60,6 +63,16 @@ def test_a_file_dry_runs_and_says_how_much_it_is(file, capsys, tmp_path, monkeyp
     assert counted == RUNS[file]
     assert out.splitlines()[-1].startswith("estimate")
     assert not list(tmp_path.iterdir())
+
+
+def test_trainings_that_begin_anew_are_counted_whole():
+    rounds = made("search_and_select.gin").rounds
+    assert [round_.epochs for round_ in rounds[1:]] == [1, 2, 4]
+
+
+def test_proposals_need_searches_that_draw_some():
+    with pytest.raises(UserError, match="they draw nothing"):
+        made("sweep_ptb_small.gin", "RankOptions.proposals=True")
 
 
 def test_every_sweep_is_counted_here():

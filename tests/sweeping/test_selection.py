@@ -93,6 +93,13 @@ def test_halving_selects_the_same_cells_with_fewer_epochs():
     assert budget == {"epochs": 3 * (4 * 10 + 2 * 30 + 60), "epochs_without_rungs": 3 * 4 * 100}
 
 
+def test_rungs_that_restart_go_on_with_nothing_and_cost_whole_trainings():
+    trainings = Trainings()
+    _, budget = select(trainings, rungs=(10, 40), best=1, restart=True)
+    assert [stage[0].extends for stage in trainings.stages] == ["", "", ""]
+    assert budget == {"epochs": 3 * (4 * 10 + 2 * 40 + 100), "epochs_without_rungs": 3 * 4 * 100}
+
+
 def test_random_cells_stand_beside_the_searched_ones_and_are_never_selected():
     trainings = Trainings()
     selected, _ = select(trainings, controls=2, more_epochs=50)

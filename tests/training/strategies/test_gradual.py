@@ -5,9 +5,11 @@ import pytest
 import tensorflow as tf
 
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
+from bayesnas_tf.commands import sweep
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.reporting import summary_text
 from bayesnas_tf.space.genotype import Genotype
+from bayesnas_tf.sweeping.selection import Candidate
 from bayesnas_tf.training.settings import ScalarOptions, SwitchOptions, WeightOptions, WindowOptions
 from bayesnas_tf.training.strategies.bayesnas.step import SearchStep
 from bayesnas_tf.training.train_loop import TrainLoop
@@ -19,6 +21,8 @@ GRADUAL = {
     "ScalarOptions.cost_share": 0.5,
     "search.epochs": 3,
     "CellOptions.nodes": 3,
+    "search.strategy": "@BayesNasOptions()",
+    "BayesNasOptions.proposals": 4,
 }
 
 
@@ -57,6 +61,19 @@ def test_health_tells_what_each_removal_cost(ended):
         len(told["before"]) == len(told["after"]) == 3 and np.isfinite([told["before"], told["after"]]).all()
     )
     assert "scalars left" in "\n".join(summary_text.summary_lines(tiny.summary(folder / "run")))
+
+
+def test_cells_drawn_from_the_posterior_are_candidates_of_a_sweep(ended):
+    space, folder = ended
+    found = Genotype.load(folder / "run" / "genotype.json")
+    candidate = Candidate("a", found, str(folder / "run" / "genotype.json"), "a", {}, (0,))
+    drawn = sweep.proposals(candidate)
+    assert 1 <= len(drawn) <= 4  # a supernet that is pruned has few cells left
+    assert [cell.name for cell in drawn] == [f"a-{k}" for k in range(1, len(drawn) + 1)]
+    assert {cell.genotype.space for cell in drawn} == {space}
+    told = tiny.summary(folder / "run")["proposals"]
+    assert [Genotype.from_dict(cell) for cell in told] == [cell.genotype for cell in drawn]
+    assert all(Genotype.load(cell.source) == cell.genotype for cell in drawn)
 
 
 def test_a_killed_search_ends_as_an_unbroken_one(ended, monkeypatch):

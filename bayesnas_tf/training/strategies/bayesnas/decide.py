@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bayesnas_tf.bayes import gauge, gradual, health, prune, scores, update
+from bayesnas_tf.bayes import gauge, gradual, health, proposals, prune, scores, update
 from bayesnas_tf.curvature.interface import Estimate
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.training.records import UpdateRecord
@@ -190,6 +190,11 @@ class Decider:
             gradient=np.mean(self.estimate.gradient, axis=0),
         )
         return Decision(record, posterior, collapse)
+
+    def proposals(self, count: int, temperature: float, seed: int) -> list[Genotype]:
+        """Cells drawn from the posterior; see `bayes.proposals`."""
+        context = self.context(np.mean(self.windows(), axis=0))[1]
+        return proposals.proposals(context, self.settings.prune, self.space, temperature, count, seed)
 
     def gone(self, share: float) -> np.ndarray:
         """What leaves the supernet after this update, bool `[E, O]`; see `gradual.removed`."""

@@ -1,11 +1,13 @@
 """What a gin file may say about BayesNAS as a strategy."""
 
 import dataclasses
+from typing import Annotated
 
 import gin
 
 from bayesnas_tf.bayes import update
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
+from bayesnas_tf.options import Positive, Range
 from bayesnas_tf.training.strategies.bayesnas.step import SearchStep
 from bayesnas_tf.training.strategies.options import StrategyOptions
 
@@ -13,7 +15,13 @@ from bayesnas_tf.training.strategies.options import StrategyOptions
 @gin.register
 @dataclasses.dataclass(frozen=True)
 class BayesNasOptions(StrategyOptions):
-    """BayesNAS. ScalarOptions, CurvatureOptions, BayesOptions and PruneOptions are its settings."""
+    """BayesNAS. ScalarOptions, CurvatureOptions, BayesOptions and PruneOptions are its settings.
+
+    Beside its cell the search draws so many `proposals` from its posterior, to be trained and compared.
+    """
+
+    proposals: Annotated[int, Range(0, 1000)] = 0
+    temperature: Positive = 1.0  # of the draws; towards 0 they are the cell itself
 
     @property
     def name(self) -> str:

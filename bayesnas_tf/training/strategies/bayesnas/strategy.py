@@ -1,5 +1,6 @@
 """BayesNAS as a strategy: steps 2 to 4 of Algorithm 2 at the end of each epoch."""
 
+import dataclasses
 import functools
 import math
 import time
@@ -95,7 +96,7 @@ class BayesNas(Strategy):
         genotype = record.genotype
         if genotype is not None:
             genotype = self.named(genotype)
-            record = record._replace(genotype=genotype)
+            record = record._replace(genotype=genotype, proposals=self.proposals(decider))
             if self.discretisation:
                 posterior, told = self.thinned(decider, posterior, valid_nats)
                 record = record._replace(health={**record.health, "discretisation": told})
@@ -104,6 +105,15 @@ class BayesNas(Strategy):
             raise UserError(collapse)
         self.prior.adopt(posterior, self.problem.step.omega)
         return genotype, record
+
+    def proposals(self, decider: Decider) -> tuple[Genotype, ...]:
+        """The cells that the options ask for, named after the run."""
+        options = self.settings.strategy
+        if not options.proposals:
+            return ()
+        cells = decider.proposals(options.proposals, options.temperature, self.loop.seed)
+        named = [self.named(cell) for cell in cells]
+        return tuple(dataclasses.replace(c, name=f"{c.name}-{k}") for k, c in enumerate(named, start=1))
 
     def thinned(
         self, decider: Decider, posterior: Posterior, before: float
