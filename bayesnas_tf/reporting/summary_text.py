@@ -133,6 +133,8 @@ def _discretisation(health: dict[str, Any]) -> tuple[str, str]:
     told = health.get(REMOVALS, {})
     rows = zip(told.get("left", ()), told.get("before", ()), told.get("after", ()), strict=True)
     parts = [f"{before:.3f} nats, with {left:.0f} scalars left {after:.3f}" for left, before, after in rows]
+    if told.get("cell") is not None:
+        parts.append(f"as a cell, its switches on or off, {told['cell']:.3f}")
     return "removal", "; ".join(parts)
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import math
 import time
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -106,10 +107,15 @@ class BayesNas(Strategy):
         self.prior.adopt(posterior, self.problem.step.omega)
         return genotype, record
 
+    @property
+    def last(self) -> bool:
+        """Whether the update under way is the last one."""
+        return int(self.loop.progress.epoch) + 1 == self.settings.epochs
+
     def proposals(self, decider: Decider) -> tuple[Genotype, ...]:
         """The cells that the options ask for, named after the run."""
         options = self.settings.strategy
-        if not options.proposals:
+        if not options.proposals or not self.last:
             return ()
         cells = decider.proposals(options.proposals, options.temperature, self.loop.seed)
         named = [self.named(cell) for cell in cells]
@@ -117,26 +123,26 @@ class BayesNas(Strategy):
 
     def thinned(
         self, decider: Decider, posterior: Posterior, before: float
-    ) -> tuple[Posterior, dict[str, list[float]]]:
+    ) -> tuple[Posterior, dict[str, Any]]:
         """Take what is gone out of the supernet; after the last update all but the cell, to measure it.
 
         Returns:
-          The posterior of the next epoch, and what `Discretisation` tells of all updates so far.
+          The posterior of the next epoch, and what `Discretisation` tells of all updates so far; at the end
+          also the nats of the `cell` with the weights of the supernet.
         """
         scalars, share = self.problem.model.cell.scalars, self.settings.prune.share_per_update
         number = int(self.loop.progress.epoch)
-        last = number + 1 == self.settings.epochs
-        gone = decider.not_taken() if last else decider.gone(share)
+        gone = decider.not_taken() if self.last else decider.gone(share)
         kept = scalars.numpy()
         left = np.where(gone, 0.0, kept)
-        if last:  # a switch of a cell is on
-            left = np.where(self.space.sites.edges[:, np.newaxis] | gone, left, 1.0)
         scalars.assign(left)
         told = self.discretisation.record(number, int((~gone).sum()), before, self.loop.valid_nats())
-        if last:
-            scalars.assign(kept)
-            return posterior, told
-        return gradual.without(posterior, gone), told
+        if not self.last:
+            return gradual.without(posterior, gone), told
+        scalars.assign(np.where(self.space.sites.edges[:, np.newaxis] | gone, left, 1.0))
+        alone = self.loop.valid_nats()  # switches of a cell are on or off
+        scalars.assign(kept)
+        return posterior, {**told, "cell": alone}
 
     def removals(self) -> np.ndarray:
         """The one-shot oracle on held-out windows."""
