@@ -1,0 +1,86 @@
+"""A planted signal: does a search keep the memory where the text needs one, and drop it where not?
+
+Example:
+  python -m tools.studies.planted --folder=texts
+  python -m bayesnas_tf.sweep --gin_file=studies/planted.gin --data_dir=texts --run_dir=runs/planted
+  python -m tools.studies.planted --sweep=runs/planted
+
+The first command writes texts in which each line shows a symbol, then noise, then the symbol again: behind 20
+words of noise, which only a memory bridges, or behind one. The last one counts what became of each switch.
+"""
+
+import argparse
+import collections
+import json
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+from bayesnas_tf.run_files import RunFiles
+
+DELAYS = (1, 20)
+SYMBOLS = 8  # as many as there are words of noise
+TOKENS = {"train": 200_000, "valid": 10_000, "test": 2_000}
+FILE = "delay-{delay}-{split}.txt"  # as studies/planted.gin names them
+
+
+def text(delay: int, tokens: int, seed: int) -> str:
+    """Lines of a symbol, `delay` words of noise and the same symbol; with the ends of lines so many tokens."""
+    draw, lines = random.Random(seed), []
+    for _ in range(tokens // (delay + 3)):
+        symbol = f"s{draw.randrange(SYMBOLS)}"
+        noise = [f"n{draw.randrange(SYMBOLS)}" for _ in range(delay)]
+        lines.append(" ".join([symbol, *noise, symbol]))
+    return "\n".join(lines) + "\n"
+
+
+def write(folder: Path) -> None:
+    """The texts of every delay and split."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for delay in DELAYS:
+        for seed, (split, tokens) in enumerate(TOKENS.items()):
+            (folder / FILE.format(delay=delay, split=split)).write_text(text(delay, tokens, seed))
+
+
+def searches(sweep: Path) -> dict[int, list[dict[str, Any]]]:
+    """delay -> the health of its searches, by seed."""
+    view, found = json.loads(RunFiles(sweep).sweep.read_text()), collections.defaultdict(list)
+    for run in sorted(view["runs"], key=lambda run: run["seed"]):
+        if run["state"] == "done":
+            delay = next(d for d in DELAYS if FILE.format(delay=d, split="train") in run["run"])
+            summary = json.loads(RunFiles(sweep / run["run"]).summary.read_text())
+            found[delay].append(summary["health"])
+    return dict(found)
+
+
+def table(found: dict[int, list[dict[str, Any]]]) -> str:
+    """How often each switch was kept, and its values."""
+    lines = [f"{'delay':>5} {'switch':<10} {'kept':>8}  values"]
+    for delay, reports in sorted(found.items()):
+        for name in reports[0]["switches"]:
+            switches = [report["switches"][name] for report in reports]
+            kept = f"{sum(switch['kept'] for switch in switches)} of {len(switches)}"
+            values = " ".join(f"{switch['w']:.2f}" for switch in switches)
+            lines.append(f"{delay:>5} {name:<10} {kept:>8}  {values}")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Write the texts, or print the table."""
+    form = argparse.RawDescriptionHelpFormatter
+    program = "python -m tools.studies.planted"
+    parser = argparse.ArgumentParser(prog=program, description=__doc__, formatter_class=form)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--folder", type=Path, help="write the texts here")
+    what.add_argument("--sweep", type=Path, help="print the table of a sweep that has ended")
+    options = parser.parse_args()
+    if options.folder:
+        write(options.folder)
+    else:
+        print(table(searches(options.sweep)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
