@@ -1,0 +1,44 @@
+"""The texts of the planted signal, and the table of what searches made of them."""
+
+import json
+
+from tools.studies import planted
+
+
+def test_a_symbol_comes_back_behind_its_delay():
+    for delay in planted.DELAYS:
+        lines = planted.text(delay, 3000, 0).splitlines()
+        assert len(lines) == 3000 // (delay + 3)  # a line is the symbol twice, the noise and its end
+        for line in lines:
+            words = line.split()
+            assert len(words) == delay + 2 and words[0] == words[-1] and words[0].startswith("s")
+            assert all(word.startswith("n") for word in words[1:-1])
+        assert len({line.split()[0] for line in lines}) == planted.SYMBOLS
+    assert planted.text(1, 300, 0) == planted.text(1, 300, 0) != planted.text(1, 300, 1)
+
+
+def test_every_text_that_the_study_names_is_written(root, tmp_path):
+    planted.write(tmp_path)
+    named = (root / "gin" / "studies" / "planted.gin").read_text()
+    assert len(list(tmp_path.iterdir())) == 6
+    assert all(f"'{path.name}'" in named for path in tmp_path.iterdir())
+
+
+def test_the_table_counts_the_searches_that_kept_a_switch(tmp_path, capsys, monkeypatch):
+    runs = []
+    for delay, seed, kept in ((1, 0, False), (20, 0, True), (20, 1, False), (20, 2, True)):
+        run = f"search/train_file={planted.FILE.format(delay=delay, split='train')}-seed{seed}"
+        switch = {"w": 0.7 if kept else 0.0, "kept": kept}
+        (tmp_path / run).mkdir(parents=True)
+        summary = {"health": {"switches": {"memory": switch}}}
+        (tmp_path / run / "summary.json").write_text(json.dumps(summary))
+        runs.append({"run": run, "seed": seed, "state": "done"})
+    runs.append({"run": "search/x", "seed": 3, "state": "failed"})
+    (tmp_path / "sweep.json").write_text(json.dumps({"runs": runs}))
+    monkeypatch.setattr("sys.argv", ["planted", f"--sweep={tmp_path}"])
+    assert planted.main() == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    assert rows == [
+        ["1", "memory", "0", "of", "1", "0.00"],
+        ["20", "memory", "2", "of", "3", "0.70", "0.00", "0.70"],
+    ]
