@@ -1,4 +1,4 @@
-"""A planted signal: does a search keep the memory where the text needs one, and drop it where not?
+"""A planted signal: a search is to keep the memory where a text needs it, and to drop it where it does not.
 
 Example:
   python -m tools.studies.planted --folder=texts
@@ -26,7 +26,7 @@ FILE = "delay-{delay}-{split}.txt"  # as studies/planted.gin names them
 
 
 def text(delay: int, tokens: int, seed: int) -> str:
-    """Lines of a symbol, `delay` words of noise and the same symbol; with the ends of lines so many tokens."""
+    """Lines of a symbol, `delay` words of noise and the symbol again; with their ends so many tokens."""
     draw, lines = random.Random(seed), []
     for _ in range(tokens // (delay + 3)):
         symbol = f"s{draw.randrange(SYMBOLS)}"
