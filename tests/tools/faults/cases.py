@@ -11,6 +11,7 @@ MAINS = {
     "curvature": "bayesnas_tf.curvature.__main__",
     **{name: f"bayesnas_tf.{name}" for name in ("search", "evaluate", "sweep", "export")},
 }
+UPDATES = ("epochs=4", "checkpoint_every=100", "report_every=100")
 SWEEP = """
 include 'base/sweep.gin'
 sweep.search = None
@@ -75,7 +76,8 @@ def cases(root: Path) -> dict[str, Case]:
     longer = ["--gin_param=AveragingOptions.after_epoch=9", f"--extend={work}/short"]
     return {
         "search": Case((), search()),
-        "updates": Case((), search("--gin_param=search.epochs=4")),
+        # what comes between two updates is in "search"
+        "updates": Case((), search(*(f"--gin_param=search.{name}" for name in UPDATES))),
         "evaluate": Case((), evaluate("run")),
         "sweep": Case((), Step("sweep", sweep)),
         "export": Case(ended, Step("export", [f"--run={work}/run"])),
