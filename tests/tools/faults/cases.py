@@ -43,6 +43,7 @@ class Case(NamedTuple):
     before: tuple[Step, ...]
     broken: Step
     part: float = 1.0
+    others: tuple[str, ...] = ()  # folders below `work` whose operations are broken in another case
 
 
 def prepare(root: Path) -> None:
@@ -79,7 +80,7 @@ def cases(root: Path) -> dict[str, Case]:
         # what comes between two updates is in "search"
         "updates": Case((), search(*(f"--gin_param=search.{name}" for name in UPDATES))),
         "evaluate": Case((), evaluate("run")),
-        "sweep": Case((), Step("sweep", sweep)),
+        "sweep": Case((), Step("sweep", sweep), others=("run/rank", "run/final")),  # evaluate and extend
         "export": Case(ended, Step("export", [f"--run={work}/run"])),
         "export_over": Case(
             (*ended, Step("export", [f"--run={work}/run"])),

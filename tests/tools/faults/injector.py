@@ -73,6 +73,9 @@ class Injector:
             number, half = int(photo.name.removesuffix(".half")), photo.suffix == ".half"
             if number > last:
                 break
+            if self._is_other(operations[number - 1]):
+                shutil.rmtree(photo)
+                continue
             if lossy and not half:
                 loss.lose(photo, self.work, operations[: number - 1])
             digest = _digest(photo)
@@ -88,10 +91,12 @@ class Injector:
 
     def full(self, every: int = 1, first: int = 1, last: int = END) -> Iterator[Fault]:
         """Let the disk be full from every `every`-th operation on, and give the command again afterwards."""
-        if not self.whole:
-            self._unbroken()
+        self._unbroken()
+        operations = [line.split("\t") for line in (self.root / "log").read_text().splitlines()]
         for number in range(first, min(self.operations, last) + 1, every):
             if (number, False) in self.done:
+                continue
+            if self._is_other(operations[number - 1]):
                 continue
             self._put_back(self.root / "before")
             with self._watched(full=number):
@@ -101,6 +106,11 @@ class Injector:
                 continue  # TensorBoard writes by the clock: this run came with fewer
             wrong = _told(code, (self.root / "output").read_text()) or self._resumed()
             yield self._fault(lines[number - 1].split("\t"), False, wrong)
+
+    def _is_other(self, operation: list[str]) -> bool:
+        """Whether an operation of the log is one of a case of its own."""
+        path = Path(operation[2])
+        return any(path.is_relative_to(self.work / folder) for folder in self.case.others)
 
     def _fault(self, line: list[str], half: bool, wrong: str) -> Fault:
         path = line[2].removeprefix(str(self.work)).removeprefix("/")

@@ -89,3 +89,15 @@ def test_a_power_failure_takes_what_was_not_flushed(tmp_path):
     loss.lose(photo, prefix, operations)
     sizes = {path.name: path.stat().st_size for path in photo.iterdir()}
     assert sizes == {"flushed": 8, "half": 4, "lost": 0, "old": 6}
+
+
+def test_operations_of_another_case_are_left_out(tmp_path):
+    whole, part = (
+        Injector(Case((Begins(folder),), Counts(folder, True), others=others), folder, None)
+        for folder, others in ((tmp_path / "a", ()), (tmp_path / "b", ("number.txt",)))
+    )
+    for injector in (whole, part):
+        injector.root.mkdir()
+        injector.prepare()
+    paths = [{fault.path for fault in injector.kills()} for injector in (whole, part)]
+    assert "number.txt" in paths[0] and "number.txt" not in paths[1] and paths[1]
