@@ -78,6 +78,8 @@ def test_cells_drawn_from_the_posterior_are_candidates_of_a_sweep(ended):
 
 def test_a_killed_search_ends_as_an_unbroken_one(ended, monkeypatch):
     space, folder = ended
+    if space == "highway":
+        pytest.skip("what is saved is the same in both spaces")
     end_epoch, calls = TrainLoop.end_epoch, []
 
     def killed(self):
