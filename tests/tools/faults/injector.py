@@ -27,6 +27,7 @@ from tests.tools.faults.cases import Case, Step
 from tests.tools.faults.outcome import outcome
 
 END = 1 << 40  # more operations than any command has
+EVENTS = "events.out.tfevents."
 PATIENCE = 300.0  # seconds that one command may take
 
 
@@ -73,7 +74,7 @@ class Injector:
             number, half = int(photo.name.removesuffix(".half")), photo.suffix == ".half"
             if number > last:
                 break
-            if self._is_other(operations[number - 1]):
+            if self._is_left_out(operations, number):
                 shutil.rmtree(photo)
                 continue
             if lossy and not half:
@@ -96,7 +97,7 @@ class Injector:
         for number in range(first, min(self.operations, last) + 1, every):
             if (number, False) in self.done:
                 continue
-            if self._is_other(operations[number - 1]):
+            if self._is_left_out(operations, number):
                 continue
             self._put_back(self.root / "before")
             with self._watched(full=number):
@@ -107,10 +108,16 @@ class Injector:
             wrong = _told(code, (self.root / "output").read_text()) or self._resumed()
             yield self._fault(lines[number - 1].split("\t"), False, wrong)
 
-    def _is_other(self, operation: list[str]) -> bool:
-        """Whether an operation of the log is one of a case of its own."""
-        path = Path(operation[2])
-        return any(path.is_relative_to(self.work / folder) for folder in self.case.others)
+    def _is_left_out(self, operations: list[list[str]], number: int) -> bool:
+        """Whether an operation is one of a case of its own, or a write amid others to one event file.
+
+        Of consecutive points of TensorBoard the first and the last are broken.
+        """
+        path = Path(operations[number - 1][2])
+        near = [operation[1:3] for operation in operations[max(number - 2, 0) : number + 1]]
+        amid = len(near) == 3 and all(one == ["write", str(path)] for one in near)
+        others = any(path.is_relative_to(self.work / folder) for folder in self.case.others)
+        return others or (amid and path.name.startswith(EVENTS))
 
     def _fault(self, line: list[str], half: bool, wrong: str) -> Fault:
         path = line[2].removeprefix(str(self.work)).removeprefix("/")
