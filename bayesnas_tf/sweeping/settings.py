@@ -44,8 +44,8 @@ class SearchesOptions(Options):
 class RankOptions(Options):
     """How cells are trained, ranked and selected (5.3).
 
-    Every cell that was searched, and every one of `cells` (names or genotype files), is trained for `epochs`
-    with every seed; the `best` by mean validation perplexity are selected, and trained for `more_epochs`.
+    Every cell that was searched, and every one of `cells` (names or genotype files, or groups of them, which
+    a gin file may hold in macros), is trained for `epochs` with every seed; the `best` by mean validation perplexity are selected, and trained for `more_epochs`.
     `rungs` are epochs after which only the better share `keep` of the cells goes on: successive halving.
     Beside each searched cell stand `controls` random cells of its size and depth, which are never selected
     and go as far as it does.
@@ -53,7 +53,7 @@ class RankOptions(Options):
 
     gin_files: tuple[FilePath, ...] = ()
     params: dict[str, Any] = dataclasses.field(default_factory=dict)
-    cells: tuple[FilePath, ...] = ()
+    cells: tuple[FilePath | tuple[FilePath, ...], ...] = ()
     seeds: tuple[Seed, ...] = (0,)
     seed_of_search: bool = False  # one training, with the seed of the search, instead of `seeds`
     epochs: Count = 800
@@ -79,6 +79,11 @@ class RankOptions(Options):
             _refuse(self, "rungs", f"ascending epochs below {self.epochs}, those of the whole training")
         if self.seed_of_search and self.cells:
             _refuse(self, "cells", "empty where trainings have the seed of their search")
+
+    def listed(self) -> list[str]:
+        """`cells` one by one, without their groups."""
+        groups = [(one,) if isinstance(one, str) else one for one in self.cells]
+        return [name for group in groups for name in group]
 
 
 @gin.register
