@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-
 LEAK = 0.01  # the slope of `leaky_relu` below 0, which is PyTorch's
 
 

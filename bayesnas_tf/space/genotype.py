@@ -86,8 +86,8 @@ class Genotype:
             raise ValueError(f"genotype {self.name!r} has a recipe, and the space {self.space!r} has none")
         if self.nodes or self.output or self.switches or self.gated:
             raise ValueError(
-                f"genotype {self.name!r} has nodes, an output or switches. In the space {self.space!r} a cell "
-                "is its recipe alone"
+                f"genotype {self.name!r} has nodes, an output or switches. In the space {self.space!r} "
+                "a cell is its recipe alone"
             )
         try:
             space.check(self)

@@ -44,8 +44,9 @@ class SearchesOptions(Options):
 class RankOptions(Options):
     """How cells are trained, ranked and selected (5.3).
 
-    Every cell that was searched, and every one of `cells` (names or genotype files, or groups of them, which
-    a gin file may hold in macros), is trained for `epochs` with every seed; the `best` by mean validation perplexity are selected, and trained for `more_epochs`.
+    Every cell that was searched, and every one of `cells` (names, genotype files, and groups of them, each of
+    which a gin file may hold in a macro), is trained for `epochs` with every seed; the `best` by mean
+    validation perplexity are selected, and trained for `more_epochs`.
     `rungs` are epochs after which only the better share `keep` of the cells goes on: successive halving.
     Beside each searched cell stand `controls` random cells of its size and depth, which are never selected
     and go as far as it does.

@@ -64,7 +64,7 @@ def test_shape_and_dtype_are_kept(op, dtype):
 
 def test_by_name():
     assert all(primitives.by_name(op.name) is op for op in primitives.FUNCTIONS)
-    with pytest.raises(ValueError, match=r"unknown operation 'swish'.*tanh, relu, sigmoid, identity, leaky_relu"):
+    with pytest.raises(ValueError, match=r"unknown operation 'swish'.*tanh, relu, sigmoid, .*leaky_relu"):
         primitives.by_name("swish")
 
 

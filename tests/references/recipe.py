@@ -1,4 +1,4 @@
-"""Recipes of NAS-Bench-NLP in NumPy float64, value by value as they are written; dead ones are computed too."""
+"""Recipes of NAS-Bench-NLP in NumPy float64, value by value as they are written; dead ones too."""
 
 import numpy as np
 

@@ -30,9 +30,9 @@ RECIPES = {
     ),
     "gru": of(
         r=LINEAR, r_act=f"{SIGM} r", z=LINEAR, z_act=f"{SIGM} z", rh="elementwise_prod r_act h_prev_0",
-        h=f"linear x rh", h_act=f"{TANH} h", h_new_0="blend z_act h_prev_0 h_act",
+        h="linear x rh", h_act=f"{TANH} h", h_new_0="blend z_act h_prev_0 h_act",
     ),
-    # the output is no state, and state 2 reads state 1, which nothing else does
+    # the output is no state, and what makes state 1 is dead
     "hidden": of(
         a="linear x h_prev_2", h_new_2="activation_leaky_relu a", h_new_0="linear h_new_2 x",
         h_new_1=f"{TANH} b", b="linear h_prev_1", c="elementwise_prod b dead", dead=f"{SIGM} a",

@@ -1,4 +1,4 @@
-"""A recipe as a program: the matrices that one value meets stand side by side, so that each costs one product.
+"""A recipe as a program: the matrices that one value meets stand side by side, and cost one product.
 
 State k is `h<k>` here. A linear value is Σ_i s_i W_i + b; its bias begins at 0.
 """
