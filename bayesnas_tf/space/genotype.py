@@ -133,7 +133,7 @@ class Genotype:
             raise ValueError(f"not a genotype: its 'format' must be {FIRST_FORMAT!r} or {FORMAT!r}")
         space = HIGHWAY if data["format"] == FIRST_FORMAT else _item(data, "space", str)[:60]
         recipe = recipes.from_dict(data["recipe"]) if "recipe" in data else ()
-        empty = {"nodes": [], "output": []} if recipe else {}
+        empty: dict[str, Any] = {"nodes": [], "output": []} if recipe else {}
         listed = [_item({**empty, **data}, name, list) for name in ("nodes", "output")]
         for name, items in zip(("nodes", "output"), listed, strict=True):
             if len(items) > MOST_NODES + 1:  # before a million of them is looked at

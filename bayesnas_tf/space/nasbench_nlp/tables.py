@@ -37,16 +37,28 @@ def find(name: str, data_dir: str | Path) -> Genotype:
     found = _NAME.fullmatch(name)
     assert found is not None
     number, folder = int(found[1]), Path(data_dir) / FOLDER
-    for table in TABLES:
-        for path in (folder / table, folder / f"{table}.xz"):
-            if path.is_file() and number in (rows := read(path)):
-                return _cell(number, rows[number].get("recipe"), path)
+    for name_of_table in TABLES:
+        path = table(data_dir, name_of_table)
+        if path.is_file() and number in (rows := read(path)):
+            return _cell(number, rows[number].get("recipe"), path)
     for path in sorted(folder.rglob(f"log_stats_model_{number}_*.json")):
         return _cell(number, _logged(path), path)
-    raise UserError(
-        f"no recipe of {name} in {folder}. Put there a table ({' or '.join(TABLES)}, plain or as .xz) or the "
-        f"unpacked logs of {RELEASE}. Published losses are at {LOSSES}. docs/nasbench_nlp.md has the form"
+    raise lacking(f"recipe of {name}", data_dir)
+
+
+def lacking(what: str, data_dir: str | Path) -> UserError:
+    """That something is not there, and where it is to be had."""
+    return UserError(
+        f"no {what} in {Path(data_dir) / FOLDER}. Put there a table ({' or '.join(TABLES)}, plain or as .xz) "
+        f"or the unpacked logs of {RELEASE}; published losses are at {LOSSES}. See docs/nasbench_nlp.md"
     )
+
+
+def table(data_dir: str | Path, name: str) -> Path:
+    """The file of a table: plain, or packed where that is there alone."""
+    plain = Path(data_dir) / FOLDER / name
+    packed = plain.with_name(f"{name}.xz")
+    return packed if packed.is_file() and not plain.is_file() else plain
 
 
 def _cell(number: int, recipe: Any, path: Path) -> Genotype:

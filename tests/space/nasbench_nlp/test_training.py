@@ -42,7 +42,7 @@ def test_a_cell_is_trained_exported_and_scored_and_its_table_may_go(name, number
     assert trained.summary(folder)["valid_ppl"] == pytest.approx(found["valid_ppl"], rel=1e-6)
     assert trained.export(folder) == 0
     assert trained.score(folder, f"--text={folder}/valid.txt") == 0
-    assert trained.score(folder, "--prompt=one two") == 0
+    assert trained.score(folder, "--prompt=one two", "--generate=3") == 0
 
 
 def test_another_cell_under_the_same_name_is_refused(folder, capfd):
