@@ -53,6 +53,7 @@ def test_a_recipe_is_drawn(name):
     assert all(graph.into(node.name) for node in graph.nodes) and all(map(graph.into, ends))
     named = {*graph.inputs, *graph.outputs, *(node.name for node in graph.nodes)}
     assert {end for edge in graph.edges for end in edge[:2]} <= named
+    assert len(cell_drawing.caption(genotype).line) <= cell_drawing.WIDE
     assert cell_drawing.svg(genotype).startswith("<svg")
     assert cell_drawing.dot(genotype).count(" -> ") == len(graph.edges)
     assert len(genotype.depths()) == len(graph.learned())
