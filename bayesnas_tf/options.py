@@ -66,7 +66,8 @@ def is_file(expected: Any) -> bool:
     arguments = typing.get_args(expected)
     if typing.get_origin(expected) is Annotated:
         return any(isinstance(mark, File) for mark in arguments[1:])
-    return typing.get_origin(expected) is tuple and any(map(is_file, arguments))
+    several = (tuple, typing.Union, types.UnionType)
+    return typing.get_origin(expected) in several and any(map(is_file, arguments))
 
 
 class Unfit(ValueError):

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+LEAK = 0.01  # the slope of `leaky_relu` below 0, which is PyTorch's
+
 
 class Primitive(NamedTuple):
     """An elementwise function f with f' and f'', each a function of the input of f."""
@@ -31,6 +33,16 @@ def _relu_d1(x):
     return tf.cast(x > 0.0, x.dtype)
 
 
+def _leaky_relu(x):
+    """x where that is positive, else LEAK x; TensorFlow's own takes the slope in float32 alone."""
+    return tf.where(x > 0.0, x, LEAK * x)
+
+
+def _leaky_relu_d1(x):
+    """1 where x is positive, else LEAK."""
+    return tf.where(x > 0.0, tf.ones_like(x), LEAK * tf.ones_like(x))
+
+
 def _sigmoid_d1(x):
     """y (1 - y), with y the sigmoid."""
     y = tf.sigmoid(x)
@@ -48,6 +60,7 @@ FUNCTIONS: tuple[Primitive, ...] = (
     Primitive("relu", tf.nn.relu, _relu_d1, tf.zeros_like),
     Primitive("sigmoid", tf.sigmoid, _sigmoid_d1, _sigmoid_d2),
     Primitive("identity", tf.identity, tf.ones_like, tf.zeros_like),
+    Primitive("leaky_relu", _leaky_relu, _leaky_relu_d1, tf.zeros_like),
 )
 
 _BY_NAME = {function.name: function for function in FUNCTIONS}

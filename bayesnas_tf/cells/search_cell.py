@@ -36,13 +36,13 @@ class CellOptions(Options):
     def __post_init__(self):
         """Refuse a norm that has nothing to learn."""
         super().__post_init__()
-        base.named(self.space).check_form(self.form(), self.zero_edge_switch)
+        base.searched(self.space).check_form(self.form(), self.zero_edge_switch)
         if self.norm_learnable and self.norm not in ("batch", "layer"):
             raise ValueError(f"CellOptions.norm_learnable needs norm 'batch' or 'layer', not {self.norm!r}")
 
     def searched(self) -> base.Space:
         """The space with so many nodes."""
-        return base.named(self.space).of(self.form())
+        return base.searched(self.space).of(self.form())
 
     def form(self) -> Form:
         """What the program of the supernet is made of."""

@@ -15,7 +15,7 @@ from bayesnas_tf.reporting.run_files import MetricsFile, write_cell
 from bayesnas_tf.reporting.summary_text import summary_lines
 from bayesnas_tf.reporting.tensorboard import TensorBoardCallback
 from bayesnas_tf.space.genotype import Genotype
-from bayesnas_tf.space.known import find_genotype
+from bayesnas_tf.space.known import find_genotype, in_table
 from bayesnas_tf.training import trained_files
 from bayesnas_tf.training.evaluate_loop import DynamicResult, EvaluateLoop, EvaluateResult
 from bayesnas_tf.training.evaluate_settings import EvaluateProblem, EvaluateSettings, build
@@ -112,11 +112,18 @@ def write_summary(run: config.Run, summary: dict) -> None:
 def chosen_genotype(settings: EvaluateSettings, run: config.Run) -> Genotype | None:
     """The cell to train; None where the configuration has a baseline.
 
+    Where the table of its cell is gone, a run goes on with its own genotype.json.
+
     Raises:
       UserError: there are both, or `find_genotype` finds none.
     """
     if settings.baseline is None:
-        return find_genotype(run.options.genotype, run.seed)
+        try:
+            return find_genotype(run.options.genotype, run.seed, run.data_dir)
+        except UserError:
+            if not (run.resumed and run.files.genotype.is_file() and in_table(run.options.genotype)):
+                raise
+            return find_genotype(str(run.files.genotype), run.seed)
     if run.options.genotype:
         raise UserError(
             f"{run.config_name} trains the baseline {settings.baseline.name!r}, and --genotype="
@@ -140,7 +147,7 @@ def hyperparameters(settings: EvaluateSettings, problem: EvaluateProblem, seed: 
 def describe(problem: EvaluateProblem) -> str:
     """What `--dry_run` prints: corpus, cell and parameters."""
     corpus, model, genotype = problem.corpus, problem.model, problem.genotype
-    nodes = f", {len(genotype.nodes)} nodes" if genotype else ""
+    nodes = f", {len(genotype.nodes or genotype.recipe)} nodes" if genotype else ""
     return "\n".join(
         [
             f"corpus     {corpus.name}: {len(corpus.train):,} / {len(corpus.valid):,} / {len(corpus.test):,} "

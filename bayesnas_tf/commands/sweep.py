@@ -37,7 +37,7 @@ def run_sweep(run: config.Run) -> None:
       KeyboardInterrupt: SIGINT or SIGTERM came; the runs have saved their state.
     """
     settings: SweepSettings = gin.get_configurable("sweep")()
-    planned = plan.make(settings, run.seed)
+    planned = plan.make(settings, run.seed, run.data_dir)
     if run.dry_run:
         workers = 1 if run.options.engine == "ray" else len(_shares(settings.engine))
         print(plan.describe(planned, workers, run.data_dir))

@@ -100,7 +100,7 @@ def _evaluate(values: absl_flags.FlagValues) -> None:
     absl_flags.DEFINE_string(
         "genotype",
         "",
-        "Cell to train: a genotype.json, a name such as DARTS_V2, or random-N.",
+        "Cell to train: a genotype.json, a name such as DARTS_V2, random-N, or nasbench-ID.",
         flag_values=values,
     )
     absl_flags.DEFINE_string(

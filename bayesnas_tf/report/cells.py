@@ -136,7 +136,7 @@ def strategy_of(genotype: Genotype | None, control: bool = False) -> str:
         return SEARCHED
     if known.is_uniform(genotype.name):
         return UNIFORM
-    return PUBLISHED if genotype.name in known.NAMES else OTHER
+    return PUBLISHED if known.is_published(genotype.name) else OTHER
 
 
 def lambda_of(genotype: Genotype | None) -> float:

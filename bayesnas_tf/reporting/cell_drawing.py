@@ -1,5 +1,6 @@
 """The learned cell as SVG, as pixels and as Graphviz text. No external program draws."""
 
+import textwrap
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
@@ -11,6 +12,7 @@ from bayesnas_tf.space.graph import Graph
 
 FONT = "'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', sans-serif"
 CURVE_STEPS = 24
+WIDE = 80  # characters of a recipe below its name
 PROVENANCE = ("corpus", "lambda_w", "seed", "score", "estimator")
 
 
@@ -30,11 +32,15 @@ def dot(genotype: Genotype) -> str:
 
 
 def caption(genotype: Genotype) -> layout.Caption:
-    """Its name, and where it comes from, as far as its provenance says; else its short form."""
+    """Its name, and where it comes from, as far as its provenance says; else its short form.
+
+    Of a recipe that has no room: it begins there.
+    """
     known = genotype.provenance
     parts = [(name, known[name]) for name in PROVENANCE if name in known]
     told = "  ·  ".join(f"{name} {v:.4g}" if isinstance(v, float) else f"{name} {v}" for name, v in parts)
-    return layout.Caption(genotype.name, told or str(genotype))
+    form = textwrap.shorten(str(genotype), WIDE, placeholder=" ...") if genotype.recipe else str(genotype)
+    return layout.Caption(genotype.name, told or form)
 
 
 def graph_svg(graph: Graph, caption: layout.Caption, description: str) -> str:

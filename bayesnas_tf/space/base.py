@@ -1,13 +1,13 @@
 """What a search space is: its sites, what dies with what, and its discrete cells. NumPy only.
 
 A space is named in genotype files and found by that name (`register`, `named`). An instance has a size: the
-number of nodes of the cells that a search chooses from.
+number of nodes of the cells that a search chooses from. `Cells` are less than a space: nothing searches them.
 """
 
 import abc
 import types
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -79,13 +79,34 @@ class Decision(NamedTuple):
     values: int  # how many it takes
 
 
-class Space(abc.ABC):
-    """A set of cells with a common over-parameterised cell."""
+class Cells(abc.ABC):
+    """A set of cells, each of them a program: they can be trained, exported and drawn."""
 
     name: ClassVar[str]  # in genotype.json
     switches: ClassVar[tuple[str, ...]] = ()  # which a cell as a whole has or has not, in genotype.json
     rare: ClassVar[tuple[str, ...]] = ()  # of them, those that files and texts name only where they are on
     gates: ClassVar[bool] = False  # whether a node may be multiplied by a gate
+    recipes: ClassVar[bool] = False  # whether a cell is a recipe (`space.recipe`) in place of nodes
+
+    @classmethod
+    @abc.abstractmethod
+    def discrete(cls, genotype: "Genotype") -> Program:
+        """The cell of one genotype."""
+
+    @classmethod
+    @abc.abstractmethod
+    def graph(cls, genotype: "Genotype") -> "Graph":
+        """What drawings, depths and tables show of a cell."""
+
+    @classmethod
+    @abc.abstractmethod
+    def check(cls, genotype: "Genotype") -> None:
+        """`ValueError` that names what this space's cells cannot have."""
+
+
+class Space(Cells):
+    """A set of cells with a common over-parameterised cell, in which a search chooses one."""
+
     chosen: ClassVar[tuple[str, ...]] = ()  # constants of `sampled`: one-hot rows of each column of a choice
     nodes: int
 
@@ -188,21 +209,6 @@ class Space(abc.ABC):
         """One option at a time, which the constants `chosen` mark."""
 
     @classmethod
-    @abc.abstractmethod
-    def discrete(cls, genotype: "Genotype") -> Program:
-        """The cell of one genotype."""
-
-    @classmethod
-    @abc.abstractmethod
-    def graph(cls, genotype: "Genotype") -> "Graph":
-        """What drawings, depths and tables show of a cell."""
-
-    @classmethod
-    @abc.abstractmethod
-    def check(cls, genotype: "Genotype") -> None:
-        """`ValueError` that names what this space's cells cannot have."""
-
-    @classmethod
     def check_form(cls, form: Form, zero_edges: bool) -> None:
         """`ValueError` that names what a supernet of this space cannot have."""
         del zero_edges
@@ -213,17 +219,28 @@ class Space(abc.ABC):
             )
 
 
-_SPACES: dict[str, type[Space]] = {}
+_KNOWN: dict[str, type[Cells]] = {}
+C = TypeVar("C", bound=Cells)
 
 
-def register(space: type[Space]) -> type[Space]:
-    """Make a space known by its name; a decorator."""
-    _SPACES[space.name] = space
-    return space
+def register(cells: type[C]) -> type[C]:
+    """Make a space, or a set of cells, known by its name; a decorator."""
+    _KNOWN[cells.name] = cells
+    return cells
 
 
-def named(name: str) -> type[Space]:
-    """The space of that name; `ValueError` lists those there are."""
-    if name not in _SPACES:
-        raise ValueError(f"unknown space {name!r}. The spaces are {', '.join(sorted(_SPACES))}")
-    return _SPACES[name]
+def named(name: str) -> type[Cells]:
+    """The space or set of cells of that name; `ValueError` lists those there are."""
+    if name not in _KNOWN:
+        raise ValueError(f"unknown space {name!r}. The spaces are {', '.join(sorted(_KNOWN))}")
+    return _KNOWN[name]
+
+
+def searched(name: str) -> type[Space]:
+    """The space of that name; `ValueError` where it has cells to train, and none to search among."""
+    found, spaces = named(name), sorted(k for k, known in _KNOWN.items() if issubclass(known, Space))
+    if not issubclass(found, Space):
+        raise ValueError(
+            f"CellOptions.space={name!r} has known cells and no search. Take one of {', '.join(spaces)}"
+        )
+    return found

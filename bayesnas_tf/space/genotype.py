@@ -1,4 +1,7 @@
-"""A discrete cell: one predecessor and one operation per node, and which nodes form the output."""
+"""A discrete cell: one predecessor and one operation per node, and which nodes form the output.
+
+Cells of spaces with `Cells.recipes` have no nodes: they are a recipe (`space.recipe`).
+"""
 
 import dataclasses
 import json
@@ -8,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from bayesnas_tf import files
 from bayesnas_tf.space import base
+from bayesnas_tf.space import recipe as recipes
 from bayesnas_tf.space.graph import Graph
 
 HIGHWAY = "highway"
@@ -42,10 +46,14 @@ class Genotype:
     space: str = HIGHWAY
     switches: tuple[str, ...] = ()  # of `Space.switches`, those that are on
     gated: tuple[int, ...] = ()  # nodes that are multiplied by a gate, in spaces that have such products
+    recipe: tuple[recipes.Value, ...] = ()  # the whole cell, in spaces that have no nodes
 
     def __post_init__(self):
         """Check once that every source, operation and output exists, and each output once."""
         space = base.named(self.space)
+        if self.recipe or space.recipes:
+            self._check_recipe(space)
+            return
         if unknown := set(self.switches).difference(space.switches):
             raise ValueError(
                 f"genotype {self.name!r} has the switch {min(unknown)!r}. Those of the space {self.space!r} "
@@ -72,6 +80,21 @@ class Genotype:
             raise ValueError(f"output {list(self.output)} of genotype {self.name!r} has a node twice")
         object.__setattr__(self, "output", tuple(sorted(self.output)))
 
+    def _check_recipe(self, space: type[base.Cells]) -> None:
+        """A recipe alone, and one that the space knows; what its output does not need is dropped."""
+        if not space.recipes:
+            raise ValueError(f"genotype {self.name!r} has a recipe, and the space {self.space!r} has none")
+        if self.nodes or self.output or self.switches or self.gated:
+            raise ValueError(
+                f"genotype {self.name!r} has nodes, an output or switches. In the space {self.space!r} "
+                "a cell is its recipe alone"
+            )
+        try:
+            space.check(self)
+            object.__setattr__(self, "recipe", recipes.live(self.recipe))
+        except ValueError as error:
+            raise ValueError(f"recipe of genotype {self.name!r}: {error}") from None
+
     def check_sources(self) -> None:
         """`ValueError` where a node takes its input from itself or from a later one."""
         for number, node in enumerate(self.nodes, start=1):
@@ -85,6 +108,9 @@ class Genotype:
         """The JSON object of a genotype file."""
         space = base.named(self.space)
         named = {"format": FIRST_FORMAT} if self.space == HIGHWAY else {"format": FORMAT, "space": self.space}
+        about = {"name": self.name, "provenance": self.provenance}
+        if space.recipes:
+            return {**named, "recipe": recipes.to_dict(self.recipe), **about}
         # a switch that few cells have is written where it is on
         switched = {
             s: s in self.switches for s in space.switches if s in self.switches or s not in space.rare
@@ -97,8 +123,7 @@ class Genotype:
                 for number, node in enumerate(self.nodes, start=1)
             ],
             "output": list(self.output),
-            "name": self.name,
-            "provenance": self.provenance,
+            **about,
         }
 
     @classmethod
@@ -107,7 +132,9 @@ class Genotype:
         if not isinstance(data, dict) or data.get("format") not in (FIRST_FORMAT, FORMAT):
             raise ValueError(f"not a genotype: its 'format' must be {FIRST_FORMAT!r} or {FORMAT!r}")
         space = HIGHWAY if data["format"] == FIRST_FORMAT else _item(data, "space", str)[:60]
-        listed = [_item(data, name, list) for name in ("nodes", "output")]
+        recipe = recipes.from_dict(data["recipe"]) if "recipe" in data else ()
+        empty: dict[str, Any] = {"nodes": [], "output": []} if recipe else {}
+        listed = [_item({**empty, **data}, name, list) for name in ("nodes", "output")]
         for name, items in zip(("nodes", "output"), listed, strict=True):
             if len(items) > MOST_NODES + 1:  # before a million of them is looked at
                 raise ValueError(f"broken genotype: {len(items)} {name}, and a cell has at most {MOST_NODES}")
@@ -125,7 +152,7 @@ class Genotype:
             raise ValueError(f"broken genotype: {len(switches)} entries in 'input'")
         on = tuple(key[:60] for key, value in switches.items() if _of_type(value, bool, "input"))
         gated = tuple(number for number, gate in enumerate(gates, start=1) if gate)
-        return cls(nodes, output, name, provenance, space, on, gated)
+        return cls(nodes, output, name, provenance, space, on, gated, recipe)
 
     def save(self, path: str | Path) -> None:
         """Write the genotype as JSON, whole and on the disk, or not at all."""
@@ -157,8 +184,10 @@ class Genotype:
     def __str__(self) -> str:
         """Short form, as the literature prints cells: `[memory] relu0* tanh1 ... -> mean 1 2`.
 
-        Switches that are on, then the nodes; a star marks a product.
+        Switches that are on, then the nodes; a star marks a product. A recipe is written value by value.
         """
+        if self.recipe:
+            return recipes.short(self.recipe)
         switches = [f"[{' '.join(self.switches)}]"] if base.named(self.space).switches else []
         stars = ["*" * (number in self.gated) for number in range(1, len(self.nodes) + 1)]
         nodes = [f"{node.op}{node.source}{star}" for node, star in zip(self.nodes, stars, strict=True)]

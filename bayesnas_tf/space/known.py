@@ -8,6 +8,7 @@ from bayesnas_tf.run_files import RunFiles
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.space.highway import published as highway
 from bayesnas_tf.space.memory import published as memory
+from bayesnas_tf.space.nasbench_nlp import tables
 
 FILE = RunFiles.genotype
 BY_SPACE = {"highway": highway, "memory": memory}
@@ -18,6 +19,11 @@ def named(name: str, seed: int = 0) -> Genotype | None:
     """The known or random cell of that name, of any space; None if there is none."""
     found = (cells.named(name, seed) for cells in BY_SPACE.values())
     return next((cell for cell in found if cell is not None), None)
+
+
+def is_published(name: str) -> bool:
+    """Whether others have published the cell of that name."""
+    return name in NAMES or tables.is_named(name)
 
 
 def is_uniform(name: str) -> bool:
@@ -39,8 +45,15 @@ def matched_name(seed: int, cell: Genotype) -> str:
     return BY_SPACE[cell.space].matched_name(seed, cell)
 
 
-def find_genotype(name: str, seed: int) -> Genotype:
+def in_table(name: str) -> bool:
+    """Whether the cell of that name lies in a table of the data folder, and not in this package."""
+    return tables.is_named(name) and not expanded(name).is_file()
+
+
+def find_genotype(name: str, seed: int, data_dir: str | Path = ".") -> Genotype:
     """The genotype in a file or of a name in `known`; a random one is drawn with `seed`.
+
+    Those of NAS-Bench-NLP are read from tables in `data_dir`.
 
     Raises:
       UserError: nothing is named, there is no such cell or file (with those that come near), or the file
@@ -57,6 +70,8 @@ def find_genotype(name: str, seed: int) -> Genotype:
             return Genotype.load(path)
         except (ValueError, OSError) as error:
             raise UserError(f"cannot use --genotype={name}. {error}. Give a genotype.json") from error
+    if in_table(name):
+        return tables.find(name, data_dir)
     if (cell := named(name, seed)) is not None:
         return cell
     near = difflib.get_close_matches(name.upper(), NAMES, n=1) or nearby(path)
@@ -64,7 +79,7 @@ def find_genotype(name: str, seed: int) -> Genotype:
     raise UserError(
         f"no genotype {name!r}. There is no such file in {Path.cwd()}{hint}. "
         f"Give a genotype.json, or one of {', '.join(NAMES)}, random, random-N, "
-        "random-N-nodesK-depthD, memory-random-N"
+        "random-N-nodesK-depthD, memory-random-N, nasbench-ID"
     )
 
 

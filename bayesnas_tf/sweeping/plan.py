@@ -11,6 +11,7 @@ from bayesnas_tf.data import corpora
 from bayesnas_tf.data.corpora import CorpusOptions
 from bayesnas_tf.errors import UserError, expanded
 from bayesnas_tf.reporting.summary_text import duration
+from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.space.known import find_genotype
 from bayesnas_tf.sweeping import jobs, selection
 from bayesnas_tf.sweeping.jobs import SEARCH, Job
@@ -66,8 +67,10 @@ class Plan(NamedTuple):
         )
 
 
-def make(settings: SweepSettings, seed: int) -> Plan:
+def make(settings: SweepSettings, seed: int, data_dir: str | Path = ".") -> Plan:
     """Read and check every configuration of a sweep; `seed` is added to every seed.
+
+    Cells that lie in a table are read from `data_dir`.
 
     Raises:
       UserError: a file, a name, a value or a cell is wrong; it says which.
@@ -81,7 +84,7 @@ def make(settings: SweepSettings, seed: int) -> Plan:
     if rank is None:
         return Plan(searches, [], rounds, None, ())
     seeds = tuple(seed + number for number in rank.seeds)
-    given = [_given(name, seed, seeds) for name in rank.cells]
+    given = [_given(find_genotype(name, seed, data_dir), name, seeds) for name in rank.listed()]
     _check_distinct([*(job.candidate for job in searches), *(candidate.name for candidate in given)])
     cells, before = len(searches) + len(given) + _proposals(rank, rounds), 0
     params = [f"{name}={value!r}" for name, value in rank.params.items()]
@@ -125,12 +128,12 @@ def _check_seeds(settings: SweepSettings, seed: int) -> None:
         )
 
 
-def _given(name: str, seed: int, seeds: tuple[int, ...]) -> Candidate:
+def _given(genotype: Genotype, name: str, seeds: tuple[int, ...]) -> Candidate:
     """A cell of `RankOptions.cells`: a name, or a file, which is called after its folder.
 
     `random` is drawn once, with the seed of the sweep: its own name says to every training which cell it is.
     """
-    genotype, path = find_genotype(name, seed), expanded(name)
+    path = expanded(name)
     if not path.is_file():
         return Candidate(genotype.name, genotype, genotype.name, genotype.name, {}, seeds)
     called = path.resolve().parent.name

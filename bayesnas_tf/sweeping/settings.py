@@ -44,8 +44,9 @@ class SearchesOptions(Options):
 class RankOptions(Options):
     """How cells are trained, ranked and selected (5.3).
 
-    Every cell that was searched, and every one of `cells` (names or genotype files), is trained for `epochs`
-    with every seed; the `best` by mean validation perplexity are selected, and trained for `more_epochs`.
+    Every cell that was searched, and every one of `cells` (names, genotype files, and groups of them, each of
+    which a gin file may hold in a macro), is trained for `epochs` with every seed; the `best` by mean
+    validation perplexity are selected, and trained for `more_epochs`.
     `rungs` are epochs after which only the better share `keep` of the cells goes on: successive halving.
     Beside each searched cell stand `controls` random cells of its size and depth, which are never selected
     and go as far as it does. With `proposals` the cells that a search drew from its posterior
@@ -55,7 +56,7 @@ class RankOptions(Options):
 
     gin_files: tuple[FilePath, ...] = ()
     params: dict[str, Any] = dataclasses.field(default_factory=dict)
-    cells: tuple[FilePath, ...] = ()
+    cells: tuple[FilePath | tuple[FilePath, ...], ...] = ()
     seeds: tuple[Seed, ...] = (0,)
     seed_of_search: bool = False  # one training, with the seed of the search, instead of `seeds`
     epochs: Count = 800
@@ -83,6 +84,11 @@ class RankOptions(Options):
             _refuse(self, "rungs", f"ascending epochs below {self.epochs}, those of the whole training")
         if self.seed_of_search and self.cells:
             _refuse(self, "cells", "empty where trainings have the seed of their search")
+
+    def listed(self) -> list[str]:
+        """`cells` one by one, without their groups."""
+        groups = [(one,) if isinstance(one, str) else one for one in self.cells]
+        return [name for group in groups for name in group]
 
 
 @gin.register

@@ -13,6 +13,7 @@ FUNCTIONS = {
     "relu": lambda a: np.maximum(a, 0.0),
     "sigmoid": lambda a: 1.0 / (1.0 + np.exp(-a)),
     "identity": lambda a: a,
+    "leaky_relu": lambda a: np.maximum(a, 0.01 * a),
 }
 
 
@@ -96,6 +97,7 @@ TWINS = {
     "rows": lambda w, *numbers: w[list(numbers)],
     "times": lambda a, b: a * b,
     "one_minus": lambda a: 1.0 - a,
+    "blend": lambda a, b, c: a * b + (1.0 - a) * c,
     "apply": lambda a, name: FUNCTIONS[name](a),
     "gate": lambda x, pre, name: gated(x, pre, FUNCTIONS[name]),
     "norm": normalised,

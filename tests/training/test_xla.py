@@ -101,7 +101,8 @@ def test_every_norm_sharing_and_space_has_a_case(subjects):
     assert {option.weight_sharing for option in options} == set(typing.get_args(Sharing))
     for name in ("norm_learnable", "zero_edge_switch"):
         assert {getattr(option, name) for option in options} == {False, True}
-    ours = {name for name, space in base._SPACES.items() if space.__module__.startswith("bayesnas_tf.")}
+    spaces = {name: space for name, space in base._KNOWN.items() if issubclass(space, base.Space)}
+    ours = {name for name, space in spaces.items() if space.__module__.startswith("bayesnas_tf.")}
     assert {option.space for option in options} == ours
 
 

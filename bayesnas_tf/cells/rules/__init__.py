@@ -22,6 +22,7 @@ RULES: dict[str, Callable[..., Rule]] = {
     "rows": linear.rows,
     "times": elementwise.times,
     "one_minus": elementwise.one_minus,
+    "blend": elementwise.blend,
     "apply": elementwise.apply,
     "gate": gate.gate,
     "norm": norm.norm,

@@ -1,4 +1,4 @@
-"""Elementwise functions of one or two values."""
+"""Elementwise functions of one to three values."""
 
 import tensorflow as tf
 
@@ -14,6 +14,11 @@ def times() -> Rule:
 def one_minus() -> Rule:
     """1 - a."""
     return elementwise(lambda a: 1.0 - a, lambda a: (-tf.ones_like(a),))
+
+
+def blend() -> Rule:
+    """a b + (1 - a) c: b where a is 1, c where it is 0. Linear in each argument by itself."""
+    return elementwise(lambda a, b, c: a * b + (1.0 - a) * c, lambda a, b, c: (b - c, a, 1.0 - a))
 
 
 def apply(operation: str) -> Rule:

@@ -73,9 +73,11 @@ class Shapes(dict):
         return cls(zip([*names, *made], specs, strict=True))
 
     def array(self, name: str, steps, dtype=None) -> tf.TensorArray:
-        """An array of a value at each of so many time steps."""
+        """An array of a value at each of so many time steps; several stages may read one."""
         spec = self[name]
-        return tf.TensorArray(dtype or spec.dtype, size=steps, element_shape=spec.shape)
+        return tf.TensorArray(
+            dtype or spec.dtype, size=steps, element_shape=spec.shape, clear_after_read=False
+        )
 
 
 class History(NamedTuple):

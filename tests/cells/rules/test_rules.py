@@ -32,7 +32,8 @@ CASES = {
     "bias": [((), [PRE, (U,), (U,)], (1, 2)), ((), [(B, 4 * U), (U,), (2, U)], (1, 2))],
     "times": [((), [VALUE, VALUE], ())],
     "one_minus": [((), [VALUE], ())],
-    "apply": [((name,), [VALUE], ()) for name in OP_NAMES],
+    "blend": [((), [VALUE] * 3, ())],
+    "apply": [((name,), [VALUE], ()) for name in (*OP_NAMES, "leaky_relu")],
     "gate": [((name,), [VALUE, PRE], ()) for name in OP_NAMES],
     "norm": [((kind, 5), [VALUE], ()) for kind in NORMS],
     "mix": [

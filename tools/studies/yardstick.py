@@ -1,0 +1,92 @@
+"""Which cells of NAS-Bench-NLP are the yardstick of studies/yardstick_small.gin: two macros, as gin has them.
+
+Example: python -m tools.studies.yardstick --data_dir DIR
+
+Of the cells of ptb.jsonl that no training lost, sorted by their published loss, each of twenty equal parts
+gives two at random: the first helps to choose a protocol, the second reports how well it ranks.
+"""
+
+import argparse
+import itertools
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from bayesnas_tf.config.flags import default_data_dir
+from bayesnas_tf.errors import UserError
+from bayesnas_tf.space.nasbench_nlp import tables
+
+PARTS, PER_LINE = 20, 4
+
+
+class Rated(NamedTuple):
+    """A cell and its published loss."""
+
+    nats: float
+    name: str
+
+
+class Halves(NamedTuple):
+    """The names of the two halves, the best published loss first."""
+
+    choosing: list[str]
+    reporting: list[str]
+
+
+def candidates(data_dir: Path) -> list[Rated]:
+    """The distinct cells whose trainings all ended, the best first."""
+    path = tables.table(data_dir, tables.TABLES[0])
+    if not path.is_file():
+        raise tables.lacking(f"table {path.name}", data_dir)
+    found: dict[str, Rated] = {}
+    for number, row in sorted(tables.read(path).items()):
+        if row["diverged"] or row["test_nats"] is None:
+            continue
+        try:
+            cell = tables.find(f"nasbench-{number}", data_dir)
+        except UserError:
+            continue  # it does not read its input
+        found.setdefault(str(cell), Rated(row["test_nats"], cell.name))
+    return sorted(found.values())
+
+
+def halves(rated: Sequence[Rated], seed: int) -> Halves:
+    """One cell for each half from each of `PARTS` equal parts; the same seed gives the same cells."""
+    draw, chosen = np.random.PCG64(seed).random_raw, Halves([], [])
+    bounds = [len(rated) * k // PARTS for k in range(PARTS + 1)]
+    for first, end in itertools.pairwise(bounds):
+        part = list(rated[first:end])
+        for half in chosen:
+            half.append(part.pop(int(draw() % len(part))).name)
+    return chosen
+
+
+def macros(chosen: Halves) -> str:
+    """Both halves, as a gin file has them."""
+    parts = []
+    for name, half in zip(("CHOOSING", "REPORTING"), chosen, strict=True):
+        rows = [half[k : k + PER_LINE] for k in range(0, len(half), PER_LINE)]
+        lines = [f"    {', '.join(map(repr, row))}," for row in rows]
+        parts.append("\n".join([f"{name} = (", *lines, ")"]))
+    return "\n".join(parts)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the macros."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data_dir", type=Path, help="where nasbench_nlp/ lies (default: as the commands)")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args(arguments)
+    try:
+        print(macros(halves(candidates(given.data_dir or default_data_dir()), given.seed)))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
