@@ -13,7 +13,7 @@ from bayesnas_tf.training.strategies.enas.step import EnasOptions
 from bayesnas_tf.training.strategies.enas.strategy import Enas
 from bayesnas_tf.training.strategies.interface import Strategy
 from bayesnas_tf.training.strategies.options import StrategyOptions
-from bayesnas_tf.training.strategies.random_search.step import RandomOptions
+from bayesnas_tf.training.strategies.random_search.options import RandomOptions
 from bayesnas_tf.training.strategies.random_search.strategy import RandomSearch
 from bayesnas_tf.training.strategies.random_sharing.step import RandomSharingOptions
 from bayesnas_tf.training.strategies.random_sharing.strategy import RandomSharing

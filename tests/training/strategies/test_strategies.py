@@ -245,7 +245,7 @@ def test_another_seed_is_another_search(folder):
             ["search.strategy=@RandomOptions()", "RandomOptions.cells=3"],
             "must be a multiple of search.epochs=2",
         ),
-        (["search.strategy=@RandomOptions()", "RandomOptions.cells=1000"], "500 cells cannot share the"),
+        (["search.strategy=@RandomOptions()", "RandomOptions.cells=1000"], "500 trainings cannot share the"),
         (["search.strategy=@EnasOptions()", "EnasOptions.baseline_decay=1.0"], r"must lie in [0, 1)"),
         (
             ["search.strategy=@EnasOptions()", "CellOptions.weight_sharing='edge'"],
