@@ -8,6 +8,7 @@ from bayesnas_tf.errors import UserError
 from bayesnas_tf.numerics import seeds
 from bayesnas_tf.training.strategies.cell_step import uniform_choices
 from bayesnas_tf.training.strategies.interface import ChoosingStrategy, Found, candidate_health
+from bayesnas_tf.training.strategies.schedule import Schedule
 from bayesnas_tf.training.strategies.scoring import MOST_NATS, Scorer
 
 CELLS_SEED, WEIGHTS_SEED = 6, 7  # slots of the run's seed
@@ -29,6 +30,8 @@ class Trials(ChoosingStrategy):
     Which cell a training has, `choice`, may depend on the scores of those before it. What a subclass keeps
     besides follows from the scores, or is among its `trackables`.
     """
+
+    schedule: Schedule
 
     def __init__(self, loop):
         """Nothing is trained yet."""
