@@ -21,9 +21,13 @@ ADAM = [
     "--gin_param=OptimizerOptions.decay='linear'",
     "--gin_param=WeightOptions.lr=0.05",
 ]
-MEMORY = [*ADAM, "--gin_param=CellOptions.space='memory'", "--gin_param=search.epochs=1"]
-SPARSE = ["--gin_param=search.report_every=1", "--gin_param=search.checkpoint_every=4"]
-CELLS, RUNGS, WINDOWS = 4, (4, 2), 12
+MEMORY = [
+    *ADAM,
+    *("--gin_param=CellOptions.space='memory'", "--gin_param=search.epochs=1"),
+    *("--gin_param=search.report_every=1", "--gin_param=search.checkpoint_every=3"),
+]
+CELLS, RUNGS = 4, (4, 2)
+KILLS = {"halving": (2, -1), "evolution": (5, 0)}  # steps; those from 0 down are counted from the last one
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -37,14 +41,43 @@ def _eager():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trials")
-    tiny.write(folder, lines=22)
+    tiny.write(folder, lines=17)
     return folder
 
 
-@pytest.fixture(scope="module", params=["halving", "evolution"])
-def ended(request, folder):
+@pytest.fixture(scope="module")
+def watched(folder):
+    """What a search by halving carries, behind the begin and before the score of each training."""
+    found, begin, score = {"begin": {}, "score": {}}, Halving.begin, Halving.score
+
+    def values(self, number):
+        return self.cell(number), [tf.convert_to_tensor(variable).numpy() for variable in self.carried]
+
+    def watched_begin(self, number):
+        begin(self, number)
+        found["begin"][number] = values(self, number)
+
+    def watched_score(self, number):
+        found["score"][number] = values(self, number)
+        score(self, number)
+        found["nats"], found["owners"] = self.scores, self.bank.owners.numpy()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Halving, "begin", watched_begin)
+        patch.setattr(Halving, "score", watched_score)
+        assert run(folder, "halving", "halving", *MEMORY) == 0
+    return found
+
+
+@pytest.fixture(scope="module")
+def evolved(folder):
+    assert run(folder, "evolution", "evolution", *MEMORY) == 0
+    return folder / "evolution"
+
+
+@pytest.fixture(params=KILLS)
+def ended(request, folder, watched, evolved):
     """Strategy and run directory of a search of the memory space in one epoch, by Adam."""
-    assert run(folder, request.param, request.param, *MEMORY, *SPARSE) == 0
     return request.param, folder / request.param
 
 
@@ -61,17 +94,16 @@ def killed_at(folder, name, strategy, steps, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(run_files.MetricsFile, "on_step", kill)
             with pytest.raises(Killed):
-                run(folder, name, strategy, *MEMORY, *SPARSE)
-    assert run(folder, name, strategy, *MEMORY, *SPARSE) == 0
+                run(folder, name, strategy, *MEMORY)
+    assert run(folder, name, strategy, *MEMORY) == 0
     return folder / name
 
 
 def test_kills_between_checkpoints_leave_no_trace(ended, folder, monkeypatch):
     """A killed process had gone on to other cells, and written them to its bank: all of it is done again."""
     strategy, directory = ended
-    steps = max(row["step"] for row in tiny.rows(directory))
-    assert steps >= WINDOWS
-    kills = [3, 7, steps // 2 + 2, steps - 1, steps]
+    last = max(row["step"] for row in tiny.rows(directory))
+    kills = [at if at > 0 else last + at for at in KILLS[strategy]]
     assert_same_search(killed_at(folder, f"{strategy}-killed", strategy, kills, monkeypatch), directory)
 
 
@@ -88,49 +120,19 @@ def test_each_training_has_a_rate_that_falls_to_0(ended):
         assert np.ptp(lengths) <= 1
 
 
-def test_a_child_is_a_neighbour_of_a_cell_that_lives(folder):
-    data = architecture_of(folder, "evolution")
+def test_a_child_is_a_neighbour_of_a_cell_that_lives(evolved):
+    data, summary = architecture(evolved), tiny.summary(evolved)
     cells, nats = data["candidates"], data["candidate_nats"].mean(axis=1)
     assert len(cells) == 6 and np.isfinite(nats).all()
     for number in range(2, 6):
         living = cells[ageing.alive(number, 2)]
         assert 1 in (living != cells[number]).reshape(2, -1).sum(axis=1)
     assert data["probabilities"].shape == Memory(2).sites.exists.shape
-    summary = tiny.summary(folder / "evolution")
     assert summary["valid_nats"] == nats.min()
     assert summary["health"]["population_median_nats"] == pytest.approx(np.median(nats[-2:]))
 
 
-def architecture_of(folder, strategy):
-    if not (folder / strategy / "summary.json").exists():
-        assert run(folder, strategy, strategy, *MEMORY, *SPARSE) == 0
-    return architecture(folder / strategy)
-
-
-@pytest.fixture
-def watched(monkeypatch):
-    """What successive halving carries, behind the begin and before the score of each training."""
-    found, begin, score = {"begin": {}, "score": {}}, Halving.begin, Halving.score
-
-    def values(self):
-        return [tf.convert_to_tensor(variable).numpy() for variable in self.carried]
-
-    def watched_begin(self, number):
-        begin(self, number)
-        found["begin"][number] = self.cell(number), values(self)
-
-    def watched_score(self, number):
-        found["score"][number] = self.cell(number), values(self)
-        score(self, number)
-        found["nats"], found["owners"] = self.scores, self.bank.owners.numpy()
-
-    monkeypatch.setattr(Halving, "begin", watched_begin)
-    monkeypatch.setattr(Halving, "score", watched_score)
-    return found
-
-
-def test_the_best_of_a_rung_are_trained_on_from_where_they_were_left(folder, watched):
-    assert run(folder, "watched", "halving", *MEMORY) == 0
+def test_the_best_of_a_rung_are_trained_on_from_where_they_were_left(watched):
     assert [cell for cell, _ in watched["begin"].values()][:CELLS] == list(range(CELLS))
     going_on = [watched["begin"][number][0] for number in (4, 5)]
     assert going_on == rungs.best(watched["nats"][:CELLS], 2).tolist() == sorted(watched["owners"])
@@ -146,19 +148,18 @@ def test_the_best_of_a_rung_are_trained_on_from_where_they_were_left(folder, wat
 
 
 def test_the_best_last_score_wins_and_numbers_about_all_are_of_the_first_rung(folder, watched):
-    assert run(folder, "last", "halving", *MEMORY) == 0
-    nats, data = watched["nats"], architecture(folder / "last")
+    nats, data = watched["nats"], architecture(folder / "halving")
     expected = nats[:CELLS].copy()
     expected[rungs.best(nats[:CELLS], 2)] = nats[CELLS:]
     np.testing.assert_array_equal(data["candidate_nats"], expected)
-    summary = tiny.summary(folder / "last")
+    summary = tiny.summary(folder / "halving")
     assert summary["valid_nats"] == expected.mean(axis=1).min()
     health = summary["health"]
     assert health["candidate_median_nats"] == pytest.approx(np.median(nats[:CELLS].mean(axis=1)))
     assert health["candidate_best_nats"] == summary["valid_nats"]
 
 
-def test_cells_that_diverge_are_lost_and_stay_so_on_the_next_rung(folder, monkeypatch):
+def test_cells_that_diverge_are_lost_and_stay_so_on_the_next_rung(folder, watched, monkeypatch):
     begin, bad = Halving.begin, {0, 1, 3}
 
     def begin_badly(self, number):
@@ -171,10 +172,9 @@ def test_cells_that_diverge_are_lost_and_stay_so_on_the_next_rung(folder, monkey
     found, summary = architecture(folder / "diverging"), tiny.summary(folder / "diverging")
     assert (found["candidate_nats"] == scoring.MOST_NATS).all(axis=1).tolist() == [True, True, False, True]
     assert summary["health"]["candidates_lost"] == 3
-    whole = tiny.summary(folder / "watched")["tokens"] if (folder / "watched").exists() else None
-    tokens = summary["tokens"]
+    whole, tokens = tiny.summary(folder / "halving")["tokens"], summary["tokens"]
     # cell 2 is scored on both rungs; cell 0, which goes on beside it, on none
-    assert whole is None or tokens == {"train": whole["train"], "architecture": whole["architecture"] // 3}
+    assert tokens == {"train": whole["train"], "architecture": whole["architecture"] // 3}
 
 
 @pytest.mark.parametrize(
