@@ -181,7 +181,7 @@ def test_cells_that_diverge_are_lost_and_stay_so_on_the_next_rung(folder, watche
     ("flags", "message"),
     [
         (["@HalvingOptions()", "HalvingOptions.shares=(1, 2, 3)"], "one number for each rung"),
-        (["@HalvingOptions()", "HalvingOptions.eta=1"], "HalvingOptions.eta=1 must be at least 2"),
+        (["@HalvingOptions()", "HalvingOptions.eta=1"], "HalvingOptions.eta=1. It must be at least 2"),
         (["@HalvingOptions()", "HalvingOptions.shares=(1, 0)"], "HalvingOptions.shares"),
         (["@HalvingOptions()", "search.epochs=3"], "Set search.epochs = 2"),
         (["@HalvingOptions()", "HalvingOptions.cells=400"], "Lower HalvingOptions.cells"),
