@@ -15,7 +15,10 @@ from bayesnas_tf.config import bindings, flags, registry
 from bayesnas_tf.options import Range
 
 FILES = {"search": "quickstart.gin", "evaluate": "quickstart_eval.gin", "sweep": "sweep_quickstart.gin"}
-STRATEGIES = ("DartsOptions", "EnasOptions", "RandomOptions", "RandomSharingOptions")
+STRATEGIES = (
+    *("DartsOptions", "EnasOptions", "EvolutionOptions", "HalvingOptions"),
+    *("RandomOptions", "RandomSharingOptions"),
+)
 BASELINES = ("LstmOptions", "RhnOptions", "NasOptions")
 LONG = "x" * 300
 HUGE = str(10**30)

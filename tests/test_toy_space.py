@@ -57,7 +57,12 @@ def test_its_drawing_is_there(found):
     assert (found / "search" / "cell.svg").read_text().startswith("<svg")
 
 
-FEW = {"darts1": [], "random": ["RandomOptions.cells=2"], "random_ws": ["RandomSharingOptions.cells=3"]}
+FEW = {
+    "darts1": [],
+    "random": ["RandomOptions.cells=2"],
+    "random_ws": ["RandomSharingOptions.cells=3"],
+    "evolution": ["EvolutionOptions.cells=3", "EvolutionOptions.population=2", "EvolutionOptions.sample=1"],
+}
 
 
 @pytest.mark.parametrize("strategy", FEW)

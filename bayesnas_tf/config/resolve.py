@@ -31,6 +31,8 @@ ALSO_READS = {
         "RandomOptions",
         "RandomSharingOptions",
         "EnasOptions",
+        "HalvingOptions",
+        "EvolutionOptions",
     )
 }
 

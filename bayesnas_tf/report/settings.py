@@ -15,6 +15,8 @@ STRATEGIES = {
     "RandomOptions": "random",
     "RandomSharingOptions": "random_ws",
     "EnasOptions": "enas",
+    "HalvingOptions": "halving",
+    "EvolutionOptions": "evolution",
 }
 
 

@@ -6,7 +6,7 @@ number of nodes of the cells that a search chooses from. `Cells` are less than a
 
 import abc
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -190,6 +190,22 @@ class Space(Cells):
     @abc.abstractmethod
     def of_choice(self, choice: np.ndarray) -> "Genotype":
         """The cell of a choice, integers of the shape of `slots`."""
+
+    def mutated(self, choice: np.ndarray, draw: Callable[[], int]) -> np.ndarray:
+        """A neighbour of a choice: one of its numbers, each as likely, takes another value, each as likely.
+
+        Every choice within `slots` is a cell, so the result is one, and every cell is reached from every
+        other. A space whose numbers depend on each other has a method of its own.
+
+        Args:
+          choice: integers of the shape of `slots`, left as it is.
+          draw: gives uniform whole numbers of 64 bits, as `random_raw` of NumPy.
+        """
+        free = np.flatnonzero(self.slots > 1)  # others have one value alone
+        place = free[int(draw() % free.size)]
+        values, found = int(self.slots.flat[place]), np.array(choice)
+        found.flat[place] = (int(found.flat[place]) + 1 + int(draw() % (values - 1))) % values
+        return found
 
     @abc.abstractmethod
     def shares(self, choices: np.ndarray) -> np.ndarray:

@@ -85,9 +85,11 @@ class SearchLoop(TrainLoop):
         )
 
     def share(self, done: int, total: int) -> float:
-        """As every loop; where a strategy divides an epoch among trainings, of the one under way."""
-        trainings = self.strategy.per_epoch
-        return (done * trainings % total) / total if trainings else super().share(done, total)
+        """As every loop; where a strategy divides the epochs among trainings, of the one under way."""
+        schedule = self.strategy.schedule
+        if schedule is None:
+            return super().share(done, total)
+        return schedule.share(int(self.progress.epoch), done, total)
 
     def before_window(self, done: int, total: int) -> None:
         """The strategy's turn."""

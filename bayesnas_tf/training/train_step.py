@@ -99,9 +99,14 @@ class TrainStep(tf.Module):
         if self.of_weights is not None:
             self.of_weights.build(variables)
 
+    @property
+    def slots(self) -> list:
+        """What the optimizer of W keeps from step to step; SGD keeps nothing."""
+        return [] if self.of_weights is None else list(self.of_weights.variables)
+
     def forget(self) -> None:
         """Set the slots of the optimizer to 0: other weights begin."""
-        for slot in self.of_weights.variables if self.of_weights is not None else ():
+        for slot in self.slots:
             slot.assign(tf.zeros_like(slot))
 
     def stage(self, function):

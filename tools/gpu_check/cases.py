@@ -245,6 +245,8 @@ CASES: dict[str, Case] = {
     "random, norm batch": _search("random", norm="batch"),
     "random_ws": _search("random_ws"),
     "enas": _search("enas"),
+    "halving": _search("halving", rule="adam"),  # what it carries from rung to rung has slots of Adam
+    "evolution, memory": _search("evolution", space="memory", nodes=1),
     "ggn": _estimate("ggn", {"norm": "mean", "zero_edge_switch": True}),
     "ggn, norm batch, 1 probe": _estimate("ggn", {"norm": "batch", "weight_sharing": "edge"}, probes=1),
     "ggn, memory": _estimate("ggn", {"norm": "mean", "space": "memory", "nodes": 1}),

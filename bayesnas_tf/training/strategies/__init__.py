@@ -1,1 +1,1 @@
-"""How a search comes to its cell: BayesNAS, DARTS, random search and ENAS behind one interface."""
+"""How a search comes to its cell: BayesNAS and its rivals, behind one interface."""

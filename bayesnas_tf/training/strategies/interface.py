@@ -10,6 +10,7 @@ import tensorflow as tf
 from bayesnas_tf.bayes import health
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.training.records import ChoiceRecord, UpdateRecord
+from bayesnas_tf.training.strategies.schedule import Schedule
 
 
 class Strategy:
@@ -20,7 +21,7 @@ class Strategy:
     progress and listeners.
     """
 
-    per_epoch = 0  # trainings, each of new weights, that share an epoch; 0: all epochs are one training
+    schedule: Schedule | None = None  # of trainings that share the epochs; None: all epochs are one training
 
     def __init__(self, loop):
         """Nothing is computed yet."""

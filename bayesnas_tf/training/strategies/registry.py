@@ -11,14 +11,18 @@ from bayesnas_tf.training.strategies.darts.step import DartsOptions
 from bayesnas_tf.training.strategies.darts.strategy import Darts
 from bayesnas_tf.training.strategies.enas.step import EnasOptions
 from bayesnas_tf.training.strategies.enas.strategy import Enas
+from bayesnas_tf.training.strategies.evolution.options import EvolutionOptions
+from bayesnas_tf.training.strategies.evolution.strategy import Evolution
+from bayesnas_tf.training.strategies.halving.options import HalvingOptions
+from bayesnas_tf.training.strategies.halving.strategy import Halving
 from bayesnas_tf.training.strategies.interface import Strategy
 from bayesnas_tf.training.strategies.options import StrategyOptions
-from bayesnas_tf.training.strategies.random_search.step import RandomOptions
+from bayesnas_tf.training.strategies.random_search.options import RandomOptions
 from bayesnas_tf.training.strategies.random_search.strategy import RandomSearch
 from bayesnas_tf.training.strategies.random_sharing.step import RandomSharingOptions
 from bayesnas_tf.training.strategies.random_sharing.strategy import RandomSharing
 
-Name = Literal["bayesnas", "darts1", "darts2", "random", "random_ws", "enas"]
+Name = Literal["bayesnas", "darts1", "darts2", "random", "random_ws", "enas", "halving", "evolution"]
 NAMES: tuple[str, ...] = get_args(Name)
 
 STRATEGIES: dict[type[StrategyOptions], type[Strategy]] = {
@@ -27,6 +31,8 @@ STRATEGIES: dict[type[StrategyOptions], type[Strategy]] = {
     RandomOptions: RandomSearch,
     RandomSharingOptions: RandomSharing,
     EnasOptions: Enas,
+    HalvingOptions: Halving,
+    EvolutionOptions: Evolution,
 }
 
 

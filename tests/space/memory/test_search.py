@@ -86,6 +86,8 @@ FEW = {
     "random": ["RandomOptions.cells=2", *ADAM],
     "random_ws": ["RandomSharingOptions.cells=3"],
     "enas": ["EnasOptions.cells=3"],
+    "halving": ["HalvingOptions.cells=4", "HalvingOptions.eta=2", *ADAM],
+    "evolution": ["EvolutionOptions.cells=3", "EvolutionOptions.population=2", "EvolutionOptions.sample=1"],
 }
 
 

@@ -9,24 +9,15 @@ import tensorflow as tf
 
 from bayesnas_tf import config
 from bayesnas_tf.commands import curvature as curvature_command
-from bayesnas_tf.reporting import run_files
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.space.highway.space import Highway
 from bayesnas_tf.training.strategies import registry, scoring
 from bayesnas_tf.training.strategies.darts.step import DartsOptions
 from bayesnas_tf.training.strategies.random_search.strategy import RandomSearch
 from tests.support import tiny
+from tests.support.searches import FLAGS, SMALL, architecture, assert_same_search, run, run_killed
 
-SMALL = ["WindowOptions.jitter=False", "WindowOptions.bptt=4", "search.checkpoint_every=1"]
-FLAGS = {
-    "darts1": ["search.strategy=@DartsOptions()", "DartsOptions.order=1"],
-    "darts2": ["search.strategy=@DartsOptions()", "DartsOptions.lr=0.1"],
-    "random": ["search.strategy=@RandomOptions()", "RandomOptions.cells=4"],
-    "random_ws": ["search.strategy=@RandomSharingOptions()", "RandomSharingOptions.cells=3"],
-    "enas": ["search.strategy=@EnasOptions()", "EnasOptions.cells=3", "EnasOptions.units=4"],
-}
-TIMES = ("tokens_per_second", "seconds")
-CELLS = {"random": 4, "random_ws": 3, "enas": 3}
+CELLS = {"random": 4, "random_ws": 3, "enas": 3, "halving": 4, "evolution": 6}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -44,21 +35,11 @@ def folder(tmp_path_factory):
     return folder
 
 
-def run(folder, name, strategy, *more):
-    params = [f"--gin_param={param}" for param in (*SMALL, *FLAGS[strategy])]
-    return tiny.run(folder, name, *params, *more)
-
-
 @pytest.fixture(scope="module", params=FLAGS)
 def ended(request, folder):
     """Name and run directory of a search of two epochs by each strategy."""
     assert run(folder, request.param, request.param) == 0
     return request.param, folder / request.param
-
-
-def architecture(directory):
-    with np.load(directory / "architecture.npz") as data:
-        return dict(data)
 
 
 def test_every_strategy_is_tested_and_has_its_name():
@@ -92,7 +73,7 @@ def test_it_leaves_a_cell_that_says_where_it_comes_from(ended):
         for event in tf.compat.v1.train.summary_iterator(str(path)):
             tags |= {value.tag for value in event.summary.value}
     assert {"nats/train", "nats/valid", "cell", "health/mean_depth"} <= tags
-    assert ("heatmap/probabilities" in tags) == (strategy != "random")
+    assert ("heatmap/probabilities" in tags) == (strategy not in ("random", "halving"))
 
 
 def test_the_cell_is_the_best_of_what_the_search_knew(ended):
@@ -127,6 +108,8 @@ def test_every_strategy_trains_on_the_same_tokens(ended, folder):
         "darts1": 2 * per_epoch * 4 * 4,
         "darts2": 2 * per_epoch * 4 * 4 + 3 * tokens["train"],
         "random": 4 * windows * 4 * 4,
+        "halving": (4 + 2) * windows * 4 * 4,  # of four cells, then of the best two
+        "evolution": 6 * windows * 4 * 4,
         "random_ws": 2 * 3 * windows * 4 * 4,
         "enas": 2 * per_epoch * 4 * 4 + 2 * 3 * windows * 4 * 4,
     }
@@ -146,39 +129,8 @@ def test_curvature_is_for_the_mixture_and_refuses_sampled_cells(ended, folder, c
         assert "would write" in told.out
 
 
-class Killed(BaseException):
-    """Ends the search as a kill does."""
-
-
-def run_killed(folder, name, strategy, monkeypatch):
-    """The run directory of a search that is killed in its second epoch, and then resumed."""
-    original = run_files.MetricsFile.on_step
-
-    def kill(self, record):
-        original(self, record)
-        if record.epoch == 2:
-            raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(run_files.MetricsFile, "on_step", kill)
-        with pytest.raises(Killed):
-            run(folder, name, strategy)
-    assert run(folder, name, strategy) == 0
-    return folder / name
-
-
-def assert_same_search(one, other):
-    """Bit for bit the same architecture, metrics and summary."""
-    assert tiny.summary(one) == tiny.summary(other)
-    assert tiny.rows(one) == tiny.rows(other)
-    left, right = architecture(one), architecture(other)
-    assert left.keys() == right.keys()
-    for name in left:
-        np.testing.assert_array_equal(left[name], right[name], err_msg=name)
-
-
 # darts1 is a part of darts2; random search is killed below, while cells diverge
-@pytest.mark.parametrize("ended", ["darts2", "random_ws", "enas"], indirect=True)
+@pytest.mark.parametrize("ended", ["darts2", "random_ws", "enas", "halving", "evolution"], indirect=True)
 def test_a_killed_search_ends_as_an_unbroken_one_and_its_cell_is_a_function_of_the_seed(
     ended, folder, monkeypatch
 ):
@@ -245,7 +197,7 @@ def test_another_seed_is_another_search(folder):
             ["search.strategy=@RandomOptions()", "RandomOptions.cells=3"],
             "must be a multiple of search.epochs=2",
         ),
-        (["search.strategy=@RandomOptions()", "RandomOptions.cells=1000"], "500 cells cannot share the"),
+        (["search.strategy=@RandomOptions()", "RandomOptions.cells=1000"], "500 trainings cannot share the"),
         (["search.strategy=@EnasOptions()", "EnasOptions.baseline_decay=1.0"], r"must lie in [0, 1)"),
         (
             ["search.strategy=@EnasOptions()", "CellOptions.weight_sharing='edge'"],

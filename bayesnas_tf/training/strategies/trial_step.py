@@ -1,14 +1,11 @@
-"""The step of random search: a cell that diverges is lost, the run is not."""
+"""The step of strategies that train cells one after the other, and what their options share."""
 
-import dataclasses
-
-import gin
 import tensorflow as tf
 
-from bayesnas_tf.options import Whole
 from bayesnas_tf.training.checkpoints import all_finite
 from bayesnas_tf.training.strategies.cell_step import CellStep
-from bayesnas_tf.training.strategies.options import Cells, SampledOptions
+from bayesnas_tf.training.strategies.options import SampledOptions
+from bayesnas_tf.training.strategies.schedule import Schedule
 from bayesnas_tf.training.strategies.scoring import MOST_NATS
 
 
@@ -35,24 +32,22 @@ class TrialStep(CellStep):
         super().add_totals(tf.where(self.lost, tf.cast(MOST_NATS, nats.dtype), nats), length)
 
 
-@gin.register
-@dataclasses.dataclass(frozen=True)
-class RandomOptions(SampledOptions):
-    """Random search: uniform cells, each trained from its own start on an equal share of the tokens."""
+class TrialOptions(SampledOptions):
+    """What strategies share that train cells one after the other."""
 
-    cells: Cells = 8  # in all; a multiple of search.epochs
-    valid_windows: Whole = 0  # validation windows that rank the cells; 0: all
+    cells: int  # in all
+    valid_windows: int  # validation windows that score a cell; 0: all
 
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return "random"
+    def schedule(self, epochs: int) -> Schedule:
+        """The trainings: one for each cell, all of one length."""
+        return Schedule((1,) * self.cells, epochs)
 
     def check(self, settings) -> None:
         """Every epoch is divided among as many cells."""
-        if self.cells % settings.epochs:
+        if not self.schedule(settings.epochs).whole:
             raise ValueError(
-                f"RandomOptions.cells={self.cells} must be a multiple of search.epochs={settings.epochs}"
+                f"{type(self).__name__}.cells={self.cells} must be a multiple of "
+                f"search.epochs={settings.epochs}"
             )
 
     def step(self, model, settings, valid_rows, seed) -> TrialStep:

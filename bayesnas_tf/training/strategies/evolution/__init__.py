@@ -1,0 +1,1 @@
+"""Regularised evolution (Real et al. 2019)."""

@@ -1,0 +1,1 @@
+"""Random search with successive halving (Jamieson & Talwalkar 2016)."""
