@@ -28,7 +28,7 @@ RUNS = {
     "search_and_select.gin": {"search": 1, "rung-1": 8, "rung-2": 4, "rank": 2},
     "studies/select_random_small.gin": {"rung-1": 9, "rung-2": 5, "rank": 3},
     "studies/planted.gin": {"search": 2 * 10},
-    "studies/truth.gin": {"search": 4 * 10, "rank": 4 * 10 + 20},
+    "studies/truth.gin": {"search": 6 * 10, "rank": 6 * 10 + 20},
     "studies/normalisation.gin": {"search": 16, "rank": 16},
     "studies/transfer.gin": {"search": 2, "rank": (2 + 2 + 2) * 5},
     "studies/lambda_size.gin": {"search": 24, "rank": 48},
