@@ -49,7 +49,7 @@ def test_every_strategy_is_tested_and_has_its_name():
         options = gin.get_configurable("named_strategy")()
         assert options.name == name
         assert type(options) in registry.STRATEGIES
-    assert (options.units, registry.named_strategy("darts1").order) == (3, 1)
+    assert (registry.named_strategy("enas").units, registry.named_strategy("darts1").order) == (3, 1)
     assert registry.named_strategy("darts2") == DartsOptions(order=2, lr=0.5)
 
 
