@@ -122,7 +122,7 @@ def summarise(result: SearchResult, problem: SearchProblem, settings: SearchSett
         "kind": "search",
         "strategy": settings.strategy.name,
         "genotype": genotype.to_dict(),
-        "proposals": [cell.to_dict() for cell in update.proposals],
+        **({"proposals": [cell.to_dict() for cell in update.proposals]} if update.proposals else {}),
         "live_nodes": len(genotype.nodes),
         "pruned_fraction": pruned,
         "travel": update.health["travel"] if bayes else None,

@@ -1,10 +1,8 @@
 """Does a search beat chance? The numbers of docs/evidence.md, from the runs or from the CSV made of them.
 
-Examples:
-  python -m tools.studies.evidence --sweep=runs/truth-bayesnas --out=docs/evidence/cells.csv
-  python -m tools.studies.evidence --csv=docs/evidence/cells.csv
+Example: python -m tools.studies.evidence --sweep=runs/truth-bayesnas --out=docs/evidence/cells.csv
 
-The first command writes a row per trained cell, the second computes every number from those rows alone.
+It writes a row per trained cell; with --csv=FILE every number is computed from those rows alone.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """A planted signal: a search is to keep the memory where a text needs it, and to drop it where it does not.
 
-Example:
-  python -m tools.studies.planted --folder=texts
+Example: python -m tools.studies.planted --folder=texts
+then
   python -m bayesnas_tf.sweep --gin_file=studies/planted.gin --data_dir=texts --run_dir=runs/planted
   python -m tools.studies.planted --sweep=runs/planted
 

@@ -76,7 +76,9 @@ def macros(chosen: Halves) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the macros."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    form = argparse.RawDescriptionHelpFormatter
+    program = "python -m tools.studies.yardstick"
+    parser = argparse.ArgumentParser(prog=program, description=__doc__, formatter_class=form)
     parser.add_argument("--data_dir", type=Path, help="where nasbench_nlp/ lies (default: as the commands)")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args(arguments)
