@@ -158,7 +158,8 @@ def test_options_have_defaults():
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_a_functional_model_trains_the_cell_and_is_loaded_with_equal_outputs(jit_compile, tmp_path):
-    cells = [DerivedCell(published.named(name), DerivedOptions(units=U)) for name in ("DARTS_V2", "DARTS_V1")]
+    genotypes = [Genotype((Node(0, "tanh"), Node(1, "relu")), output) for output in ((1, 2), (2,))]
+    cells = [DerivedCell(genotype, DerivedOptions(units=U)) for genotype in genotypes]
     inputs = keras.Input((None, 3))
     hidden = keras.layers.Bidirectional(keras.layers.RNN(cells[0], return_sequences=True))(inputs)
     outputs = keras.layers.Dense(1)(keras.layers.RNN(cells[1])(keras.layers.Masking()(hidden)))
