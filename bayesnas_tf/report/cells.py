@@ -20,11 +20,13 @@ from bayesnas_tf.space.genotype import Genotype
 UNIFORM = "random (uniform)"  # drawn before anything was searched: the floor
 CONTROL = "random (control)"  # drawn to match a searched cell: for comparisons in pairs alone
 PUBLISHED, BASELINE, OTHER = "published cell", "baseline", "cell of unknown origin"
+DRAWN = "drawn from a posterior"  # beside the cell of a search: several of one search
 RANDOM = (UNIFORM, CONTROL)
-NOT_SEARCHED = (*RANDOM, PUBLISHED, BASELINE, OTHER)
+NOT_SEARCHED = (*RANDOM, DRAWN, PUBLISHED, BASELINE, OTHER)
 _FIRST_NAME = (
     PUBLISHED,
     BASELINE,
+    DRAWN,
     OTHER,
     UNIFORM,
     CONTROL,
@@ -130,6 +132,8 @@ def strategy_of(genotype: Genotype | None, control: bool = False) -> str:
         return BASELINE
     if control or known.is_matched(genotype.name):
         return CONTROL
+    if genotype.provenance.get("draw"):
+        return DRAWN
     if told := str(genotype.provenance.get("strategy") or ""):
         return told
     if "config" in genotype.provenance:

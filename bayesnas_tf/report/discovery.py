@@ -15,7 +15,13 @@ from bayesnas_tf.space.genotype import Genotype
 T = TypeVar("T")
 MARKS = {RunFiles.config, RunFiles.summary, RunFiles.metrics, RunFiles.posterior}
 # folders of runs and sweeps: nothing of theirs to read
-INSIDE = (RunFiles.checkpoints, RunFiles.tensorboard, RunFiles.saved_model, RunFiles.logs)
+INSIDE = (
+    RunFiles.checkpoints,
+    RunFiles.tensorboard,
+    RunFiles.proposals,
+    RunFiles.saved_model,
+    RunFiles.logs,
+)
 DEPTH = 8  # of folders within folders
 
 

@@ -133,6 +133,7 @@ def test_the_best_searched_cell_stands_against_each_published_one(tmp_path, cell
         (published.named("DARTS_V2"), False, cells.PUBLISHED),
         (builder.found_cell(), False, "bayesnas"),
         (builder.found_cell(strategy="darts"), False, "darts"),
+        (builder.found_cell(draw=2), False, cells.DRAWN),
         (Genotype((Node(0, "relu"),), (1,), "mine"), False, cells.OTHER),
     ],
 )

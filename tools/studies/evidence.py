@@ -23,7 +23,7 @@ from bayesnas_tf.space import known
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.sweeping.jobs import RANK
 
-RANDOM = "random cells"
+RANDOM, DRAWN = "random cells", "drawn cells"  # drawn from a posterior, beside the cell of a search
 RESAMPLES = 10_000
 COLUMNS = {"n": 3, "nats": 7, "sd": 6, "best": 7, "RI %": 6, "interval": 15, "P": 5, "Holm": 8}
 FAILED = math.inf  # nats of a training without a result: the worst of all
@@ -46,10 +46,12 @@ class Row(NamedTuple):
     commit: str
 
 
-def group_of(candidate: str, search: dict | None) -> str:
+def group_of(candidate: str, search: dict | None, provenance: dict) -> str:
     """Where a candidate comes from."""
     if search is not None:
         return str(search["strategy"])
+    if provenance.get("draw"):
+        return DRAWN
     return RANDOM if known.is_uniform(candidate) else candidate
 
 
@@ -66,7 +68,7 @@ def rows_of(sweep: Path) -> list[Row]:
         summary = found or {"genotype": (search or {}).get("genotype"), "seconds": {"train": 0.0}}
         rows.append(
             Row(
-                group_of(run["candidate"], search),
+                group_of(run["candidate"], search, (summary["genotype"] or {}).get("provenance", {})),
                 run["candidate"],
                 run["seed"],
                 str(Genotype.from_dict(summary["genotype"])) if summary["genotype"] else "",

@@ -66,15 +66,18 @@ def test_a_training_without_a_result_counts_as_the_worst():
 def test_rows_tell_where_a_cell_comes_from(tmp_path):
     cell = published.named("LSTM").to_dict()
     trained = {"genotype": cell, "valid_nats": 3.7, "test_nats": 3.8, "seconds": {"train": 2.0}}
+    drawn = {**trained, "genotype": {**cell, "provenance": {"draw": 1}}}
     found = {"strategy": "enas", "genotype": cell, "tokens": {"train": 100, "architecture": 20}}
     runs = [
         {"stage": "search", "candidate": "S", "seed": 0, "state": "done", "summary": found},
         {"stage": "rank", "candidate": "S", "seed": 0, "state": "done", "summary": trained},
         {"stage": "rank", "candidate": "memory-random-3", "seed": 0, "state": "done", "summary": trained},
+        {"stage": "rank", "candidate": "S-1", "seed": 0, "state": "done", "summary": drawn},
         {"stage": "rank", "candidate": "LSTM", "seed": 0, "state": "failed", "summary": None},
         {"stage": "rank", "candidate": "GRU", "seed": 0, "state": "waiting", "summary": None},
     ]
     (tmp_path / "sweep.json").write_text(json.dumps({"runs": runs}))
     rows = evidence.rows_of(tmp_path)
-    assert [(r.group, r.search_tokens) for r in rows] == [("enas", 120), (evidence.RANDOM, 0), ("LSTM", 0)]
-    assert rows[2].test_nats == evidence.FAILED
+    groups = [("enas", 120), (evidence.RANDOM, 0), (evidence.DRAWN, 0), ("LSTM", 0)]
+    assert [(r.group, r.search_tokens) for r in rows] == groups
+    assert rows[3].test_nats == evidence.FAILED

@@ -71,6 +71,7 @@ def test_cells_drawn_from_the_posterior_are_candidates_of_a_sweep(ended):
     assert 1 <= len(drawn) <= 4  # a supernet that is pruned has few cells left
     assert [cell.name for cell in drawn] == [f"a-{k}" for k in range(1, len(drawn) + 1)]
     assert {cell.genotype.space for cell in drawn} == {space}
+    assert [cell.genotype.provenance["draw"] for cell in drawn] == list(range(1, len(drawn) + 1))
     told = tiny.summary(folder / "run")["proposals"]
     assert [Genotype.from_dict(cell) for cell in told] == [cell.genotype for cell in drawn]
     assert all(Genotype.load(cell.source) == cell.genotype for cell in drawn)

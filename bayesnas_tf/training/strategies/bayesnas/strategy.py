@@ -118,8 +118,11 @@ class BayesNas(Strategy):
         if not options.proposals or not self.last:
             return ()
         cells = decider.proposals(options.proposals, options.temperature, self.loop.seed)
-        named = [self.named(cell) for cell in cells]
-        return tuple(dataclasses.replace(c, name=f"{c.name}-{k}") for k, c in enumerate(named, start=1))
+        named = enumerate(map(self.named, cells), start=1)
+        return tuple(
+            dataclasses.replace(c, name=f"{c.name}-{k}", provenance={**c.provenance, "draw": k})
+            for k, c in named
+        )
 
     def thinned(
         self, decider: Decider, posterior: Posterior, before: float
