@@ -49,6 +49,10 @@ class RunFiles:
     sweep = _Named("sweep.json")
     logs = _Named("logs")
 
+    def proposal(self, number: int) -> Path:
+        """The file of a cell that was drawn, by its number from 1 on."""
+        return self.proposals / f"{number}.json"
+
     @classmethod
     def names(cls) -> tuple[str, ...]:
         """All of them."""

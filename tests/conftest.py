@@ -36,6 +36,16 @@ def _clean_gin():
     gin.clear_config()
 
 
+@pytest.fixture(scope="module")
+def eager_steps():
+    """Nothing is compiled: of steps so small, that would take longer than to run them."""
+    import tensorflow as tf  # not above: many tests need none
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 @pytest.fixture
 def corpora() -> Path:
     """Folder with the real PTB and WikiText-2; both may not be copied into this repository."""

@@ -7,6 +7,7 @@ import gin
 
 from bayesnas_tf import config
 from bayesnas_tf.data import corpora
+from bayesnas_tf.data.nasbench_nlp import find_genotype, in_table
 from bayesnas_tf.errors import UserError, expanded
 from bayesnas_tf.models.losses import perplexity
 from bayesnas_tf.reporting.fan_out import FanOut
@@ -15,7 +16,6 @@ from bayesnas_tf.reporting.run_files import MetricsFile, write_cell
 from bayesnas_tf.reporting.summary_text import summary_lines
 from bayesnas_tf.reporting.tensorboard import TensorBoardCallback
 from bayesnas_tf.space.genotype import Genotype
-from bayesnas_tf.space.known import find_genotype, in_table
 from bayesnas_tf.training import trained_files
 from bayesnas_tf.training.evaluate_loop import DynamicResult, EvaluateLoop, EvaluateResult
 from bayesnas_tf.training.evaluate_settings import EvaluateProblem, EvaluateSettings, build
@@ -123,7 +123,7 @@ def chosen_genotype(settings: EvaluateSettings, run: config.Run) -> Genotype | N
         except UserError:
             if not (run.resumed and run.files.genotype.is_file() and in_table(run.options.genotype)):
                 raise
-            return find_genotype(str(run.files.genotype), run.seed)
+            return find_genotype(str(run.files.genotype), run.seed, run.data_dir)
     if run.options.genotype:
         raise UserError(
             f"{run.config_name} trains the baseline {settings.baseline.name!r}, and --genotype="

@@ -4,7 +4,7 @@ import contextlib
 import functools
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +105,8 @@ def drive(planned: Plan, ledger: Ledger, engine: Engine) -> None:
 def finish(planned: Plan, ledger: Ledger, driver: Driver) -> None:
     """All searches, then the rounds of the selection."""
     driver.run(planned.searches)
-    searched = [candidate(job, ledger, planned) for job in planned.searches if ledger.summary(job)]
+    ended = [(job, summary) for job in planned.searches if (summary := ledger.summary(job))]
+    searched = [candidate(job, ledger, planned) for job, _ in ended]
     rank = planned.rank
     if planned.searches and not searched:
         raise UserError(
@@ -114,7 +115,8 @@ def finish(planned: Plan, ledger: Ledger, driver: Driver) -> None:
     if rank is None:
         return
     first = planned.rounds[len(planned.searches)].stage
-    drawn = [cell for found in searched for cell in proposals(found)] if rank.proposals else []
+    pairs = zip(searched, ended, strict=True) if rank.proposals else ()
+    drawn = [cell for found, (_, summary) in pairs for cell in proposals(found, summary)]
     candidates = selection.with_homes(
         [*searched, *drawn, *planned.given], lambda name: (ledger.root / first / name).is_dir()
     )
@@ -137,18 +139,17 @@ def candidate(job: Job, ledger: Ledger, planned: Plan) -> Candidate:
     )
 
 
-def proposals(found: Candidate) -> list[Candidate]:
-    """The cells that a search drew from its posterior, as its files hold them."""
-    folder = RunFiles(Path(found.source).parent).proposals
-    cells = {int(path.stem): path for path in folder.glob("*.json")}
+def proposals(found: Candidate, summary: Mapping[str, Any]) -> list[Candidate]:
+    """The cells that a search with this summary drew from its posterior."""
+    files, cells = RunFiles(Path(found.source).parent), summary.get("proposals", [])
     return [
         found._replace(
             name=(name := f"{found.name}-{number}"),
-            genotype=Genotype.load(path),
-            source=str(path),
+            genotype=Genotype.from_dict(cell),
+            source=str(files.proposal(number)),
             home=name,
         )
-        for number, path in sorted(cells.items())
+        for number, cell in enumerate(cells, start=1)
     ]
 
 

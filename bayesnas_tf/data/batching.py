@@ -107,5 +107,5 @@ def windows(rows: np.ndarray, plan: WindowPlan, bucket: int, first: int = 0) -> 
         return Window(tf.ensure_shape(x, [batch, None]), tf.ensure_shape(y, [batch, None]), length)
 
     dataset = tf.data.Dataset.from_tensor_slices((plan.starts[first:], plan.lengths[first:]))
-    # AutoGraph has nothing to convert here, and needs a tenth of a second to find that out
+    # AutoGraph would look for what it may convert, and there is nothing
     return dataset.map(tf.autograph.experimental.do_not_convert(cut)).prefetch(8)

@@ -95,7 +95,7 @@ class SearchFiles(Callbacks):
             write_cell(self._files, record.genotype)
         for number, cell in enumerate(record.proposals, start=1):
             self._files.proposals.mkdir(exist_ok=True)
-            config.write_json(self._files.proposals / f"{number}.json", cell.to_dict())
+            config.write_json(self._files.proposal(number), cell.to_dict())
 
     def on_choice(self, record: ChoiceRecord) -> None:
         """Write architecture.npz and draw the cell."""

@@ -8,7 +8,7 @@ from bayesnas_tf.run_files import RunFiles
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.space.highway import published as highway
 from bayesnas_tf.space.memory import published as memory
-from bayesnas_tf.space.nasbench_nlp import tables
+from bayesnas_tf.space.nasbench_nlp.space import number_of
 
 FILE = RunFiles.genotype
 BY_SPACE = {"highway": highway, "memory": memory}
@@ -23,7 +23,7 @@ def named(name: str, seed: int = 0) -> Genotype | None:
 
 def is_published(name: str) -> bool:
     """Whether others have published the cell of that name."""
-    return name in NAMES or tables.is_named(name)
+    return name in NAMES or number_of(name) is not None
 
 
 def is_uniform(name: str) -> bool:
@@ -45,15 +45,8 @@ def matched_name(seed: int, cell: Genotype) -> str:
     return BY_SPACE[cell.space].matched_name(seed, cell)
 
 
-def in_table(name: str) -> bool:
-    """Whether the cell of that name lies in a table of the data folder, and not in this package."""
-    return tables.is_named(name) and not expanded(name).is_file()
-
-
-def find_genotype(name: str, seed: int, data_dir: str | Path = ".") -> Genotype:
+def find_genotype(name: str, seed: int) -> Genotype:
     """The genotype in a file or of a name in `known`; a random one is drawn with `seed`.
-
-    Those of NAS-Bench-NLP are read from tables in `data_dir`.
 
     Raises:
       UserError: nothing is named, there is no such cell or file (with those that come near), or the file
@@ -70,8 +63,6 @@ def find_genotype(name: str, seed: int, data_dir: str | Path = ".") -> Genotype:
             return Genotype.load(path)
         except (ValueError, OSError) as error:
             raise UserError(f"cannot use --genotype={name}. {error}. Give a genotype.json") from error
-    if in_table(name):
-        return tables.find(name, data_dir)
     if (cell := named(name, seed)) is not None:
         return cell
     near = difflib.get_close_matches(name.upper(), NAMES, n=1) or nearby(path)

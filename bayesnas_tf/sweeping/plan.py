@@ -9,10 +9,10 @@ from bayesnas_tf import config
 from bayesnas_tf.config import extension
 from bayesnas_tf.data import corpora
 from bayesnas_tf.data.corpora import CorpusOptions
+from bayesnas_tf.data.nasbench_nlp import find_genotype
 from bayesnas_tf.errors import UserError, expanded
 from bayesnas_tf.reporting.summary_text import duration
 from bayesnas_tf.space.genotype import Genotype
-from bayesnas_tf.space.known import find_genotype
 from bayesnas_tf.sweeping import jobs, selection
 from bayesnas_tf.sweeping.jobs import SEARCH, Job
 from bayesnas_tf.sweeping.selection import Candidate

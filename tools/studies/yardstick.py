@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from bayesnas_tf.config.flags import default_data_dir
+from bayesnas_tf.data import nasbench_nlp as tables
 from bayesnas_tf.errors import UserError
-from bayesnas_tf.space.nasbench_nlp import tables
 
 PARTS, PER_LINE = 20, 4
 

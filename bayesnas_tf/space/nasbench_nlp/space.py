@@ -1,5 +1,6 @@
 """Which recipes are cells: the operations of NAS-Bench-NLP, and how many inputs each has."""
 
+import re
 from typing import NamedTuple
 
 from bayesnas_tf.space import base
@@ -7,6 +8,14 @@ from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.space.nasbench_nlp import pictures, programs
 from bayesnas_tf.space.nasbench_nlp.programs import BLEND, FUNCTIONS, LINEAR, PRODUCT, SUM
 from bayesnas_tf.space.recipe import MOST_INPUTS, X
+
+_NAME = re.compile(r"nasbench-(\d{1,9})")
+
+
+def number_of(name: str) -> int | None:
+    """ID, where a cell is called `nasbench-ID`."""
+    found = _NAME.fullmatch(name)
+    return int(found[1]) if found else None
 
 
 class Arity(NamedTuple):

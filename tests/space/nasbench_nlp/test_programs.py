@@ -9,12 +9,12 @@ import tensorflow as tf
 from bayesnas_tf.cells.derived_cell import DerivedCell, DerivedOptions
 from bayesnas_tf.cells.reading import Purpose
 from bayesnas_tf.cells.scan import by_time
+from bayesnas_tf.data import nasbench_nlp as tables
 from bayesnas_tf.numerics.execution import Execution
 from bayesnas_tf.space import recipe as recipes
 from bayesnas_tf.space.genotype import parameter_count
-from bayesnas_tf.space.nasbench_nlp import tables
 from tests.references import recipe as reference
-from tests.support.recipes import DATA, RECIPES, TABLE, cell
+from tests.support.recipes import DATA, RECIPES, TABLE, cell, needs_tables
 
 B, U, T = 3, 4, 3
 PUBLISHED = (1000001, 1000002)  # an LSTM and a GRU, in the table of WikiText-2
@@ -100,7 +100,7 @@ def test_a_recipe_equals_the_interpreter(name, staged):
     check_forward(RECIPES[name], staged)
 
 
-@pytest.mark.skipif(not TABLE.is_file(), reason="the published tables are not here")
+@needs_tables
 @pytest.mark.parametrize("place", [*PUBLISHED, *range(DRAWN)])
 def test_a_published_recipe_equals_the_interpreter(place):
     check_forward(published(place) if place in PUBLISHED else list(drawn().values())[place])

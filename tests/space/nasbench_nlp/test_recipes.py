@@ -6,15 +6,15 @@ import lzma
 import pytest
 
 from bayesnas_tf import config, search
+from bayesnas_tf.data import nasbench_nlp as tables
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.reporting import cell_drawing
 from bayesnas_tf.space import base, known
 from bayesnas_tf.space import recipe as recipes
 from bayesnas_tf.space.genotype import FORMAT, Genotype, units_for
-from bayesnas_tf.space.nasbench_nlp import tables
 from tests.references import recipe as reference
 from tests.support import tiny
-from tests.support.recipes import DATA, RECIPES, TABLE, cell, of, write_table
+from tests.support.recipes import DATA, RECIPES, TABLE, cell, needs_tables, of, write_table
 
 RNN = RECIPES["rnn"]
 
@@ -123,7 +123,7 @@ def test_a_cell_is_found_in_a_table_of_the_data_folder(packed, tmp_path):
     if packed:
         plain.with_name("ptb.jsonl.xz").write_bytes(lzma.compress(plain.read_bytes()))
         plain.unlink()
-    found = known.find_genotype("nasbench-2", 0, tmp_path)
+    found = tables.find_genotype("nasbench-2", 0, tmp_path)
     assert (found, found.name) == (cell(RECIPES["lstm"]), "nasbench-2")
     assert "cell 2" in found.provenance["source"]
 
@@ -135,19 +135,19 @@ def test_the_second_table_has_what_the_first_lacks_and_logs_what_both_lack(tmp_p
     (folder / "logs").mkdir()
     log = {"recepie_id": 80, "recepie": json.dumps(RNN)}
     (folder / "logs" / "log_stats_model_80_2020-04-13_99.json").write_text(json.dumps(log))
-    assert known.find_genotype("nasbench-70", 0, tmp_path) == cell(RECIPES["gru"])
-    assert known.find_genotype("nasbench-80", 0, tmp_path) == cell(RNN)
+    assert tables.find_genotype("nasbench-70", 0, tmp_path) == cell(RECIPES["gru"])
+    assert tables.find_genotype("nasbench-80", 0, tmp_path) == cell(RNN)
 
 
 def test_a_cell_that_is_not_found_says_what_to_fetch_and_where_to_put_it(tmp_path):
     write_table(tmp_path)
     for folder in (tmp_path, tmp_path / "nothing"):
         with pytest.raises(UserError) as error:
-            known.find_genotype("nasbench-99", 0, folder)
+            tables.find_genotype("nasbench-99", 0, folder)
         parts = [str(folder / "nasbench_nlp"), "fmsnew/nas-bench-nlp-release", "training-free-nas", "\n"]
         assert [part in str(error.value) for part in parts] == [True, True, True, False]
     with pytest.raises(UserError, match="nasbench-ID"):
-        known.find_genotype("nasbench-LSTM", 0, tmp_path)
+        tables.find_genotype("nasbench-LSTM", 0, tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"no json", b'{"id": 1', b"[1]", b'{"recipe": {}}', b"\xff\xfe"])
@@ -157,11 +157,11 @@ def test_a_damaged_table_is_named(file, content, tmp_path):
     path.parent.mkdir()
     path.write_bytes(content)
     with pytest.raises(UserError) as error:
-        known.find_genotype("nasbench-1", 0, tmp_path)
+        tables.find_genotype("nasbench-1", 0, tmp_path)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
 
 
-@pytest.mark.skipif(not TABLE.is_file(), reason="the published tables are not here")
+@needs_tables
 def test_every_published_recipe_is_a_cell_but_two_that_do_not_read_their_input():
     refused = []
     for number in tables.read(TABLE):

@@ -52,6 +52,7 @@ class Injector:
         self.block.photos, self.block.log = str(root / "photos").encode(), str(root / "log").encode()
         self.whole: dict[str, str] = {}
         self.operations = 0
+        self.log: list[list[str]] = []  # of the unbroken command, an operation each
         self.done: set[tuple[int, bool]] = set()  # operations that need no breaking, and whether half-way
 
     def prepare(self) -> None:
@@ -68,17 +69,16 @@ class Injector:
     def kills(self, every: int = 1, first: int = 1, last: int = END, lossy: bool = False) -> Iterator[Fault]:
         """Resume what every `every`-th operation meets; with `lossy` without what was not flushed."""
         self._unbroken(first, every)
-        operations = [line.split("\t") for line in (self.root / "log").read_text().splitlines()]
         seen: set[str] = set()
         for photo in sorted((self.root / "photos").iterdir()):
             number, half = int(photo.name.removesuffix(".half")), photo.suffix == ".half"
             if number > last:
                 break
-            if self._is_left_out(operations, number):
+            if self._is_left_out(number):
                 shutil.rmtree(photo)
                 continue
             if lossy and not half:
-                loss.lose(photo, self.work, operations[: number - 1])
+                loss.lose(photo, self.work, self.log[: number - 1])
             digest = _digest(photo)
             if digest in seen or (lossy and half):
                 shutil.rmtree(photo)
@@ -88,16 +88,14 @@ class Injector:
                 shutil.rmtree(photo)
                 continue
             self._put_back(photo)
-            yield self._fault(operations[number - 1], half, self._resumed(events=not lossy))
+            yield self._fault(self.log[number - 1], half, self._resumed(events=not lossy))
 
     def full(self, every: int = 1, first: int = 1, last: int = END) -> Iterator[Fault]:
         """Let the disk be full from every `every`-th operation on, and give the command again afterwards."""
-        self._unbroken()
-        operations = [line.split("\t") for line in (self.root / "log").read_text().splitlines()]
+        if not self.whole:
+            self._unbroken()
         for number in range(first, min(self.operations, last) + 1, every):
-            if (number, False) in self.done:
-                continue
-            if self._is_left_out(operations, number):
+            if (number, False) in self.done or self._is_left_out(number):
                 continue
             self._put_back(self.root / "before")
             with self._watched(full=number):
@@ -108,13 +106,13 @@ class Injector:
             wrong = _told(code, (self.root / "output").read_text()) or self._resumed()
             yield self._fault(lines[number - 1].split("\t"), False, wrong)
 
-    def _is_left_out(self, operations: list[list[str]], number: int) -> bool:
+    def _is_left_out(self, number: int) -> bool:
         """Whether an operation is one of a case of its own, or a write amid others to one event file.
 
         Of consecutive points of TensorBoard the first and the last are broken.
         """
-        path = Path(operations[number - 1][2])
-        near = [operation[1:3] for operation in operations[max(number - 2, 0) : number + 1]]
+        path = Path(self.log[number - 1][2])
+        near = [operation[1:3] for operation in self.log[max(number - 2, 0) : number + 1]]
         amid = len(near) == 3 and all(one == ["write", str(path)] for one in near)
         others = any(path.is_relative_to(self.work / folder) for folder in self.case.others)
         return others or (amid and path.name.startswith(EVENTS))
@@ -143,6 +141,7 @@ class Injector:
         """Let the command end, and find out what it leaves."""
         self._put_back(self.root / "before")
         self.operations = self._photographed(self.case.broken, first, every)
+        self.log = [line.split("\t") for line in (self.root / "log").read_text().splitlines()]
         self.whole = self.whole or self._outcome(True)
 
     def _photographed(self, step: Step, first: int = 0, every: int = 0) -> int:

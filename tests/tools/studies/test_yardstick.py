@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.support.recipes import DATA, RECIPES, TABLE, of
+from tests.support.recipes import DATA, RECIPES, needs_tables, of
 from tools.studies import yardstick
 from tools.studies.yardstick import Rated
 
@@ -38,7 +38,7 @@ def test_without_a_table_it_says_so(tmp_path, capsys):
     assert error.startswith("error: ") and "ptb.jsonl" in error and error.count("\n") == 1
 
 
-@pytest.mark.skipif(not TABLE.is_file(), reason="the published tables are not here")
+@needs_tables
 def test_the_study_has_the_cells_of_seed_0(root, capsys):
     assert yardstick.main(["--data_dir", str(DATA)]) == 0
     assert capsys.readouterr().out in (root / "gin" / "studies" / "yardstick_small.gin").read_text()

@@ -17,15 +17,8 @@ from bayesnas_tf.training.strategies.random_search.strategy import RandomSearch
 from tests.support import tiny
 from tests.support.searches import FLAGS, SMALL, architecture, assert_same_search, run, run_killed
 
+pytestmark = pytest.mark.usefixtures("eager_steps")
 CELLS = {"random": 4, "random_ws": 3, "enas": 3, "halving": 4, "evolution": 6}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _eager():
-    """Steps so small that compiling them would take longer than running them."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(scope="module")

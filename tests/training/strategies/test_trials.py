@@ -27,15 +27,8 @@ MEMORY = [
     *("--gin_param=search.report_every=1", "--gin_param=search.checkpoint_every=3"),
 ]
 CELLS, RUNGS = 4, (4, 2)
+pytestmark = pytest.mark.usefixtures("eager_steps")
 KILLS = {"halving": (2, -1), "evolution": (5, 0)}  # steps; those from 0 down are counted from the last one
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _eager():
-    """Steps so small that compiling them would take longer than running them."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(scope="module")

@@ -83,6 +83,10 @@ class Decider:
         posterior = self.posterior(h, of_switches[:, 0])
         return posterior, scores.Context.of(posterior, self.w, gradient, self.removals)
 
+    def average(self) -> tuple[update.Posterior, scores.Context]:
+        """`context` of the mean over all windows, by which the search decides."""
+        return self.context(np.mean(self.windows(), axis=0))
+
     def scored(self, context: scores.Context) -> tuple[np.ndarray, np.ndarray]:
         """Scores and the mask of what is pruned (M11), each `[E, O]`."""
         options = self.settings.prune
@@ -100,7 +104,7 @@ class Decider:
         sites, estimate = self.space.sites, self.estimate
         pull, travel = self.pulls(situation)
         of_edges = sites.exists & sites.edges[:, np.newaxis]
-        of_edges &= self.prior.scalars.arrays().gamma > 0.0  # what is gone is pulled without bound
+        of_edges &= self.prior.scalars.arrays().omega < gradual.UNBOUNDED  # what is gone tells nothing
         rms = np.full(int(of_edges.sum()), situation.gradient_rms)
         shape = health.structure(genotype) if genotype else health.Structure(*[float("nan")] * 3)
         stability = health.choice_stability(
@@ -153,7 +157,7 @@ class Decider:
 
     def decide(self, situation: Situation) -> Decision:
         """Update, prune, derive, and say how far to trust it."""
-        posterior, context = self.context(np.mean(self.windows(), axis=0))
+        posterior, context = self.average()
         values, mask = self.scored(context)
         genotype, collapse = None, ""
         try:
@@ -193,17 +197,18 @@ class Decider:
 
     def proposals(self, count: int, temperature: float, seed: int) -> list[Genotype]:
         """Cells drawn from the posterior; see `bayes.proposals`."""
-        context = self.context(np.mean(self.windows(), axis=0))[1]
-        return proposals.proposals(context, self.settings.prune, self.space, temperature, count, seed)
+        context, options = self.average()[1], self.settings.prune
+        return proposals.proposals(context, options, self.space, temperature, count, seed)
 
     def gone(self, share: float) -> np.ndarray:
         """What leaves the supernet after this update, bool `[E, O]`; see `gradual.removed`."""
-        values, mask = self.scored(self.context(np.mean(self.windows(), axis=0))[1])
+        values, mask = self.scored(self.average()[1])
         return gradual.removed(values, mask, self.prior.scalars.arrays(), share, self.space)
 
     def not_taken(self) -> np.ndarray:
         """What the cell of this update lacks, bool `[E, O]`."""
-        return ~self.space.taken(self.choices(np.mean(self.windows(), axis=0)))
+        values, mask = self.scored(self.average()[1])
+        return ~self.space.taken(prune.choices(values, mask, self.settings.prune, self.space))
 
     def provenance(self, situation: Situation) -> dict[str, Any]:
         """Where a genotype comes from."""

@@ -19,7 +19,8 @@ from bayesnas_tf.training.fixed_windows import fixed_windows
 from bayesnas_tf.training.records import UpdateRecord
 from bayesnas_tf.training.strategies.bayesnas import oracle
 from bayesnas_tf.training.strategies.bayesnas.decide import Decider, Situation
-from bayesnas_tf.training.strategies.bayesnas.priors import CellPrior, Discretisation
+from bayesnas_tf.training.strategies.bayesnas.discretisation import Discretisation
+from bayesnas_tf.training.strategies.bayesnas.priors import CellPrior
 from bayesnas_tf.training.strategies.interface import Strategy
 
 HESSIAN_SEED = 2  # slot of the run's seed; 0 is initialisation, 1 the masks

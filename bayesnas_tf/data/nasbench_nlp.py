@@ -1,42 +1,46 @@
-"""Where the recipes lie: tables of one JSON object per line, and the logs of the published release.
+"""Where the recipes of NAS-Bench-NLP lie: tables of one JSON object per line, and logs of the release.
 
 Neither is part of this package (docs/nasbench_nlp.md). A cell that was found holds its whole recipe.
 """
 
 import functools
 import json
-import lzma
-import re
 from pathlib import Path
 from typing import Any
 
-from bayesnas_tf.errors import UserError
+from bayesnas_tf.data import unpacking
+from bayesnas_tf.errors import UserError, expanded
+from bayesnas_tf.space import known
 from bayesnas_tf.space import recipe as recipes
 from bayesnas_tf.space.genotype import Genotype
-from bayesnas_tf.space.nasbench_nlp.space import NasBenchNlp
+from bayesnas_tf.space.nasbench_nlp.space import NasBenchNlp, number_of
 
 FOLDER = "nasbench_nlp"  # of the data folder
 TABLES = ("ptb.jsonl", "wikitext2.jsonl")  # the first that has an id is taken
 RELEASE = "https://github.com/fmsnew/nas-bench-nlp-release"
 LOSSES = "https://github.com/aaronserianni/training-free-nas"
 MOST_BYTES = 1 << 28  # of a table, unpacked; ours have 3 MB
-_NAME = re.compile(r"nasbench-(\d{1,9})")
+ODD = (*unpacking.REFUSALS, TypeError)  # all that reading raises where a table or a log is none
 
 
-def is_named(name: str) -> bool:
-    """Whether a name is `nasbench-ID`."""
-    return _NAME.fullmatch(name) is not None
+def in_table(name: str) -> bool:
+    """Whether the cell of that name lies in a table of the data folder: it is `nasbench-ID`, and no file."""
+    return number_of(name) is not None and not expanded(name).is_file()
+
+
+def find_genotype(name: str, seed: int, data_dir: str | Path) -> Genotype:
+    """As `known.find_genotype`; also the cells `nasbench-ID`, from `data_dir`/nasbench_nlp.
+
+    Raises:
+      UserError: as there; or no table or log has the id, or what has it is damaged or no cell.
+    """
+    return find(name, data_dir) if in_table(name) else known.find_genotype(name, seed)
 
 
 def find(name: str, data_dir: str | Path) -> Genotype:
-    """The cell `nasbench-ID`, from `data_dir`/nasbench_nlp.
-
-    Raises:
-      UserError: no table or log there has the id, or what has it is damaged or no cell.
-    """
-    found = _NAME.fullmatch(name)
-    assert found is not None
-    number, folder = int(found[1]), Path(data_dir) / FOLDER
+    """The cell `nasbench-ID`; see `find_genotype`."""
+    number, folder = number_of(name), Path(data_dir) / FOLDER
+    assert number is not None
     for name_of_table in TABLES:
         path = table(data_dir, name_of_table)
         if path.is_file() and number in (rows := read(path)):
@@ -80,13 +84,10 @@ def _read(path: Path, changed: int) -> dict[int, dict[str, Any]]:
     """The lines of a table as it was at that time: a sweep asks for forty cells of one."""
     del changed
     try:
-        with lzma.open(path) if path.suffix == ".xz" else path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-        if len(content) > MOST_BYTES:
-            raise ValueError(f"it has more than {MOST_BYTES:,} bytes")
-        lines = [json.loads(line) for line in content.decode().splitlines() if line.strip()]
+        content = unpacking.content(path, MOST_BYTES).decode()
+        lines = [json.loads(line) for line in content.splitlines() if line.strip()]
         return {int(line["id"]): line for line in lines}
-    except (OSError, EOFError, lzma.LZMAError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except ODD as error:
         raise UserError(f"{path} is no table of cells: {_said(error)}. Replace it or remove it") from error
 
 
@@ -94,11 +95,10 @@ def _logged(path: Path) -> Any:
     """The recipe in a log of the release, which spells it `recepie` and holds it as a text."""
     try:
         return json.loads(json.loads(path.read_bytes())["recepie"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except ODD as error:
         raise UserError(f"{path} is no log of a cell: {_said(error)}. Replace it or remove it") from error
 
 
 def _said(error: Exception) -> str:
-    """The first line of an error, or its kind."""
-    kind = f"no {error}" if isinstance(error, KeyError) else str(error)
-    return kind.splitlines()[0] if kind else type(error).__name__
+    """An error in a few words; of a missing key, which."""
+    return f"no {error}" if isinstance(error, KeyError) else unpacking.reason(error)
