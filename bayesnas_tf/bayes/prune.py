@@ -36,12 +36,16 @@ class PruneOptions(Options):
     the edge-ops that are left; None: nothing leaves before the end.
     """
 
+    # largest gamma that is pruned; the default is the gamma whose entropy is 0
     threshold: NonNegative = ZERO_ENTROPY
-    score: Score = "gamma"
+    score: Score = "gamma"  # ranks the operations of an edge, and edges under `target_pruned_share`
+    # entropy: gamma at most `threshold` goes (M11); evidence: evidence at most 0 goes
     criterion: Criterion = "entropy"
-    keep_all_nodes: bool = False
+    keep_all_nodes: bool = False  # True: no node dies; its best entry stays, whatever its gamma
+    # share of edge operations that goes, lowest first, instead of a constant threshold
     target_pruned_share: Below1 | None = None
-    identity_penalty: Positive = 1.0
+    identity_penalty: Positive = 1.0  # multiplies a positive score of identity and divides a negative one
+    # least share that leaves the supernet after an update: gradual pruning; None: none leaves
     share_per_update: Below1 | None = None
 
 

@@ -24,10 +24,11 @@ Parents = Literal["parents", "zero_edge", "none"]
 class BayesOptions(Options):
     """How h becomes a prior variance. The thesis leaves `scale` open, and the chosen cell depends on it."""
 
-    scale: Scale = "sum_over_lambda"
-    negative: Negative = "clip"
-    floor: NonNegative = 1e-8
-    cap: Positive = 1e6
+    scale: Scale = "sum_over_lambda"  # κ: what h of the mean loss is multiplied by; docs/method.md section 4
+    negative: Negative = "clip"  # what becomes of a negative h: 0, or its absolute value
+    floor: NonNegative = 1e-8  # smallest h that an update uses, under `clip`
+    cap: Positive = 1e6  # largest s
+    # what makes gamma of s (M10): also the s of its parents, of the zero-edge switches too, or s alone
     parents: Parents = "parents"
 
 

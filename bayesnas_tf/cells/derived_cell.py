@@ -19,7 +19,7 @@ from bayesnas_tf.space.program import Program
 class DerivedOptions(Options):
     """Size, dropout and initialisation of the cell of a genotype (method section 6)."""
 
-    units: Units = 850
+    units: Units = 850  # of every node and of the hidden state
     input_dropout: Dropout = 0.0  # on x_t; a probability of dropping
     hidden_dropout: Dropout = 0.0  # on h_{t-1} and on every source
     init_range: Positive = 0.04  # uniform

@@ -21,9 +21,11 @@ Sharing = Literal["node", "edge", "edge_op"]
 class CellOptions(Options):
     """Size and form of the search cell (method sections 1 and 2)."""
 
-    units: Units = 300
-    nodes: Annotated[int, Range(1, MOST_NODES)] = 8
+    units: Units = 300  # of every node and of the hidden state
+    nodes: Annotated[int, Range(1, MOST_NODES)] = 8  # of the graph, without the input node
+    # which entries share a weight matrix: those of one node, of one edge, or none
     weight_sharing: Sharing = "node"
+    # of each sum: by batch statistics, by those of each row, by the number of terms (mean), or none
     norm: norms.Norm = "batch"
     norm_learnable: bool = False  # scale and offset of the norm: rows of table 5.1
     zero_edge_switch: bool = False  # one more scalar per edge (equation 3.9)

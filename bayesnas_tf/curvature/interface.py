@@ -39,7 +39,7 @@ ESTIMATORS: dict[str, Callable[..., WindowEstimate]] = {
 class CurvatureOptions(Options):
     """Which estimator, on how many windows, and its own settings."""
 
-    estimator: Estimator = "ggn"
+    estimator: Estimator = "ggn"  # how h is computed; docs/curvature.md compares them
     windows: Annotated[int, Range(1, 100_000)] = 16  # K fixed training windows
     probes: Annotated[int, Range(1, 10_000)] = 2  # ggn: random cotangents per window
     target_error: NonNegative = (

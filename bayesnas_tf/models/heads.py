@@ -67,7 +67,7 @@ class Softmax:
 class MixtureOptions(Options):
     """A mixture of softmaxes in place of the one softmax, over any cell."""
 
-    experts: Annotated[int, Range(1, 10_000)] = 15
+    experts: Annotated[int, Range(1, 10_000)] = 15  # softmax distributions that are mixed
     latent_dropout: Dropout = 0.0  # on the latents of all experts, one mask for all time steps
 
 

@@ -34,7 +34,7 @@ class ModelOptions(Options):
     input_std: NonNegative = (
         0.0  # > 0: the cell's input kernel W so large that x W has this standard deviation
     )
-    decoder_bias: DecoderBias = "zeros"
+    decoder_bias: DecoderBias = "zeros"  # first bias of the softmax
     matmul_dtype: products.MatmulDtype = "float32"  # bfloat16: rounded factors; loss and scalars stay float32
 
     def __post_init__(self):

@@ -22,11 +22,13 @@ class SearchesOptions(Options):
     to its values; `points` are sets of bindings, name -> value, that belong together.
     """
 
-    gin_files: tuple[FilePath, ...] = ()
+    gin_files: tuple[FilePath, ...] = ()  # configuration of the searches
+    # their settings, name -> value; stronger than the files
     params: dict[str, Any] = dataclasses.field(default_factory=dict)
+    # name -> values; every combination is searched
     grid: dict[str, Any] = dataclasses.field(default_factory=dict)
-    points: tuple[dict[str, Any], ...] = ({},)
-    seeds: tuple[Seed, ...] = (0,)
+    points: tuple[dict[str, Any], ...] = ({},)  # sets of settings that belong together, each name -> value
+    seeds: tuple[Seed, ...] = (0,)  # each combination is searched with every one
 
     def __post_init__(self):
         """Refuse what is no search."""
@@ -54,19 +56,23 @@ class RankOptions(Options):
     trainings whose rate falls to 0, which cannot go on.
     """
 
-    gin_files: tuple[FilePath, ...] = ()
+    gin_files: tuple[FilePath, ...] = ()  # configuration of the trainings
+    # their settings, name -> value; stronger than the files
     params: dict[str, Any] = dataclasses.field(default_factory=dict)
+    # names and genotype files to train beside the searched cells
     cells: tuple[FilePath | tuple[FilePath, ...], ...] = ()
-    seeds: tuple[Seed, ...] = (0,)
+    seeds: tuple[Seed, ...] = (0,)  # of the trainings; each cell is trained with every one
     seed_of_search: bool = False  # one training, with the seed of the search, instead of `seeds`
-    epochs: Count = 800
+    epochs: Count = 800  # of each training
     best: Whole = 2  # 0: all
-    more_epochs: Whole = 0
-    rungs: tuple[Count, ...] = ()
+    more_epochs: Whole = 0  # for which the selected cells are trained on
+    rungs: tuple[Count, ...] = ()  # epochs after which only the better share goes on: successive halving
+    # share of the cells that goes on after a rung
     keep: Annotated[float, Range(0.0, 1.0, open_low=True, open_high=True)] = 0.5
+    # random cells of equal size and depth beside each searched cell
     controls: Annotated[int, Range(0, 1000)] = 0
-    proposals: bool = False
-    restart: bool = False
+    proposals: bool = False  # True: the cells that a search drew from its posterior are candidates too
+    restart: bool = False  # True: each rung trains anew, because the learning rate falls to 0
 
     def __post_init__(self):
         """Refuse what ranks nothing."""

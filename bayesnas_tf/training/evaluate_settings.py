@@ -59,12 +59,12 @@ class EvaluateSettings(Options):
     spare_words: Annotated[int, Range(0, 1_000_000)] = (
         0  # rows of the embedding beyond the vocabulary, for systems that counted some
     )
-    epochs: Count = 1
+    epochs: Count = 1  # passes over the training text
     patience: Whole = 0  # epochs without a better validation loss after which training ends; 0: never
     rollbacks: Whole = 3  # times that training goes back to its last good state before it gives up
     eval_batch_size: Rows = 10  # rows of the validation split; fewer where it is short
     test_batch_size: Rows = 1  # rows of the test split
-    compile: Compile = "auto"
+    compile: Compile = "auto"  # how steps are compiled; auto: xla on a GPU, stages for large cells on a CPU
     distribute: Distribute = "none"  # who shares a batch: see `numerics.replicas`
     report_every: Count = 10  # steps
     checkpoint_every: Count = 100  # steps

@@ -52,9 +52,10 @@ class SearchSettings(Options):
     prune: PruneOptions
     switches: SwitchOptions = dataclasses.field(default_factory=SwitchOptions)
     optimizer: OptimizerOptions = dataclasses.field(default_factory=lambda: OptimizerOptions(rule="sgd"))
+    # which strategy searches: its options, such as EnasOptions
     strategy: StrategyOptions = dataclasses.field(default_factory=BayesNasOptions)
     epochs: Count = 1  # T_max; one update after each
-    compile: Compile = "auto"
+    compile: Compile = "auto"  # how steps are compiled; auto: xla on a GPU, stages for large cells on a CPU
     distribute: Distribute = "none"  # who shares a batch: see `numerics.replicas`
     row_groups: Annotated[int, Range(0, 1024)] = (
         0  # of a batch, side by side on the cores; 0: two on two cores, for large cells

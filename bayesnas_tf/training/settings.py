@@ -19,8 +19,8 @@ Distribute = Literal["none", "mirrored", "multi_worker"]
 class WindowOptions(Options):
     """How a corpus becomes windows of batch rows and time steps."""
 
-    batch_size: Rows = 64
-    bptt: Steps = 35
+    batch_size: Rows = 64  # rows that are read side by side
+    bptt: Steps = 35  # time steps of a window
     jitter: bool = True  # DARTS' random lengths
     bucket: Annotated[int, Range(0, 10_000)] = (
         0  # pad lengths to multiples of this; 0: one graph for every length, or 10 under XLA
@@ -32,7 +32,7 @@ class WindowOptions(Options):
 class WeightOptions(Options):
     """Clipped SGD on the weights W."""
 
-    lr: NonNegative = 10.0
+    lr: NonNegative = 10.0  # of the weights W
     clip: NonNegative = 0.25  # joint norm of all gradients of W; 0: none
     weight_decay: NonNegative = (
         8e-7  # λ: a search adds λ‖W‖² to the loss (M5), `evaluate` λ W to the gradient
@@ -51,12 +51,12 @@ class OptimizerOptions(Options):
 
     rule: Rule = "asgd"  # asgd: SGD whose iterates are averaged once AveragingOptions say so
     beta_1: Below1 = 0.9  # of adam
-    beta_2: Below1 = 0.999
-    epsilon: Positive = 1e-7
+    beta_2: Below1 = 0.999  # of adam
+    epsilon: Positive = 1e-7  # of adam
     lr_divisor: Annotated[float, Range(1.0)] = (
         1.0  # divides the rate once for each epoch after the first `full_rate_epochs`
     )
-    full_rate_epochs: Whole = 0
+    full_rate_epochs: Whole = 0  # epochs before `lr_divisor` begins
     decay: Decay = "constant"  # linear: besides, the rate falls to 0 over all windows of a training
 
 
@@ -75,10 +75,10 @@ class AveragingOptions(Options):
 class ScalarOptions(Options):
     """Proximal SGD on the architecture scalars w, with its own rate and outside the clip (M5)."""
 
-    lr: NonNegative = 1.0
-    lambda_w: NonNegative = 0.17
+    lr: NonNegative = 1.0  # of the scalars
+    lambda_w: NonNegative = 0.17  # λ_w: strength of L1, and a divisor in κ
     l1_per_token: bool = False  # True: λ_w against the mean loss; False: λ_w / bptt
-    gauge: Gauge = "none"
+    gauge: Gauge = "none"  # rms: scales the scalars into each node to root mean square 1 after every step
     cost_share: Below1 = 0.0  # of λ, the switches' too, in proportion to the parameters that an entry costs
 
     def l1(self, bptt: int) -> float:
@@ -98,6 +98,6 @@ class SwitchOptions(Options):
     A switch moves every unit at every step: its gradient and curvature are far larger than an operation's.
     """
 
-    lr: NonNegative = 1.0
+    lr: NonNegative = 1.0  # of the switches
     lambda_w: NonNegative = 0.17  # its unit is that of `ScalarOptions.lambda_w`
     warm_up: Below1 = 0.5  # share of the first epoch's steps in which switches stay at 1

@@ -21,7 +21,7 @@ class LstmOptions(Options):
     """A stack of LSTM layers as a baseline; the defaults are AWD-LSTM's sizes."""
 
     name: str = "lstm"  # how summary.json calls the baseline
-    embedding: Units = 400
+    embedding: Units = 400  # of a word, and of the output of the last layer
     widths: tuple[Units, ...] = (1150, 1150, 400)  # units of each layer
     skip: bool = False  # the output is the sum over the layers, not the last one
     capped: bool = False  # input gate min(i, 1 - f)

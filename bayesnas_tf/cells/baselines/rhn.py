@@ -15,7 +15,7 @@ from bayesnas_tf.space.program import PROJECT, Op, Program, Weight, before
 class RhnOptions(Options):
     """Variational RHN; its width is the embedding's."""
 
-    units: Units = 830
+    units: Units = 830  # of the hidden state
     depth: Annotated[int, Range(1, 1000)] = 10  # micro-layers per time step
     transform_bias: float = -2.0  # where the biases of the gates start
     input_dropout: Dropout = 0.0  # on x_t

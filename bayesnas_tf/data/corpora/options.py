@@ -27,12 +27,13 @@ class CorpusOptions(Options):
     than of train) of valid and test, with the whole vocabulary; 0 keeps all.
     """
 
-    name: Name = "ptb"
-    train_file: FilePath = ""
-    valid_file: FilePath = ""
-    test_file: FilePath = ""
+    name: Name = "ptb"  # which corpus; text: files of your own
+    train_file: FilePath = ""  # of `text`: training lines
+    valid_file: FilePath = ""  # of `text`; empty: 5 % of the training lines, before those of the test
+    test_file: FilePath = ""  # of `text`; empty: the last 5 % of the training lines
+    # most frequent tokens to keep; 0: 10,000 of sotu and text, all of ptb and wikitext2
     vocabulary_size: Annotated[int, Range(0, 10_000_000)] = 0
-    limit_tokens: Whole = 0
+    limit_tokens: Whole = 0  # training tokens to keep, and a tenth of it in the other splits; 0: all
 
     def __post_init__(self):
         """Refuse files that nothing reads."""

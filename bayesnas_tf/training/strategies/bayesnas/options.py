@@ -20,6 +20,7 @@ class BayesNasOptions(StrategyOptions):
     Beside its cell the search draws so many `proposals` from its posterior, to be trained and compared.
     """
 
+    # cells to draw from the posterior, beside the cell of the search
     proposals: Annotated[int, Range(0, 1000)] = 0
     temperature: Positive = 1.0  # of the draws; towards 0 they are the cell itself
 

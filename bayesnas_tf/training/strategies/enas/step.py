@@ -26,11 +26,11 @@ class EnasOptions(SampledOptions):
 
     units: Units = 100  # of the controller's LSTM
     lr: NonNegative = 1e-3  # of Adam on the controller
-    temperature: Positive = 5.0
-    tanh_limit: Positive = 2.5
+    temperature: Positive = 5.0  # divides the controller's logits
+    tanh_limit: Positive = 2.5  # logits lie between minus and plus this
     reward: NonNegative = 80.0  # over the validation perplexity of a window
     entropy: NonNegative = 1e-3  # weight of -log π in the reward
-    baseline_decay: Below1 = 0.99
+    baseline_decay: Below1 = 0.99  # of the moving mean that is subtracted from the reward
     steps: Annotated[int, Range(0, 1000)] = 1  # of the controller, after each window of training
     cells: Cells = 100  # that the controller writes after each epoch; the best of them is taken
     valid_windows: Whole = 0  # validation windows that score each; 0: all
