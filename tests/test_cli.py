@@ -1,7 +1,6 @@
-"""The command line as a user meets it: help, one-line errors, exit codes, interruption, the wheel."""
+"""The command line as a user meets it: help, one-line errors, exit codes, interruption."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -200,38 +199,3 @@ def test_a_misspelt_file_is_reported_before_tensorflow_loads(python):
     assert process.returncode == 1
     assert "did you mean 'toy.gin'?" in err.splitlines()[-1]
     assert "| tensorflow" not in err
-
-
-@pytest.mark.slow
-def test_the_wheel_brings_its_gin_files(root, tmp_path):
-    source = tmp_path / "source"
-    for name in ("bayesnas_tf", "gin"):
-        shutil.copytree(root / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(root / name, source)
-    (source / "gin" / "base").mkdir(exist_ok=True)
-    (source / "gin" / "base" / "of_the_wheel.gin").write_text("ToyOptions.units = 5\n")
-    pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
-    offline = ["--no-deps", "--no-build-isolation"]
-    subprocess.run([*pip, "wheel", *offline, "-w", tmp_path / "dist", source], check=True)
-    (wheel,) = (tmp_path / "dist").glob("*.whl")
-    target = tmp_path / "installed"
-    subprocess.run([*pip, "install", "--no-deps", "--target", target, wheel], check=True)
-    shutil.rmtree(source)
-
-    def installed(*arguments):
-        return subprocess.run(
-            [sys.executable, *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(target)},
-            capture_output=True,
-            text=True,
-        )
-
-    assert "--gin_file" in installed("-m", "bayesnas_tf.search", "--help").stdout
-    imports = "from bayesnas_tf.report import page, printed"
-    report = f"{imports}; page._template(); print(len(printed.tables()))"
-    assert installed("-c", report).stdout == "3\n"
-    code = "from bayesnas_tf.config import gin_files; print(gin_files.find('base/of_the_wheel.gin'))"
-    assert str(target / "bayesnas_tf" / "_gin") in installed("-c", code).stdout
-    assert "gin" not in {path.name for path in target.iterdir()}

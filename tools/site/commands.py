@@ -24,7 +24,7 @@ def tools(root: Path) -> list[tuple[str, str]]:
     found = []
     for path in sorted((root / "tools").rglob("*.py")):
         source = path.read_text(encoding="utf-8")
-        if "\nif __name__ ==" in source:
+        if "\nif __name__ " in source:
             name = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__main__")
             found.append((name, (ast.get_docstring(ast.parse(source)) or "").splitlines()[0]))
     return found
