@@ -1,4 +1,4 @@
-"""The Python of README.md runs as it stands there."""
+"""The Python of docs/how_to/export_and_serve.md runs as it stands there."""
 
 import re
 
@@ -8,10 +8,12 @@ import tensorflow as tf
 
 from tests.support import trained
 
+PAGE = "docs/how_to/export_and_serve.md"
+
 
 @pytest.fixture
 def blocks(root):
-    return re.findall(r"^```python\n(.*?)^```", (root / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    return re.findall(r"^```python\n(.*?)^```", (root / PAGE).read_text(), re.MULTILINE | re.DOTALL)
 
 
 def test_there_are_three_blocks(blocks):
@@ -20,7 +22,7 @@ def test_there_are_three_blocks(blocks):
 
 def test_the_cell_trains_in_a_model_of_ones_own_and_is_saved_with_it(blocks, tmp_path):
     names: dict = {}
-    exec(compile(blocks[0], "README.md", "exec"), names)
+    exec(compile(blocks[0], PAGE, "exec"), names)
     keras, model = names["keras"], names["model"]
     x = np.random.default_rng(0).integers(0, 10_000, size=(64, 9))
     y = x[:, 0] % 2
@@ -35,7 +37,7 @@ def test_a_saved_model_scores_as_shown(blocks, exported, monkeypatch):
     monkeypatch.chdir(exported)
     names: dict = {}
     block = blocks[1].replace("runs/quickstart_eval-seed0/saved_model", "run/saved_model")
-    exec(compile(block, "README.md", "exec"), names)
+    exec(compile(block, PAGE, "exec"), names)
     assert 1.0 < float(names["perplexity"]) < 100.0
     assert trained.summary(exported)["kind"] == "evaluate"
 
@@ -43,5 +45,5 @@ def test_a_saved_model_scores_as_shown(blocks, exported, monkeypatch):
 def test_a_saved_model_converts_as_shown(blocks, exported, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     block = blocks[2].replace("runs/quickstart_eval-seed0/saved_model", str(exported / "run" / "saved_model"))
-    exec(compile(block, "README.md", "exec"), {"tf": tf})
+    exec(compile(block, PAGE, "exec"), {"tf": tf})
     assert (tmp_path / "step.tflite").stat().st_size > 1000
