@@ -72,7 +72,7 @@ def outcome(window, cell, steps, masked=True, **form):
     """Outputs, and the gradients of inputs, state and all weights."""
     dtype = cell.weights[0].dtype
 
-    @tf.function
+    @tf.function(autograph=False)
     def run(projected, state, mask, upstream):
         with tf.GradientTape() as tape:
             tape.watch((projected, state))

@@ -20,7 +20,9 @@ ONE_PROBE = CurvatureOptions(estimator="ggn", probes=1)
 def estimates(model, count):
     """`count` estimates of one probe each, `[count, scalars]`, and the oracle."""
     x, y, state = small_window()
-    compiled = tf.function(lambda seed: ggn.estimate(model, x, y, state, seed, ONE_PROBE)[:3])
+    compiled = tf.function(
+        lambda seed: ggn.estimate(model, x, y, state, seed, ONE_PROBE)[:3], autograph=False
+    )
     rows = []
     for number in range(count):
         h, _, h_zero = compiled(seeds.fold(seeds.run_seed(11), number))
@@ -115,7 +117,8 @@ def test_squares_by_sequence_need_fewer_probes_than_squares_of_the_batch(norm):
     for per_sequence in (False, True):
         lanes = Lanes(Rule(False, per_sequence=per_sequence), 10)
         run = tf.function(
-            lambda seed, lanes=lanes: one_pass(model, Window(x, y, state), lanes, seed).lanes[0]
+            lambda seed, lanes=lanes: one_pass(model, Window(x, y, state), lanes, seed).lanes[0],
+            autograph=False,
         )
         rounds = [run(seeds.fold(seeds.run_seed(7), number)) for number in range(40)]
         squares = np.square(np.concatenate(rounds))
@@ -128,7 +131,7 @@ def test_squares_by_sequence_need_fewer_probes_than_squares_of_the_batch(norm):
 def test_the_standard_error_is_the_spread_of_repeated_estimates():
     model, (x, y, state) = small_model(norm="mean"), small_window()
     options = CurvatureOptions(probes=8)
-    run = tf.function(lambda seed: ggn.estimate(model, x, y, state, seed, options))
+    run = tf.function(lambda seed: ggn.estimate(model, x, y, state, seed, options), autograph=False)
     found = [run(seeds.fold(seeds.run_seed(5), number)) for number in range(300)]
     spread = np.var([estimate.h for estimate in found], axis=0, ddof=1)
     told = np.mean([estimate.variance for estimate in found], axis=0)
@@ -153,7 +156,8 @@ def test_groups_of_rows_give_the_estimate_of_the_whole_batch(groups):
     x, y, state = (tf.concat([part, 2 * part], axis=0) for part in small_window())
     x, y, seed = x % WORDS, y % WORDS, seeds.run_seed(4)
     whole = ggn.estimate(model, x, y, state, seed, options)
-    parts = tf.function(lambda: ggn.of_groups(groups)(model, x, y, state, seed, options))()
+    compiled = tf.function(lambda: ggn.of_groups(groups)(model, x, y, state, seed, options), autograph=False)
+    parts = compiled()
     for found, expected in zip(parts, whole, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-14)
 

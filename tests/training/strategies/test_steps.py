@@ -67,7 +67,7 @@ def test_no_variable_is_int32_for_tensorflow_places_those_on_the_cpu(name):
 
 @pytest.mark.parametrize("name", ["darts2", "enas"])
 def test_the_next_validation_window_is_no_slice_which_xla_would_compile_for_every_turn(name):
-    graph = tf.function(step_of(name).turns.window).get_concrete_function().graph
+    graph = tf.function(step_of(name).turns.window, autograph=False).get_concrete_function().graph
     assert "Slice" not in {operation.type for operation in graph.get_operations()}
 
 
@@ -97,7 +97,7 @@ def test_the_controller_learns_to_write_the_one_cell_that_is_rewarded(monkeypatc
         return tf.cast(tf.reduce_all(step.model.cell.choice == tf.cast(wanted[0], tf.int64)), tf.float32)
 
     monkeypatch.setattr(step, "window_reward", reward)
-    move, log_probs = tf.function(step.move_controller), []
+    move, log_probs = tf.function(step.move_controller, autograph=False), []
     for number in range(160):
         if number % 80 == 0:
             log_probs.append(float(step.controller.log_prob(wanted)[0]))
