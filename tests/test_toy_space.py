@@ -14,8 +14,11 @@ from bayesnas_tf.cells.scan import by_time
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.commands import search
 from bayesnas_tf.curvature import exact
+from bayesnas_tf.errors import UserError
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
+from bayesnas_tf.space import base
 from bayesnas_tf.space.genotype import Genotype
+from bayesnas_tf.training import trained_files
 from tests.references import program as reference
 from tests.support import chain, tiny, toy
 from tests.support.small import by_probes, small_window
@@ -88,6 +91,15 @@ def test_what_knows_one_space_alone_says_so(refused, tmp_path, capfd):
     error = capfd.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1
     assert "CellOptions.space" in error and "'toy'" in error
+
+
+def test_a_run_in_a_space_that_nobody_imported_names_the_cure(tmp_path, monkeypatch):
+    toy.Toy().of_choice([[1], [0], [0]]).save(tmp_path / "genotype.json")
+    monkeypatch.delitem(base._KNOWN, "toy")
+    with pytest.raises(UserError) as error:
+        trained_files.read_genotype(tmp_path)
+    assert "genotype.json: unknown space 'toy'. The spaces are " in str(error.value)
+    assert str(error.value).endswith(trained_files.IMPORT)
 
 
 CELLS = {

@@ -245,10 +245,14 @@ def register(cells: type[C]) -> type[C]:
     return cells
 
 
+class UnknownSpaceError(ValueError):
+    """No module that was imported defines a space of that name."""
+
+
 def named(name: str) -> type[Cells]:
-    """The space or set of cells of that name; `ValueError` lists those there are."""
+    """The space or set of cells of that name; `UnknownSpaceError` lists those there are."""
     if name not in _KNOWN:
-        raise ValueError(f"unknown space {name!r}. The spaces are {', '.join(sorted(_KNOWN))}")
+        raise UnknownSpaceError(f"unknown space {name!r}. The spaces are {', '.join(sorted(_KNOWN))}")
     return _KNOWN[name]
 
 

@@ -170,6 +170,8 @@ class Genotype:
             return cls.from_dict(json.loads(text, object_pairs_hook=_without_doubles))
         except RecursionError as error:
             raise ValueError(f"{path}: nested too deep for a genotype") from error
+        except base.UnknownSpaceError as error:
+            raise base.UnknownSpaceError(f"{path}: {error}") from error
         except ValueError as error:  # json.JSONDecodeError and UnicodeDecodeError are two
             raise ValueError(f"{path}: {error}") from error
 
