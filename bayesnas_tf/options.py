@@ -221,6 +221,13 @@ class Options:
 
     configured_as: ClassVar[str] = ""  # its name in gin, where that is not the name of the class
 
+    @classmethod
+    def of(cls, **values) -> typing.Self:
+        """For Python programs: a part that is not given has its defaults. A gin file names every part."""
+        kinds, empty = annotations(cls), dataclasses.MISSING
+        parts = [f.name for f in dataclasses.fields(cls) if f.default is empty and f.default_factory is empty]
+        return cls(**{name: kinds[name]() for name in parts if name not in values}, **values)
+
     def __post_init__(self):
         """Fit every value; `ValueError` names the setting, its value and what it must be."""
         kinds, owner = annotations(type(self)), self.configured_as or type(self).__name__
