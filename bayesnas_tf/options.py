@@ -10,6 +10,7 @@ A whole number is a float where a float is wanted, and a list a tuple; nothing e
 
 import dataclasses
 import functools
+import inspect
 import math
 import numbers
 import types
@@ -224,9 +225,9 @@ class Options:
     @classmethod
     def of(cls, **values) -> typing.Self:
         """For Python programs: a part that is not given has its defaults. A gin file names every part."""
-        kinds, empty = annotations(cls), dataclasses.MISSING
-        parts = [f.name for f in dataclasses.fields(cls) if f.default is empty and f.default_factory is empty]
-        return cls(**{name: kinds[name]() for name in parts if name not in values}, **values)
+        kinds, parameters = typing.get_type_hints(cls), inspect.signature(cls).parameters.values()
+        lacking = [p.name for p in parameters if p.default is p.empty and p.name not in values]
+        return cls(**{name: kinds[name]() for name in lacking}, **values)
 
     def __post_init__(self):
         """Fit every value; `ValueError` names the setting, its value and what it must be."""

@@ -30,6 +30,7 @@ from bayesnas_tf.training.search_loop import SearchLoop
 from bayesnas_tf.training.search_settings import SearchSettings, build
 from bayesnas_tf.training.settings import WeightOptions, WindowOptions
 
+FOLDER = Path("runs/a_space_of_your_own")
 OPTIONS = ("tanh", "relu", "sigmoid", "identity")
 
 
@@ -144,7 +145,7 @@ class Chain(base.Space):
             raise ValueError(f"genotype {genotype.name!r} is no chain")
 
 
-def main(folder: Path = Path("runs/a_space_of_your_own")) -> None:
+def main() -> None:
     """Search a chain of three nodes on a text that counts."""
     tokens = [("one", "two", "three", "<eos>")[k % 4] for k in range(4000)]
     vocabulary = Vocabulary.build(tokens)
@@ -155,10 +156,10 @@ def main(folder: Path = Path("runs/a_space_of_your_own")) -> None:
         windows=WindowOptions(batch_size=8, bptt=10, jitter=False),
         weights=WeightOptions(lr=5.0),
     )
-    folder.mkdir(parents=True, exist_ok=True)
+    FOLDER.mkdir(parents=True, exist_ok=True)
     problem = build(settings, corpus, seed=0)
-    result = SearchLoop(problem, settings, 0, folder / "checkpoints", SearchFiles(folder), "chain").run()
-    print(f"{result.genotype} of the space {result.genotype.space!r}, drawn in {folder}/cell.svg")
+    result = SearchLoop(problem, settings, 0, FOLDER / "checkpoints", SearchFiles(FOLDER), "chain").run()
+    print(f"{result.genotype} of the space {result.genotype.space!r}, drawn in {FOLDER}/cell.svg")
 
 
 if __name__ == "__main__":

@@ -24,29 +24,28 @@ from bayesnas_tf.training.search_settings import SearchSettings, build
 from bayesnas_tf.training.settings import ScalarOptions, WeightOptions, WindowOptions
 from bayesnas_tf.training.strategies.bayesnas.options import BayesNasOptions
 
-SEED = 0
+FOLDER, SEED = Path("runs/search_in_python"), 0
 
 
-def main(text: str = "", folder: Path = Path("runs/search_in_python")) -> None:
-    """Search, write into `folder`, and print what was found."""
-    name = "text" if text else "sotu"
+def main(text: str = "") -> None:
+    """Search, write into the folder, and print what was found."""
     settings = SearchSettings.of(  # a part that is not given has its defaults
-        corpus=corpora.CorpusOptions(name=name, train_file=text, limit_tokens=100_000),
+        corpus=corpora.CorpusOptions("text" if text else "sotu", train_file=text, limit_tokens=100_000),
         cell=CellOptions(units=64, nodes=4, norm="mean"),
         model=ModelOptions(decoder_bias="log_frequencies", input_std=0.3),
         windows=WindowOptions(batch_size=16),
         weights=WeightOptions(lr=20.0),
-        scalars=ScalarOptions(lr=0.9),  # more prunes more; the result has a `travel`, which should be near 1
+        scalars=ScalarOptions(lr=0.9),  # a larger one prunes more; the result has a `travel`: aim at 1
         curvature=CurvatureOptions(windows=8),
         strategy=BayesNasOptions(),  # or RandomOptions(), DartsOptions(), EvolutionOptions(), ...
     )
     corpus = corpora.load(settings.corpus, data_dir="~/.cache/bayesnas_tf")
     problem = build(settings, corpus, SEED)
-    folder.mkdir(parents=True, exist_ok=True)
-    listeners = FanOut(SearchFiles(folder), MetricsFile(folder), ProgressCallback())
-    result = SearchLoop(problem, settings, SEED, folder / "checkpoints", listeners, "my-cell").run()
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    listeners = FanOut(SearchFiles(FOLDER), MetricsFile(FOLDER), ProgressCallback())
+    result = SearchLoop(problem, settings, SEED, FOLDER / "checkpoints", listeners, "my-cell").run()
     listeners.on_end(summarise(result, problem, settings, SEED))  # the result, and how far to trust it
-    print(f"{result.genotype} in {folder}/genotype.json")
+    print(f"{result.genotype} in {FOLDER}/genotype.json")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Every file of examples/ runs as it stands and prints what it promises."""
 
 import ast
-import contextlib
 import importlib
 import re
 import runpy
@@ -140,9 +139,8 @@ def test_tour(tmp_path, monkeypatch):
         cell.source = re.sub(old, new, cell.source)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    client = nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}})
-    with contextlib.closing(client):
-        client.execute()
+    here = {"metadata": {"path": str(tmp_path)}}
+    nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3", resources=here).execute()
     outputs = [output for cell in code for output in cell.outputs]
     assert {kind for o in outputs for kind in o.get("data", {})} >= {"image/svg+xml", "image/png"}
     printed = "".join(output.get("text", "") for output in outputs)
