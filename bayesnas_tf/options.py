@@ -10,6 +10,7 @@ A whole number is a float where a float is wanted, and a list a tuple; nothing e
 
 import dataclasses
 import functools
+import inspect
 import math
 import numbers
 import types
@@ -220,6 +221,13 @@ class Options:
     """
 
     configured_as: ClassVar[str] = ""  # its name in gin, where that is not the name of the class
+
+    @classmethod
+    def of(cls, **values) -> typing.Self:
+        """For Python programs: a part that is not given has its defaults. A gin file names every part."""
+        kinds, parameters = typing.get_type_hints(cls), inspect.signature(cls).parameters.values()
+        lacking = [p.name for p in parameters if p.default is p.empty and p.name not in values]
+        return cls(**{name: kinds[name]() for name in lacking}, **values)
 
     def __post_init__(self):
         """Fit every value; `ValueError` names the setting, its value and what it must be."""

@@ -34,7 +34,8 @@ MAY_IMPORT_CONFIG = ROWS[ROWS.index("training") :]
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 TOOLS = sorted((ROOT / "tools").rglob("*.py"))
-SOURCES = [*MODULES, *TOOLS, *sorted((ROOT / "tests").rglob("*.py"))]
+EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
+SOURCES = [*MODULES, *TOOLS, *EXAMPLES, *sorted((ROOT / "tests").rglob("*.py"))]
 
 
 def _name(path: Path) -> str:
@@ -89,7 +90,7 @@ def test_every_folder_has_its_row():
     assert folders <= {*ROWS, "config"}
 
 
-@pytest.mark.parametrize("path", [*MODULES, *TOOLS], ids=_name)
+@pytest.mark.parametrize("path", [*MODULES, *TOOLS, *EXAMPLES], ids=_name)
 def test_a_module_says_what_it_is(path):
     assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
 
@@ -107,7 +108,7 @@ def test_files_and_functions_stay_short(path):
             assert lines <= 40, f"{node.name} has {lines} lines"
 
 
-@pytest.mark.parametrize("path", [*MODULES, *TOOLS], ids=_name)
+@pytest.mark.parametrize("path", [*MODULES, *TOOLS, *EXAMPLES], ids=_name)
 def test_functions_have_at_most_six_arguments(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.FunctionDef):

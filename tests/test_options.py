@@ -104,6 +104,21 @@ def registered():
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class Root(Options):
+    """One part without a default, as the root of a command has them, and one with."""
+
+    small: Small
+    epochs: int = 1
+
+
+def test_of_gives_defaults_to_the_parts_that_a_program_leaves_out():
+    assert Root.of(epochs=3) == Root(Small(), 3)
+    assert Root.of(small=Small(2.0)) == Root(Small(2.0), 1)
+    with pytest.raises(TypeError, match="no_such"):
+        Root.of(no_such=1)
+
+
 def test_every_options_class_makes_these_promises():
     kinds = registered()
     assert len(kinds) > 20
