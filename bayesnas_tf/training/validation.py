@@ -37,8 +37,8 @@ def window_nats(model, groups: int = 1, kernel_blocks: KernelBlocks | None = Non
     """
 
     def run(x, y, length, state):
-        few = kernel_blocks is not None and kernel_blocks.serve(x.shape[0])
-        purpose = Purpose(blocks=kernel_blocks.read()) if few else PLAIN
+        fitting = kernel_blocks if kernel_blocks is not None and kernel_blocks.serve(x.shape[0]) else None
+        purpose = PLAIN if fitting is None else Purpose(blocks=fitting.read())
 
         def of_rows(rows):
             hidden, after = model.window(rows(x), rows(state), length, purpose=purpose)
