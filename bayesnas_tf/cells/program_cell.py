@@ -84,6 +84,9 @@ class ProgramCell(keras.layers.Layer):
     ) -> Reading:
         """What the time steps of a window read: the present values of all weights, and masks, None for none.
 
+        Weights are read and rounded here, once: a while loop would save what its body reads at every step.
+        What the program makes of weights alone is computed here too (`Program.prelude`).
+
         Sums over replicas inside a time step have no staged form: XLA has no part in them.
         """
         program, kernels = self.program, ("kernel", *self.kernels())

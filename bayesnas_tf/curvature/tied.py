@@ -62,7 +62,7 @@ def _at(of_words: tf.Tensor, ids: tf.Tensor, rule: Rule) -> tf.Tensor:
 def of_embedding(
     rule: Rule, decoder: DecoderUse, hidden: tf.Tensor, ids: tf.Tensor, inputs: tf.Tensor
 ) -> tf.Tensor:
-    """h `[V, U]` of the embedding, in both of its uses.
+    """h `[V, U]` of the embedding, in both of its uses, as decoder (4.13) and as input of the cell.
 
     Diagonal lanes add the two, as they do with every sum. For linear lanes one square holds both, and their
     product with it, in the rows that a group has read; in all others it is the decoder's use alone, exactly.

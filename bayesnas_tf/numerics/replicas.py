@@ -48,7 +48,7 @@ class Replicas:
 
         `rows(tensor)` are those rows of a tensor `[B, ...]` that `function` has to treat. Both parts of the
         pair are lists of tensors; each of the second has the rows as its first axis. `compiled`: whether XLA
-        compiles what each of several replicas computes.
+        compiles what each of several replicas computes; it has no sums over replicas, which stay outside.
         """
         if self.strategy is None:
             return row_groups.mean(lambda rows: function(rows, *of_batch), self.groups)

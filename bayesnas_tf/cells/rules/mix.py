@@ -196,7 +196,11 @@ def _plain_slopes(mixture: Mixture, edges: Edges) -> list[tf.Tensor]:
 def _pull(
     mixture: Mixture, g: tf.Tensor, x: tf.Tensor, pre: tf.Tensor, w: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The chain rule: from g `[..., B, U]` gradients of x, [g, a] and, with rows, of w: `[..., B, E, O]`."""
+    """The chain rule: from g `[..., B, U]` gradients of x, [g, a] and, with rows, of w: `[..., B, E, O]`.
+
+    With one [g, a] per edge the sum over operations is taken inside the gate, as in `_shared_gate_sum`. The
+    first form, for [g, a] `[j, ..., B, 2U]`, is the default; the second has a gate for each operation.
+    """
     edges = Edges.of(mixture, x, pre, w)
     up = tf.expand_dims(_of_sum(mixture, edges, g), axis=-3)
     of_w = _in_rows(mixture, w, up, edges.outputs())

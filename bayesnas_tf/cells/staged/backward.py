@@ -86,7 +86,11 @@ class Backward:
     def _loop(
         self, upstream: Tensors, earlier: Mapping[str, tf.Tensor], history: History
     ) -> tuple[tf.Tensor, Tensors, dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-        """Gradients of inputs and states, of all products by name, and of the constants that stages read."""
+        """Gradients of inputs and states, of all products by name, and of the constants that stages read.
+
+        `[T, B, N]` of inputs and products, `[B, U]` of states. The loop counts up while t falls. Between two
+        steps it carries the gradients of the states and of the constants; an end's own gradient joins at t.
+        """
         program, steps = self.plan.program, tf.shape(self.given.projected)[0]
         at_hand = {"x": self.given.projected, **earlier}
 

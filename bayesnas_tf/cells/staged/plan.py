@@ -77,7 +77,10 @@ class Plan:
         return name in self.program.state and before(name) in self.operands()
 
     def hands_on(self, k: int) -> tuple[str, ...]:
-        """The values that stage k makes and that later stages, the backward pass or the next step read."""
+        """The values that stage k makes and that later stages, the backward pass or the next step read.
+
+        All others stay inside the compiled stage.
+        """
         later = {name for j in range(k + 1, len(self.segments)) for name in self.reads(j)}
         wanted = later.union(self.program.ends, self.kept)
         return tuple(name for name in self.made(k) if name in wanted)
@@ -90,8 +93,11 @@ class Plan:
         return tuple(name for name in names if name not in self.program.given)
 
     def needs(self, k: int) -> tuple[str, ...]:
-        """What the gradient of stage k reads; a value that is cheap is made again of what it was made of."""
-        # a linear instruction hands its gradient on without its arguments: nothing is kept for it
+        """What the gradient of stage k reads of each step, and so what the history holds.
+
+        Of linear instructions nothing, for their gradients read shapes alone. A value that is cheap is made
+        again of what it was made of: one array per step less is kept.
+        """
         nonlinear = (op for op in self.segments[k].ops if not rule_of(op).linear)
         names = self.rows(name for op in nonlinear for name in op.args)
         return tuple(dict.fromkeys(root for name in names for root in self._roots(name)))

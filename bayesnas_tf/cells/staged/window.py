@@ -51,11 +51,14 @@ class Forward:
         # rounded, then put side by side: once per window, and in bfloat16 a copy of half the size
         factors = {name: arithmetic.factor(kernel) for name, kernel in given.kernels.items()}
         self.matrices = {op.out: beside(factors, op.args[1:], 1) for op in plan.products}
-        # a step hands on the operands of these, made in the stage that makes them, in one pass with it
         self.met = [state for state in plan.program.state if plan.met_later(state)]
 
     def run(self) -> tuple[tuple[tf.Tensor, ...], History]:
-        """All ends `[T, B, U]`, and the history."""
+        """All ends `[T, B, U]`, and the history.
+
+        Between two steps the loop carries the states, and in the precision of the products what of them meets
+        kernels: the stage that makes a state makes its operand in the same pass.
+        """
         given, program, shapes = self.given, self.plan.program, self.shapes
         steps = tf.shape(given.projected)[0]
         inputs = shapes.array("x", steps).unstack(given.projected)

@@ -63,7 +63,11 @@ class SearchStep(TrainStep):
             self.moving.assign(0.0 if held else 1.0)
 
     def move_scalars(self, gradients):
-        """Proximal step on each array of scalars, then the gauge, and the bounds of switches."""
+        """Proximal step (M5) on each array of scalars, `[E, O]` and `[E]`, then gauge and bounds of switches.
+
+        The soft threshold of L1 comes behind the gradient step: a plain sub-gradient would jitter round 0
+        and never reach it. The gauge `rms` is for the scalars of edges alone, whose scale a norm takes out.
+        """
         options = self.scalar_options
         for w, omega, gradient in zip(self.scalars, self.omega, gradients, strict=True):
             edges = len(w.shape) == 2

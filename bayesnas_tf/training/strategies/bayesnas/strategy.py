@@ -78,7 +78,14 @@ class BayesNas(Strategy):
         return estimate
 
     def update(self, valid_nats: float, diagnose: bool) -> tuple[Genotype, UpdateRecord]:
-        """Estimate, update, prune, derive (steps 2 to 4 of Algorithm 2), then the next epoch's ω."""
+        """Estimate, update, prune, derive (steps 2 to 4 of Algorithm 2), then the next epoch's ω.
+
+        `valid_nats` are nats per token. Listeners get the record before anything is refused: what a search
+        has computed stays on disk also where every node of the cell died.
+
+        Raises:
+          UserError: every node died.
+        """
         loop, settings, progress = self.loop, self.settings, self.loop.progress
         estimate = self.estimate()
         changes = self.removals() if diagnose or settings.prune.score == "oracle" else None

@@ -159,7 +159,12 @@ class DartsStep(TrainStep):
         self.add_totals(nats, length)
 
     def move_alpha(self, x, y, length, lr, seed) -> None:
-        """A step of Adam on the validation loss of the present turn."""
+        """A step of Adam on α `[E, O + 1]`, by the validation loss of the present turn, in nats per token.
+
+        Of order 2 the gradient looks through one step of W on the training window x, y `[B, P]`: for that W
+        moves three times (by the step, then to both sides of where it was) and is put back. All passes share
+        one draw of the masks for the training window and one for validation: they differ in W alone.
+        """
         batch, turns, options = x.shape[0], self.turns, self.options
         drawn = self.model.draw_masks(seed, batch)
         valid_masks = self.model.draw_masks(seeds.fold(seed, VALID_SEED), batch)

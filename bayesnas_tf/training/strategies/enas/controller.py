@@ -82,7 +82,11 @@ class Controller(tf.Module):
         return self._write(choices.shape[0], lambda slot, logits: flat[:, slot]).log_prob
 
     def _write(self, count: int, decide: Callable) -> Draw:
-        """One pass; `decide(slot, logits [S, C])` gives int32 `[S]`; slots are those of the script."""
+        """One pass over S cells; `decide(slot, logits [S, C])` gives int32 `[S]`; slots are the script's.
+
+        Drawing cells and scoring given ones differ in `decide` alone. log π is the sum over all decisions,
+        in nats.
+        """
         zeros = tf.zeros([count, self.units], self.dtype)
         state = self._step(tf.repeat(self.start, count, axis=0), (zeros, zeros))
         anchors = [state[0]]
