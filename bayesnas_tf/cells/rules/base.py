@@ -31,7 +31,7 @@ class Rule(NamedTuple):
 
 
 def elementwise(value: Callable[..., tf.Tensor], slopes: Slopes, seconds: Slopes | None = None) -> Rule:
-    """A rule of an elementwise function, from its first and second derivatives in each argument."""
+    """A rule of an elementwise function of `[..., B, U]`, from its derivatives in each argument."""
     times = lambda factors, g: tuple(None if f is None else f * g for f in factors)  # noqa: E731
     return Rule(
         value,
