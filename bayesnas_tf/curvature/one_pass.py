@@ -172,6 +172,7 @@ def mean_nats(
     rule, tokens = lanes.rule, tf.cast(tf.size(y), hidden.value.dtype)
     masked = hidden if model_masks.outputs is None else scaled(rule, hidden, model_masks.outputs)
 
+    # written out: what lanes begin with is no gradient of a loss, and comes beside the one of the mean nats
     @tf.custom_gradient
     def run(
         hidden: tf.Tensor, shadow: tf.Tensor, embedding: tf.Tensor, bias: tf.Tensor
@@ -233,6 +234,7 @@ class Softmax(NamedTuple):
                 sums = [sums[0] + of_embedding, sums[1] + tf.reduce_sum(of_logits, axis=0)]
             return t + 1, written.write(t, of_hidden), sums
 
+        # one step at a time: two would hold two arrays over the vocabulary, and per probe as many again
         sums = [] if fixed else [tf.zeros_like(self.embedding), tf.zeros_like(self.bias)]
         start = (tf.constant(0), tf.TensorArray(self.hidden.dtype, size=steps), sums)
         _, written, sums = tf.while_loop(

@@ -20,6 +20,7 @@ Result = TypeVar("Result")
 
 def side_by_side(function: Callable[[Rows], Result], groups: int) -> list[Result]:
     """What `function(rows)` gives for each group; `rows(tensor)`: its rows of a tensor `[B, ...]`."""
+    # nothing here asks for threads: the groups are parts of one graph that do not wait for each other
     return [function(rows_of(group, groups)) for group in range(groups)]
 
 
@@ -33,6 +34,7 @@ def rows_of(group: int | tf.Tensor, groups: int) -> Rows:
         share, rest = divmod(tensor.shape[0], groups)
         if rest:
             raise ValueError(f"{tensor.shape[0]} rows cannot be shared by {groups} groups")
+        # `group` may be a tensor, the number of a replica: no slice that begins there has a known size
         return tf.ensure_shape(tensor[group * share :][:share], [share, *tensor.shape[1:]])
 
     return rows if groups > 1 else lambda tensor: tensor

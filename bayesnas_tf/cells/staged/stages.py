@@ -136,6 +136,7 @@ class BackwardStage:
         for name, part in zip(op.args, rule.pull(upstream, *args), strict=True):
             if part is None:
                 continue
+            # a weight has no rows, and its gradient has some unless the rule has summed them
             if name in of_constants:
                 of_constants[name].append(part if rule.by_units else tf.reduce_sum(part, axis=0))
             else:
