@@ -138,7 +138,7 @@ def walk(
 def across_time(shadow: tf.Tensor, t: tf.Tensor, lanes: Lanes) -> tf.Tensor:
     """A state's shadow `[L, B, U]` as step t takes it over; backward, lanes go one step into the past.
 
-    Here the horizon ends. Chunks cut the shadow at every `chunk`-th step: a loss then sees 1 to `chunk` steps,
+    Here the horizon ends. Chunks cut the shadow at every `chunk`-th step: a loss sees 1 to `chunk` steps,
     its own included, at the cost of one lane. Slots give each distance from the loss a lane, 0 to L - 1, and
     cut exactly behind the last, for L times the work (`CurvatureOptions.truncation`).
     """
