@@ -220,6 +220,7 @@ class Options:
     A subclass that checks values against each other does so in `__post_init__`, after this one.
     """
 
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]  # every subclass is a dataclass
     configured_as: ClassVar[str] = ""  # its name in gin, where that is not the name of the class
 
     @classmethod
@@ -231,7 +232,9 @@ class Options:
 
     def __post_init__(self):
         """Fit every value; `ValueError` names the setting, its value and what it must be."""
-        kinds, owner = annotations(type(self)), self.configured_as or type(self).__name__
+        # mypy takes the `__hash__` of an instance for that of its class
+        kinds = annotations(type(self))  # type: ignore[arg-type]
+        owner = self.configured_as or type(self).__name__
         for field in dataclasses.fields(self):
             value, expected = getattr(self, field.name), kinds.get(field.name, Any)
             object.__setattr__(self, field.name, checked(f"{owner}.{field.name}", value, expected))

@@ -1,6 +1,7 @@
 """Rules of the house that no tool checks: import order, docstrings, sizes, packaging lists."""
 
 import ast
+import re
 import tomllib
 from pathlib import Path
 
@@ -31,6 +32,8 @@ ROWS = (
 ABOVE = ("errors", "options", "files", "run_files", "__version__")  # the modules that everything may import
 # `config` stands beside the rows: it imports none of them, and only these may import it.
 MAY_IMPORT_CONFIG = ROWS[ROWS.index("training") :]
+
+OF_TENSORS = ("numerics", "cells", "models", "curvature", "optim")
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 TOOLS = sorted((ROOT / "tools").rglob("*.py"))
@@ -115,6 +118,53 @@ def test_functions_have_at_most_six_arguments(path):
             given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
             names = [argument.arg for argument in given if argument.arg not in ("self", "cls")]
             assert len(names) <= 6, f"{node.name} has {len(names)}"
+
+
+def _public(path: Path) -> list[ast.FunctionDef]:
+    """Functions of a module and methods of its classes that others call; none inside of functions."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    nodes = [*tree.body, *(node for of_class in classes for node in of_class.body)]
+    return [node for node in nodes if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")]
+
+
+def _arguments(function: ast.FunctionDef) -> list[ast.arg]:
+    of = function.args
+    every = [*of.posonlyargs, *of.args, *of.kwonlyargs, *filter(None, [of.vararg, of.kwarg])]
+    return [argument for argument in every if argument.arg not in ("self", "cls")]
+
+
+def _untold(function: ast.FunctionDef) -> str:
+    """What a reader of a signature misses: a type, or with tensors a shape such as `[B, U]`."""
+    arguments = _arguments(function)
+    untyped = [argument.arg for argument in arguments if argument.annotation is None]
+    if untyped or not function.returns:
+        return f"{function.name}: no type of {', '.join(untyped) or 'its result'}"
+    takes_tensors = any("tf.Tensor" in ast.unparse(argument.annotation) for argument in arguments)
+    if takes_tensors and not re.search(r"`\[[^`]*\]`", ast.get_docstring(function) or ""):
+        return f"{function.name}: no shape"
+    return ""
+
+
+@pytest.mark.parametrize("folder", OF_TENSORS)
+def test_functions_of_tensors_have_types_and_shapes(folder):
+    functions = [function for path in (PACKAGE / folder).rglob("*.py") for function in _public(path)]
+    assert not [told for function in functions if (told := _untold(function))]
+
+
+@pytest.mark.parametrize(
+    ("signature", "docstring", "told"),
+    [
+        ("f(x)", "Of x `[B, U]`.", "f: no type of x"),
+        ("f(x: tf.Tensor)", "Of x `[B, U]`.", "f: no type of its result"),
+        ("f(x: list[tf.Tensor] | None) -> int", "Of [g, a].", "f: no shape"),
+        ("f(x: tf.Tensor) -> int", "Of x `[B, U]`.", ""),
+        ("f(x: int) -> int", "Of a number.", ""),
+    ],
+)
+def test_the_rule_of_types_and_shapes_finds_what_is_missing(signature, docstring, told):
+    (function,) = ast.parse(f'def {signature}:\n    """{docstring}"""').body
+    assert _untold(function) == told
 
 
 def test_the_names_of_a_runs_files_are_typed_once():

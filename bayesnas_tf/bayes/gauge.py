@@ -36,7 +36,7 @@ def soft_threshold(w: tf.Tensor, amount: tf.Tensor) -> tf.Tensor:
     return tf.sign(w) * tf.nn.relu(tf.abs(w) - amount)
 
 
-def travel(lr_w, l1, omega: np.ndarray, steps: int) -> np.ndarray:
+def travel(lr_w: float | np.ndarray, l1: float | np.ndarray, omega: np.ndarray, steps: int) -> np.ndarray:
     """lr_w l1 omega steps: how far L1 alone moves each scalar in `steps` steps; l1 = lambda_w / T.
 
     `lr_w` and `l1` are numbers or arrays that broadcast to `omega` `[E, O]`.

@@ -19,14 +19,18 @@ def removed(scores: np.ndarray, pruned: np.ndarray, prior: Prior, share: float, 
     """What is gone after this update: what was gone before, what is pruned, and more up to a share.
 
     At least `share` of the edge operations that were left before the update go, those of the lowest score
-    first. By its score alone no node loses its last operation. Switches go where they are pruned.
+    first. By its score alone no node loses its last operation. Switches go where they are pruned. Removals
+    stay: an entry whose gamma was 0 is among them in every later update.
 
     Args:
       scores: `[E, O]`, larger means keep.
-      pruned: what M11 removes, closed (`Space.closure`).
+      pruned: bool `[E, O]`, what M11 removes, closed (`Space.closure`).
       prior: of the update; its gamma is 0 where an entry was removed before.
       share: see `PruneOptions.share_per_update`.
       space: whose sites the arrays have.
+
+    Returns:
+      bool `[E, O]`, closed: what leaves a node that died goes too, beyond the share.
     """
     sites = space.sites
     of_edges = sites.exists & sites.edges[:, np.newaxis]

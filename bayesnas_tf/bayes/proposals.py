@@ -35,6 +35,9 @@ def draw(
     First every entry stays or goes by its odds; then each node takes one of what stayed, in proportion to
     its score (a score below 0 counts as 0). `temperature` divides the logarithms of odds and scores: towards
     0 the cell is the one that `prune.derive` finds, towards infinity nothing of the posterior is left.
+
+    The draws of the nodes are Gumbel-max draws: of ln score / temperature plus Gumbel noise, `[E, O]`, the
+    largest of a node's is a draw in proportion, so that the same code decides as without noise (M12).
     """
     checked("temperature", temperature, Positive)
     with np.errstate(over="ignore"):
@@ -42,7 +45,7 @@ def draw(
     gone = (generator.random(stays.shape) >= stays) | ~space.sites.exists
     values = prune.penalised(scores.score(options.score, context), options.identity_penalty, space.sites)
     logarithms = np.log(np.maximum(values, LEAST)) / temperature
-    keys = logarithms + generator.gumbel(size=values.shape)  # the largest key is a draw in proportion
+    keys = logarithms + generator.gumbel(size=values.shape)
     mask = gone if options.keep_all_nodes else space.closure(gone)
     return space.decode(space.decisions(keys, mask, options.keep_all_nodes))
 

@@ -1,7 +1,7 @@
 """The cell of one genotype: a custom Keras RNN cell in which each node has one source and one operation."""
 
 import dataclasses
-from typing import Annotated
+from typing import Annotated, Any
 
 import gin
 import keras
@@ -61,7 +61,7 @@ class DerivedCell(ProgramCell):
     is put together inside the time loop.
     """
 
-    def __init__(self, genotype: Genotype, options: DerivedOptions | None = None, **kwargs):
+    def __init__(self, genotype: Genotype, options: DerivedOptions | None = None, **kwargs: Any):
         """`options` None means `DerivedOptions()`, 850 units; `kwargs` go to `keras.layers.Layer`."""
         options = options or DerivedOptions()
         program = base.named(genotype.space).discrete(genotype)
@@ -69,19 +69,19 @@ class DerivedCell(ProgramCell):
         self.genotype, self.options = genotype, options
         self.input_dropout, self.hidden_dropout = options.input_dropout, options.hidden_dropout
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Genotype and options, so that Keras can rebuild the layer."""
         own = {"genotype": self.genotype.to_dict(), "options": dataclasses.asdict(self.options)}
         return {**super().get_config(), **own}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "DerivedCell":
         """Rebuild the layer from `get_config`."""
         rest = {name: value for name, value in config.items() if name not in ("genotype", "options")}
         return cls(Genotype.from_dict(config["genotype"]), DerivedOptions(**config["options"]), **rest)
 
     @property
-    def source_kernels(self) -> dict:
+    def source_kernels(self) -> dict[str, keras.Variable]:
         """The kernel of each source in the space `highway`, by its number as a text."""
         mark = "source_kernel_"
         return {n.removeprefix(mark): kernel for n, kernel in self.kernels().items() if n.startswith(mark)}

@@ -4,7 +4,7 @@ This is the slow, obvious form. The staged form (`cells.staged`) and the lanes o
 (`curvature.lane_programs`) run the same programs.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -27,20 +27,20 @@ class Values:
         self.uses: dict[str, int] = {}
         for name in [*(arg for op in ops for arg in op.args), *wanted]:
             self.uses[name] = self.uses.get(name, 0) + 1
-        self.copies: dict[str, Any] = {}
+        self.copies: dict[str, Iterator] = {}
 
-    def put(self, name: str, value) -> None:
-        """A value is known."""
+    def put(self, name: str, value: Any) -> None:
+        """A value `[..., B, U]` is known."""
         self.copies[name] = iter(fan_out(value, self.uses.get(name, 0)))
 
-    def take(self, name: str):
+    def take(self, name: str) -> Any:
         """It, for one of its users."""
         return self.fixed[name] if name in self.fixed else next(self.copies[name])
 
 
 @tf.autograph.experimental.do_not_convert  # there is nothing to convert, and rules are lambdas
-def prelude(program: Program, fixed: Mapping[str, Any]) -> dict[str, Any]:
-    """Weights and constants, and what instructions make of them alone."""
+def prelude(program: Program, fixed: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """Weights and constants, and what instructions make of them alone; kernels are `[..., K, N]`."""
     found = dict(fixed)
     for op in program.prelude():
         found[op.out] = rule_of(op).value(*(found[name] for name in op.args))
@@ -50,16 +50,19 @@ def prelude(program: Program, fixed: Mapping[str, Any]) -> dict[str, Any]:
 @tf.autograph.experimental.do_not_convert
 def run(
     program: Program,
-    given: Mapping[str, Any],
-    fixed: Mapping[str, Any],
-    project: Callable,
+    given: Mapping[str, tf.Tensor],
+    fixed: Mapping[str, tf.Tensor],
+    project: Callable[..., tf.Tensor],
     wanted: Sequence[str] = (),
-) -> list:
-    """What a time step gives.
+) -> list[tf.Tensor]:
+    """What a time step gives, `[B, U]` or what the instructions of the program say.
+
+    Every value is taken once for each of its users, so that the order in which gradients are added is the
+    program's (`Values`).
 
     Args:
       program: the cell.
-      given: `x` and the states of the step before, by name.
+      given: `x` `[B, N]` and the states of the step before, `[B, U]` each, by name.
       fixed: from `prelude`.
       project: (value, name of a kernel, ...) -> the product with these kernels side by side.
       wanted: the values to return, by name; empty: those of `Program.ends`.

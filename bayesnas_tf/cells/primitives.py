@@ -17,39 +17,39 @@ class Primitive(NamedTuple):
     d2: Callable[[tf.Tensor], tf.Tensor]
 
 
-def _tanh_d1(x):
+def _tanh_d1(x: tf.Tensor) -> tf.Tensor:
     """1 - tanh(x)^2."""
     return 1.0 - tf.square(tf.tanh(x))
 
 
-def _tanh_d2(x):
+def _tanh_d2(x: tf.Tensor) -> tf.Tensor:
     """-2 tanh(x) (1 - tanh(x)^2)."""
     y = tf.tanh(x)
     return -2.0 * y * (1.0 - tf.square(y))
 
 
-def _relu_d1(x):
+def _relu_d1(x: tf.Tensor) -> tf.Tensor:
     """The step function; 0 at x = 0, as TensorFlow's own gradient."""
     return tf.cast(x > 0.0, x.dtype)
 
 
-def _leaky_relu(x):
+def _leaky_relu(x: tf.Tensor) -> tf.Tensor:
     """x where that is positive, else LEAK x; TensorFlow's own takes the slope in float32 alone."""
     return tf.where(x > 0.0, x, LEAK * x)
 
 
-def _leaky_relu_d1(x):
+def _leaky_relu_d1(x: tf.Tensor) -> tf.Tensor:
     """1 where x is positive, else LEAK."""
     return tf.where(x > 0.0, tf.ones_like(x), LEAK * tf.ones_like(x))
 
 
-def _sigmoid_d1(x):
+def _sigmoid_d1(x: tf.Tensor) -> tf.Tensor:
     """y (1 - y), with y the sigmoid."""
     y = tf.sigmoid(x)
     return y * (1.0 - y)
 
 
-def _sigmoid_d2(x):
+def _sigmoid_d2(x: tf.Tensor) -> tf.Tensor:
     """y (1 - y) (1 - 2y), with y the sigmoid."""
     y = tf.sigmoid(x)
     return y * (1.0 - y) * (1.0 - 2.0 * y)
@@ -73,10 +73,11 @@ def by_name(name: str) -> Primitive:
     return _BY_NAME[name]
 
 
-def values_and_slopes(names: tuple[str, ...], x) -> tuple[list, list]:
-    """f(x) and f'(x) of each function, from one tanh where they are among the four of `highway`.
+def values_and_slopes(names: tuple[str, ...], x: tf.Tensor) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+    """f(x) and f'(x) of each function, of the shape of x `[...]`.
 
-    With t = tanh(x/2): σ(x) = (1 + t) / 2 and tanh(x) = 2t / (1 + t²).
+    Those among the four of `highway` come from one tanh. With t = tanh(x/2): σ(x) = (1 + t) / 2 and
+    tanh(x) = 2t / (1 + t²).
     """
     t = tf.tanh(0.5 * x)
     tanh, sigmoid = 2.0 * t / (1.0 + t * t), 0.5 + 0.5 * t

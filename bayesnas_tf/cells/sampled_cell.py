@@ -1,8 +1,11 @@
 """One discrete cell at a time over kernels that all discrete cells share: which one is data, not graph."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from bayesnas_tf.cells.program_cell import ProgramCell
@@ -22,7 +25,7 @@ class SampledCell(ProgramCell):
 
     has_lanes = False
 
-    def __init__(self, options: CellOptions, **kwargs):
+    def __init__(self, options: CellOptions, **kwargs: Any):
         """See `CellOptions`.
 
         Raises:
@@ -44,7 +47,7 @@ class SampledCell(ProgramCell):
         self.couples_rows = options.norm == "batch"
         self.input_dropout, self.hidden_dropout = options.input_dropout, options.hidden_dropout
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         """Create the weights, and the choice, int64 of the shape of `Space.slots`, all 0.
 
         int64, for TensorFlow places int32 variables on the CPU, where a graph of a GPU cannot reach them.
@@ -52,21 +55,21 @@ class SampledCell(ProgramCell):
         super().build(input_shape)
         self.choice = tf.Variable(tf.zeros(self.space.slots.shape, tf.int64), trainable=False)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The options, so that Keras can rebuild the layer."""
         return {**super().get_config(), "options": dataclasses.asdict(self.options)}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "SampledCell":
         """Rebuild the layer from `get_config`."""
         return cls(CellOptions(**config.pop("options")), **config)
 
-    def choose(self, choice) -> None:
+    def choose(self, choice: np.ndarray | tf.Tensor) -> None:
         """Set the cell, integers `[n, 2]`."""
         self.choice.assign(tf.cast(choice, tf.int64))
 
-    def constants(self):
-        """What is chosen, as one-hot rows: one array for each column of a choice."""
+    def constants(self) -> dict[str, tf.Tensor]:
+        """What is chosen, as one-hot rows `[n, M]`: one array for each column of a choice."""
         sizes = self.space.slots.max(axis=0)
         return {
             name: tf.one_hot(self.choice[:, k], int(sizes[k]), dtype=self.compute_dtype)
@@ -74,6 +77,6 @@ class SampledCell(ProgramCell):
         }
 
     @property
-    def node_kernels(self) -> list:
+    def node_kernels(self) -> list[keras.Variable]:
         """The kernel of each node."""
         return [kernel for name, kernel in self.kernels().items() if name != "recurrent_kernel"]

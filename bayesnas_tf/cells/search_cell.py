@@ -1,9 +1,11 @@
 """The over-parameterised cell: a custom Keras RNN cell with mixed highway operations."""
 
 import dataclasses
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
 import gin
+import keras
 import tensorflow as tf
 
 from bayesnas_tf.cells import norms
@@ -54,7 +56,7 @@ class CellOptions(Options):
 class SearchCell(ProgramCell):
     """All sites, all options, each scaled by its architecture scalar (M1-M4); owns the scalars."""
 
-    def __init__(self, options: CellOptions, **kwargs):
+    def __init__(self, options: CellOptions, **kwargs: Any):
         """See `CellOptions`."""
         space = options.searched()
         super().__init__(options.units, space.mixture(options.form()), options.init_range, **kwargs)
@@ -62,7 +64,7 @@ class SearchCell(ProgramCell):
         self.couples_rows = options.norm == "batch"
         self.input_dropout, self.hidden_dropout = options.input_dropout, options.hidden_dropout
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         """Create kernels, then the scalars w = 1 (0 where a site has no such option), then all else."""
         self.create(Weight("kernel", (1, self.program.inputs)), input_shape[-1])
         drawn = [weight for weight in self.program.weights if weight.start is None]
@@ -82,28 +84,28 @@ class SearchCell(ProgramCell):
             if weight not in drawn:
                 self.create(weight)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The options, so that Keras can rebuild the layer."""
         return {**super().get_config(), "options": dataclasses.asdict(self.options)}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "SearchCell":
         """Rebuild the layer from `get_config`."""
         return cls(CellOptions(**config.pop("options")), **config)
 
     @property
-    def node_kernels(self) -> list:
+    def node_kernels(self) -> list[keras.Variable]:
         """The kernels of the edges into each node."""
         return [kernel for name, kernel in self.kernels().items() if name != "recurrent_kernel"]
 
-    def edge_scalars(self):
+    def edge_scalars(self) -> tf.Tensor:
         """w_ij^o `[E, O]`, times the switch of its edge where there is one."""
         w = tf.convert_to_tensor(self.scalars)
         if self.zero_scalars is None:
             return w
         return w * tf.convert_to_tensor(self.zero_scalars)[:, tf.newaxis]
 
-    def constants(self):
+    def constants(self) -> dict[str, tf.Tensor]:
         """The scalars."""
         return {SCALARS: self.edge_scalars()}
 

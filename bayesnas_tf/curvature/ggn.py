@@ -7,33 +7,44 @@ batch; otherwise each sequence has its own square, which needs fewer probes for 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 
 from bayesnas_tf.curvature.lanes import Rule
 from bayesnas_tf.curvature.one_pass import Lanes, Pass, one_pass
-from bayesnas_tf.curvature.window import Window, WindowEstimate, assemble, relative_error
+from bayesnas_tf.curvature.window import Window, WindowEstimate, WindowEstimator, assemble, relative_error
+from bayesnas_tf.models.language_model import LanguageModel
 from bayesnas_tf.numerics import row_groups
 from bayesnas_tf.numerics.sums import ordered_sum
+
+if TYPE_CHECKING:
+    from bayesnas_tf.curvature.interface import CurvatureOptions
 
 MOST_PROBES = 64
 
 
-def lanes_of(model, options) -> Lanes:
+def lanes_of(model: LanguageModel, options: "CurvatureOptions") -> Lanes:
     """A lane per probe; sequences apart where the norm does not couple them."""
     return Lanes(Rule(diagonal=False, per_sequence=not model.cell.couples_rows), options.probes)
 
 
-def squares(lanes: Lanes, found: list) -> list:
-    """What each probe says of h, `[L, ...]` per array, from the lanes of `one_pass`."""
+def squares(lanes: Lanes, found: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    """What each probe says of h, `[L, ...]` per array, from the lanes of `one_pass`.
+
+    Of examples that no norm couples each has a square of its own, `[L, B, ...]` summed over B: the products
+    between examples have mean 0 and add noise alone.
+    """
     squared = [tf.square(lane) for lane in found]
     return [tf.reduce_sum(square, axis=1) for square in squared] if lanes.rule.per_sequence else squared
 
 
-def in_groups(model, window: Window, lanes: Lanes, seed, groups: int) -> Pass:
+def in_groups(model: LanguageModel, window: Window, lanes: Lanes, seed: tf.Tensor, groups: int) -> Pass:
     """`one_pass` over groups of rows side by side (`numerics.row_groups`), with the probes of all rows.
+
+    The lanes are those of the whole window, `[L, B, E, O]`, to rounding; `seed` is int32 `[2]`.
 
     Raises:
       ValueError: the lanes do not keep sequences apart.
@@ -41,7 +52,7 @@ def in_groups(model, window: Window, lanes: Lanes, seed, groups: int) -> Pass:
     if groups > 1 and not lanes.rule.per_sequence:
         raise ValueError(f"{groups} groups of rows: batch norm couples all rows of a batch")
 
-    def of_group(group):
+    def of_group(group: int) -> Pass:
         rows, own = row_groups.rows_of(group, groups), lanes._replace(group=group, groups=groups)
         return one_pass(model, Window(*map(rows, window)), own, seed)
 
@@ -52,10 +63,17 @@ def in_groups(model, window: Window, lanes: Lanes, seed, groups: int) -> Pass:
     return Pass(joined, gradient, tf.concat(states, axis=0))
 
 
-def of_groups(groups: int) -> Callable[..., WindowEstimate]:
+def of_groups(groups: int) -> WindowEstimator:
     """The estimator with so many groups of rows side by side; one function for each number."""
 
-    def estimate(model, x, y, state, seed, options) -> WindowEstimate:
+    def estimate(
+        model: LanguageModel,
+        x: tf.Tensor,
+        y: tf.Tensor,
+        state: tf.Tensor,
+        seed: tf.Tensor,
+        options: "CurvatureOptions",
+    ) -> WindowEstimate:
         """Mean over `options.probes` probes of Σ (Σ_tokens vᵀ ∂z/∂w)² / N; see `interface`."""
         lanes = lanes_of(model, options)
         result = in_groups(model, Window(x, y, state), lanes, seed, groups)
@@ -73,7 +91,7 @@ def of_groups(groups: int) -> Callable[..., WindowEstimate]:
 estimate = of_groups(1)
 
 
-def probes_needed(h: np.ndarray, variance: np.ndarray, options) -> int:
+def probes_needed(h: np.ndarray, variance: np.ndarray, options: "CurvatureOptions") -> int:
     """Probes per window for a median relative standard error of `options.target_error` over all windows.
 
     From one window's h `[E, O]` and its variance with `options.probes` probes; at least those, at most

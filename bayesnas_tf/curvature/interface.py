@@ -4,13 +4,13 @@ Every estimator is a function of one window that is testable eagerly:
 
     estimator(model, x, y, state, seed, options) -> WindowEstimate
 
-with x, y int32 `[B, T]`, the state `[B, U]` before the window and a stateless seed int32 [2]. Dropout is off
-and the norm uses the window's own statistics.
+with x, y int32 `[B, T]`, the state `[B, U]` before the window and a stateless seed int32 `[2]`. Dropout is
+off and the norm uses the window's own statistics.
 """
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal, NamedTuple
 
 import gin
@@ -19,14 +19,15 @@ import tensorflow as tf
 from absl import logging
 
 from bayesnas_tf.curvature import exact, ggn, recursive, thesis
-from bayesnas_tf.curvature.window import WindowEstimate, relative_error
+from bayesnas_tf.curvature.window import WindowEstimate, WindowEstimator, relative_error
+from bayesnas_tf.models.language_model import LanguageModel
 from bayesnas_tf.numerics import seeds
 from bayesnas_tf.options import NonNegative, Options, Range
 
 Estimator = Literal["ggn", "recursive", "thesis", "exact"]
 Truncation = Literal["slots", "chunks"]
 
-ESTIMATORS: dict[str, Callable[..., WindowEstimate]] = {
+ESTIMATORS: dict[str, WindowEstimator] = {
     "ggn": ggn.estimate,
     "recursive": recursive.estimate,
     "thesis": thesis.estimate,
@@ -89,27 +90,33 @@ class Diagonal:
     TensorFlow never frees all of a graph: a new one at each epoch cost 15 MB, of a tiny model, and its time.
     """
 
-    def __init__(self, model, options: CurvatureOptions):
+    def __init__(self, model: LanguageModel, options: CurvatureOptions):
         """A `LanguageModel` around a `SearchCell`; the estimator and its settings."""
         self.model, self.options = model, options
         is_ggn, groups = options.estimator == "ggn", model.execution.replicas.groups
         self.adapts = is_ggn and options.target_error > 0.0
-        self.estimator = ggn.of_groups(groups) if is_ggn and groups > 1 else ESTIMATORS[options.estimator]
+        self.estimator: WindowEstimator = ESTIMATORS[options.estimator]
+        if is_ggn and groups > 1:
+            self.estimator = ggn.of_groups(groups)
         self.pilot = tf.function(self._window, autograph=False)
         self.window = tf.function(self._window, jit_compile=model.execution.xla, autograph=False)
 
-    def _window(self, x, y, state, seed, probes: int) -> WindowEstimate:
+    def _window(
+        self, x: tf.Tensor, y: tf.Tensor, state: tf.Tensor, seed: tf.Tensor, probes: int
+    ) -> WindowEstimate:
         options = dataclasses.replace(self.options, probes=probes)
         return self.estimator(self.model, x, y, state, seed, options)
 
-    def __call__(self, windows: Iterable, state: tf.Tensor, seed: tf.Tensor) -> Estimate:
+    def __call__(
+        self, windows: Iterable[tuple[tf.Tensor, tf.Tensor]], state: tf.Tensor, seed: tf.Tensor
+    ) -> Estimate:
         """h and the gradient of the mean loss at the present parameters, window by window, the state carried.
 
         Args:
           windows: (x, y) pairs, int32 `[B, T]`, all of one shape: the window is compiled once. Fewer than
             `CurvatureOptions.windows` are taken with a warning.
           state: hidden state `[B, U]` before the first window.
-          seed: stateless seed int32 [2]; window k uses `fold(seed, k)`.
+          seed: stateless seed int32 `[2]`; window k uses `fold(seed, k)`.
 
         Raises:
           ValueError: there are no windows, or they differ in shape.
@@ -139,7 +146,9 @@ class Diagonal:
         h, gradient, h_zero, gradient_zero, variance = stacked
         return Estimate(h, gradient, h_zero, gradient_zero, variance, probes)
 
-    def _enough_probes(self, windows: Iterator, state, seed) -> tuple[int, Iterable]:
+    def _enough_probes(
+        self, windows: Iterator, state: tf.Tensor, seed: tf.Tensor
+    ) -> tuple[int, Iterable[tuple[tf.Tensor, tf.Tensor]]]:
         """As many probes as the first window says are needed, and all windows again."""
         first = next(windows, None)
         if first is None:
@@ -149,8 +158,14 @@ class Diagonal:
         return needed, itertools.chain([first], windows)
 
 
-def diagonal(model, windows: Iterable, state, options: CurvatureOptions, seed) -> Estimate:
-    """`Diagonal` of a model for windows that are computed once."""
+def diagonal(
+    model: LanguageModel,
+    windows: Iterable[tuple[tf.Tensor, tf.Tensor]],
+    state: tf.Tensor,
+    options: CurvatureOptions,
+    seed: tf.Tensor,
+) -> Estimate:
+    """`Diagonal` of a model for windows, pairs of `[B, T]`, that are computed once."""
     return Diagonal(model, options)(windows, state, seed)
 
 

@@ -4,12 +4,13 @@
 kernel, from which `weights` has the curvature of the kernel itself.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from bayesnas_tf.cells.interpreter import Values, prelude
+from bayesnas_tf.cells.program_cell import ProgramCell
 from bayesnas_tf.cells.reading import Reading
 from bayesnas_tf.cells.rules import rule_of
 from bayesnas_tf.cells.rules.base import Rule as Instruction
@@ -22,7 +23,7 @@ class PairValues(Values):
     """`cells.interpreter.Values` of pairs: what comes back is added in the order of the users."""
 
     def put(self, name: str, value: Pair) -> None:
-        """A pair is known."""
+        """A pair is known: value `[..., B, U]` and shadow `[L, ..., B, U]`, both copied for each user."""
         count = self.uses.get(name, 0)
         self.copies[name] = map(Pair, *(fan_out(part, count) for part in value))
 
@@ -39,8 +40,12 @@ def fixed(reading: Reading, w: Pair | None) -> dict[str, Any]:
 
 @tf.autograph.experimental.do_not_convert  # there is nothing to convert, and rules are lambdas
 def step(
-    reading: Reading, rule: Rule, known: Mapping[str, Any], given: Mapping[str, Pair], uses: Sequence = ()
-) -> tuple:
+    reading: Reading,
+    rule: Rule,
+    known: Mapping[str, Any],
+    given: Mapping[str, Pair],
+    uses: Sequence[tf.Tensor] = (),
+) -> tuple[list[Pair], list[tf.Tensor]]:
     """Pairs of `Program.ends`, and what each kernel read (no gradient passes), of one time step.
 
     Args:
@@ -48,10 +53,10 @@ def step(
       rule: of the backward pass.
       known: from `fixed`.
       given: pairs of `x` and of the states of the step before, by name.
-      uses: shadows of the products with kernels, in their order; empty: none are wanted.
+      uses: shadows `[L, ..., B, N]` of the products with kernels, in their order; empty: none are wanted.
     """
     program = reading.program
-    read: list = []
+    read: list[tf.Tensor] = []
     ops = program.steps()
     values = PairValues(ops, program.ends, known)
     for name in program.given:
@@ -67,24 +72,31 @@ def step(
     return [values.take(name) for name in program.ends], read
 
 
-def _projected(mask, rule: Rule, x: Pair, kernel, use) -> Pair:
+def _projected(
+    mask: tf.Tensor | None, rule: Rule, x: Pair, kernel: tf.Tensor, use: Sequence[tf.Tensor]
+) -> Pair:
     """x, masked, times a kernel; `use` has the shadow of the result, or nothing."""
     pre = project(rule, x if mask is None else scaled(rule, x, mask), kernel)
     return Pair(pre.value, ordered_sum([pre.shadow, *use]))
 
 
-def _through(rule: Rule, op: Op, args: list) -> Pair:
-    """One instruction; arguments are pairs, or tensors without lanes."""
+def _through(rule: Rule, op: Op, args: Sequence[Any]) -> Pair:
+    """One instruction; arguments are pairs, or tensors without lanes.
+
+    Forward the rule's value, and zeros beside it. Backward one custom gradient treats both: the gradient g of
+    the value and the cotangent s `[L, ...]` of the shadow. Weights and scalars have no rows: their gradients
+    are summed over B here, those of the scalars' lanes only where sequences are not kept apart.
+    """
     instruction, lanes = rule_of(op), next(a.shadow.shape[0] for a in args if isinstance(a, Pair))
     paired = [isinstance(a, Pair) for a in args]
     without_rows = [not is_pair or name == SCALARS for is_pair, name in zip(paired, op.args, strict=True)]
 
     @tf.custom_gradient
-    def run(*flat):
+    def run(*flat: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], Callable]:
         x = list(flat[: len(args)])
         y = instruction.value(*x)
 
-        def gradient(g, s):
+        def gradient(g: tf.Tensor, s: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
             of_values, of_lanes = _pulled(rule, instruction, g, s, x)
             own = [
                 tf.reduce_sum(part, axis=0) if alone and part is not None else part
@@ -104,12 +116,17 @@ def _through(rule: Rule, op: Op, args: list) -> Pair:
     return Pair(*run(*values, *shadows))
 
 
-def _pulled(rule: Rule, instruction: Instruction, g, s, x: list) -> tuple[list, list]:
-    """Gradients of the arguments x, and what flows into their lanes."""
+def _pulled(
+    rule: Rule, instruction: Instruction, g: tf.Tensor, s: tf.Tensor, x: Sequence[tf.Tensor]
+) -> tuple[list[tf.Tensor | None], list[tf.Tensor | None]]:
+    """Gradients of the arguments x from g `[...]`, and what flows into their lanes from s `[L, ...]`."""
     if not rule.diagonal:
+        # linear lanes obey the chain rule: they are more cotangents of one call, which shares its activations
         both = instruction.pull(tf.concat([g[tf.newaxis], s], axis=0), *x)
         split = [(None, None) if part is None else (part[0], part[1:]) for part in both]
         return [own for own, _ in split], [beside for _, beside in split]
+    # with D terms the statistics of a norm are constants: their own second derivatives would make every entry
+    # negative at initialisation (docs/method.md, `recursive`)
     constant = {"constant": rule.d_terms} if instruction.statistics else {}
     of_values, of_lanes = list(instruction.pull(g, *x)), list(instruction.diagonal(s, *x, **constant))
     if rule.d_terms and instruction.second is not None:
@@ -120,7 +137,7 @@ def _pulled(rule: Rule, instruction: Instruction, g, s, x: list) -> tuple[list, 
     return of_values, of_lanes
 
 
-def _of_scalars(rule: Rule, part):
+def _of_scalars(rule: Rule, part: tf.Tensor) -> tf.Tensor:
     """`[L, B, E, O]`, or summed over the rows where they are not kept apart."""
     return part if rule.per_sequence else tf.reduce_sum(part, axis=1)
 
@@ -130,14 +147,14 @@ def _stacked(program: Program) -> dict[str, int]:
     return {op.out: len(op.args) for op in program.ops if op.rule == "stack"}
 
 
-def read_shapes(cell, batch: int) -> list:
-    """Of what each product with a kernel reads."""
+def read_shapes(cell: ProgramCell, batch: int) -> list[list[int]]:
+    """Of what each product with a kernel reads, `[B, U]` or `[j, B, U]`."""
     stacks = _stacked(cell.program)
     reads = (op.args[0] for op in cell.program.projections())
     return [[*([stacks[name]] if name in stacks else []), batch, cell.units] for name in reads]
 
 
-def use_shadows(cell, rule: Rule, lanes: int, shape) -> list:
+def use_shadows(cell: ProgramCell, rule: Rule, lanes: int, shape: Sequence[int]) -> list[tf.Tensor]:
     """Zeros `[T, L, ..., B, N]` for `x` and for each product with a kernel, over windows of `shape` [B, T].
 
     Diagonal lanes are added up: L is 1.
@@ -155,8 +172,11 @@ def use_shadows(cell, rule: Rule, lanes: int, shape) -> list:
     return found
 
 
-def edge_scalars(cell, rule: Rule, scalar_shadows) -> Pair | None:
-    """w_ij^o `[E, O]`, times the switch of its edge where there is one; None for a cell without scalars."""
+def edge_scalars(cell: ProgramCell, rule: Rule, scalar_shadows: Sequence[tf.Tensor]) -> Pair | None:
+    """w_ij^o `[E, O]`, times the switch of its edge where there is one; None for a cell without scalars.
+
+    As a pair: `scalar_shadows` are those of the scalars, `[L, E, O]` or `[L, B, E, O]`, and of the switches.
+    """
     if not scalar_shadows:
         return None
     w = Pair(tf.convert_to_tensor(cell.scalars), scalar_shadows[0])
@@ -165,10 +185,12 @@ def edge_scalars(cell, rule: Rule, scalar_shadows) -> Pair | None:
     switch = Pair(tf.convert_to_tensor(cell.zero_scalars), scalar_shadows[1])
 
     @tf.custom_gradient
-    def product(w, w_shadow, z, z_shadow):
+    def product(
+        w: tf.Tensor, w_shadow: tf.Tensor, z: tf.Tensor, z_shadow: tf.Tensor
+    ) -> tuple[tuple[tf.Tensor, tf.Tensor], Callable]:
         del z_shadow
 
-        def gradient(g, s):
+        def gradient(g: tf.Tensor, s: tf.Tensor) -> tuple[tf.Tensor, ...]:
             of_w = s * rule.coefficient(z)[:, tf.newaxis]
             of_z = tf.reduce_sum(s * rule.coefficient(w), axis=-1)
             return g * z[:, tf.newaxis], of_w, tf.reduce_sum(g * w, axis=-1), of_z

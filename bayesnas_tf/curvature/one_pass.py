@@ -5,16 +5,17 @@ The cell is built a second time from the operations of `lanes`, on the weights o
 shadows' place what the lanes collected, in graph mode and under XLA.
 """
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from bayesnas_tf.cells.reading import Purpose
+from bayesnas_tf.cells.reading import Purpose, Reading
 from bayesnas_tf.cells.scan import scan_time
 from bayesnas_tf.curvature import lane_programs
 from bayesnas_tf.curvature.lanes import Pair, Rule, scaled, shadow_of
 from bayesnas_tf.curvature.window import Window, probe, residual, scalar_variables
-from bayesnas_tf.models.language_model import NO_MASKS
+from bayesnas_tf.models.language_model import NO_MASKS, LanguageModel, Masks
 from bayesnas_tf.numerics import seeds
 
 
@@ -36,26 +37,31 @@ class Walk(NamedTuple):
 
     hidden: Pair  # [B, T, U]
     state: tf.Tensor  # [B, S], after the window
-    read: list  # what each kernel of the program read, [T, ..., B, U]; empty without `uses`
+    read: list[tf.Tensor]  # what each kernel of the program read, [T, ..., B, U]; empty without `uses`
 
 
 class Pass(NamedTuple):
     """What one pass over a window brings, one array per entry of `window.scalar_variables`."""
 
-    lanes: list  # [L, E, O] and [L, E], or [L, B, E, O] and [L, B, E] per sequence
-    gradient: list  # of the mean nats
+    lanes: list[tf.Tensor]  # [L, E, O] and [L, E], or [L, B, E, O] and [L, B, E] per sequence
+    gradient: list[tf.Tensor]  # of the mean nats per token
     state: tf.Tensor  # [B, U], after the window
 
 
-def shadows(lanes: Lanes, model, batch: int) -> list:
+def shadows(lanes: Lanes, model: LanguageModel, batch: int) -> list[tf.Tensor]:
     """Zeros beside the scalars (`[L, E, O]`, or `[L, B, E, O]` per sequence) and the switches."""
     lead = [lanes.number, batch] if lanes.rule.per_sequence else [lanes.number]
     return [tf.zeros([*lead, *v.shape], v.dtype) for v in scalar_variables(model)]
 
 
-def one_pass(model, window: Window, lanes: Lanes, seed) -> Pass:
-    """Gradient and lanes of the scalars of one window, dropout off; arguments as `forward`."""
+def one_pass(model: LanguageModel, window: Window, lanes: Lanes, seed: tf.Tensor) -> Pass:
+    """Gradient and lanes of the scalars of one window, dropout off; arguments as `forward`.
+
+    One call of `tape.gradient` brings both: what it gives for the shadows, zeros that do nothing forward, is
+    what the rules of `lanes` made of the cotangents on their way down. `seed` is int32 `[2]`.
+    """
     scalars, beside = scalar_variables(model), shadows(lanes, model, window.x.shape[0])
+    # kernels as constants: a while loop computes the gradient of everything that its body reads
     lanes = lanes._replace(fixed_kernels=True)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch([*beside, *(w.value for w in scalars)])
@@ -64,15 +70,22 @@ def one_pass(model, window: Window, lanes: Lanes, seed) -> Pass:
     return Pass(found[: len(beside)], found[len(beside) :], walked.state)
 
 
-def forward(model, window: Window, lanes: Lanes, scalar_shadows, seed, model_masks=NO_MASKS):
+def forward(
+    model: LanguageModel,
+    window: Window,
+    lanes: Lanes,
+    scalar_shadows: Sequence[tf.Tensor],
+    seed: tf.Tensor,
+    model_masks: Masks = NO_MASKS,
+) -> tuple[tf.Tensor, Walk]:
     """The loss of a window as a function of the model's weights and of `scalar_shadows` (see `shadows`).
 
     Args:
       model: a `LanguageModel`.
       window: the text, and the state before it.
       lanes: what the backward pass carries.
-      scalar_shadows: from `shadows`, watched by the caller's tape.
-      seed: stateless, of the probes of linear lanes; diagonal lanes do not use it.
+      scalar_shadows: from `shadows`, `[L, E, O]` or `[L, B, E, O]`, watched by the caller's tape.
+      seed: stateless, int32 `[2]`, of the probes of linear lanes; diagonal lanes do not use it.
       model_masks: dropout of a training step.
 
     Returns:
@@ -82,15 +95,28 @@ def forward(model, window: Window, lanes: Lanes, scalar_shadows, seed, model_mas
     return mean_nats(model, walked.hidden, window.y, lanes, seed, model_masks), walked
 
 
-def walk(model, window: Window, lanes: Lanes, scalar_shadows, uses=(), model_masks=NO_MASKS) -> Walk:
-    """The time steps of a window; arguments as `forward`, and `uses` from `lane_programs.use_shadows`."""
+def walk(
+    model: LanguageModel,
+    window: Window,
+    lanes: Lanes,
+    scalar_shadows: Sequence[tf.Tensor],
+    uses: Sequence[tf.Tensor] = (),
+    model_masks: Masks = NO_MASKS,
+) -> Walk:
+    """The time steps of a window on pairs; arguments as `forward`.
+
+    `uses` are from `lane_programs.use_shadows`, `[T, L, ..., B, N]`: where they are given, the walk also
+    returns what each kernel read. The loop carries tensors alone: values, then their shadows, then what was
+    read. Between two steps the shadow of a state changes its lane (`across_time`).
+    """
     cell, program, state = model.cell, model.cell.program, window.state
-    reading = model.read(model_masks, Purpose(fixed_kernels=lanes.fixed_kernels))
+    assert program is not None  # of a stack of layers the curvature is not known
+    reading: Reading = model.read(model_masks, Purpose(fixed_kernels=lanes.fixed_kernels))
     known = lane_programs.fixed(reading, lane_programs.edge_scalars(cell, lanes.rule, scalar_shadows))
     by_time = tf.transpose(reading.project_inputs(model.embed(window.x, model_masks)), [1, 0, 2])
     names, count = program.given, len(program.ends)
 
-    def step(t, inputs, *carried):
+    def step(t: tf.Tensor, inputs: Sequence[tf.Tensor], *carried: tf.Tensor) -> tuple[tf.Tensor, ...]:
         values, shadows = carried[:count], carried[count : 2 * count]
         pairs = [Pair(value, across_time(s, t, lanes)) for value, s in zip(values, shadows, strict=True)]
         beside_x = shadow_of(inputs[0], lanes.number) + (inputs[1] if uses else 0.0)
@@ -109,22 +135,35 @@ def walk(model, window: Window, lanes: Lanes, scalar_shadows, uses=(), model_mas
     return Walk(hidden, after, found[2 * count :])
 
 
-def across_time(shadow, t, lanes: Lanes):
-    """A state's shadow as step t takes it over; backward, lanes here go one step further into the past."""
+def across_time(shadow: tf.Tensor, t: tf.Tensor, lanes: Lanes) -> tf.Tensor:
+    """A state's shadow `[L, B, U]` as step t takes it over; backward, lanes go one step into the past.
+
+    Here the horizon ends. Chunks cut the shadow at every `chunk`-th step: a loss sees 1 to `chunk` steps,
+    its own included, at the cost of one lane. Slots give each distance from the loss a lane, 0 to L - 1, and
+    cut exactly behind the last, for L times the work (`CurvatureOptions.truncation`).
+    """
     if lanes.chunk:
+        # times 0 or 1, not a branch: shadows are 0, so that forward nothing changes
         return shadow * tf.cast(t % lanes.chunk != 0, shadow.dtype)
     if not lanes.slots:
         return shadow
 
     @tf.custom_gradient
-    def shift(shadow):
+    def shift(shadow: tf.Tensor) -> tuple[tf.Tensor, Callable]:
         # d steps from its loss, and one step earlier d + 1; the last slot drops out
         return tf.identity(shadow), lambda s: tf.concat([tf.zeros_like(s[:1]), s[:-1]], axis=0)
 
     return shift(shadow)
 
 
-def mean_nats(model, hidden: Pair, y, lanes: Lanes, seed, model_masks=NO_MASKS):
+def mean_nats(
+    model: LanguageModel,
+    hidden: Pair,
+    y: tf.Tensor,
+    lanes: Lanes,
+    seed: tf.Tensor,
+    model_masks: Masks = NO_MASKS,
+) -> tf.Tensor:
     """Mean nats per token; backward, what lanes begin with, at `hidden` `[B, T, U]`.
 
     Linear lanes: one probe each (see `window.probe`), through the decoder, over √N for N tokens. Diagonal
@@ -133,11 +172,14 @@ def mean_nats(model, hidden: Pair, y, lanes: Lanes, seed, model_masks=NO_MASKS):
     rule, tokens = lanes.rule, tf.cast(tf.size(y), hidden.value.dtype)
     masked = hidden if model_masks.outputs is None else scaled(rule, hidden, model_masks.outputs)
 
+    # written out: what lanes begin with is no gradient of a loss, and comes beside the one of the mean nats
     @tf.custom_gradient
-    def run(hidden, shadow, embedding, bias):
+    def run(
+        hidden: tf.Tensor, shadow: tf.Tensor, embedding: tf.Tensor, bias: tf.Tensor
+    ) -> tuple[tf.Tensor, Callable]:
         softmax = Softmax(embedding, bias, tf.transpose(hidden, [1, 0, 2]), tf.transpose(y))
 
-        def gradient(g):
+        def gradient(g: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
             through = tf.square(embedding) if rule.diagonal else embedding
             begin = lambda p, t: _begun(p, through, lanes, tokens, seed, t)  # noqa: E731
             of_hidden, of_decoder = softmax.pulled(g / tokens, begin, lanes.fixed_kernels)
@@ -161,27 +203,29 @@ class Softmax(NamedTuple):
     hidden: tf.Tensor  # [T, B, U]
     targets: tf.Tensor  # [T, B]
 
-    def logits(self, t):
+    def logits(self, t: tf.Tensor) -> tf.Tensor:
         """`[B, V]` of step t."""
         return tf.nn.bias_add(tf.matmul(self.hidden[t], self.embedding, transpose_b=True), self.bias)
 
-    def nats(self):
+    def nats(self) -> tf.Tensor:
         """Of every token, `[T, B]`."""
 
-        def of_step(t):
+        def of_step(t: tf.Tensor) -> tf.Tensor:
             return tf.nn.sparse_softmax_cross_entropy_with_logits(self.targets[t], self.logits(t))
 
         steps, dtype = tf.range(tf.shape(self.hidden)[0]), self.hidden.dtype
         return tf.map_fn(of_step, steps, parallel_iterations=1, fn_output_signature=dtype)
 
-    def pulled(self, scale, begin, fixed: bool):
+    def pulled(
+        self, scale: tf.Tensor, begin: Callable[[tf.Tensor, tf.Tensor], list[tf.Tensor]], fixed: bool
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Cotangents of the hidden states, `[T, 1 + L, B, U]`, and of embedding and bias unless `fixed`.
 
         First comes the gradient of `scale` Σ nats, then what `begin(p [B, V], t)` gives each lane.
         """
         steps = tf.shape(self.hidden)[0]
 
-        def body(t, written, sums):
+        def body(t: tf.Tensor, written: tf.TensorArray, sums: list[tf.Tensor]) -> tuple:
             p = tf.nn.softmax(self.logits(t))
             of_logits = residual(p, self.targets[t]) * scale
             of_hidden = tf.stack([tf.matmul(of_logits, self.embedding), *begin(p, t)])
@@ -190,6 +234,7 @@ class Softmax(NamedTuple):
                 sums = [sums[0] + of_embedding, sums[1] + tf.reduce_sum(of_logits, axis=0)]
             return t + 1, written.write(t, of_hidden), sums
 
+        # one step at a time: two would hold two arrays over the vocabulary, and per probe as many again
         sums = [] if fixed else [tf.zeros_like(self.embedding), tf.zeros_like(self.bias)]
         start = (tf.constant(0), tf.TensorArray(self.hidden.dtype, size=steps), sums)
         _, written, sums = tf.while_loop(
@@ -198,13 +243,15 @@ class Softmax(NamedTuple):
         return written.stack(), sums
 
 
-def drawn(p, lanes: Lanes, seed, t) -> list:
+def drawn(p: tf.Tensor, lanes: Lanes, seed: tf.Tensor, t: tf.Tensor) -> list[tf.Tensor]:
     """The probe of each linear lane at step t, `[B, V]`, from p `[B, V]`."""
     folded = [seeds.fold(seed, number, t) for number in range(lanes.number)]
     return [probe(p, own, lanes.group, lanes.groups) for own in folded]
 
 
-def _begun(p, through, lanes: Lanes, tokens, seed, t) -> list:
+def _begun(
+    p: tf.Tensor, through: tf.Tensor, lanes: Lanes, tokens: tf.Tensor, seed: tf.Tensor, t: tf.Tensor
+) -> list[tf.Tensor]:
     """What each lane begins with at the hidden states of step t, `[B, U]`, from p `[B, V]`.
 
     `through` is the decoder `[V, U]`, squared for diagonal lanes.

@@ -25,17 +25,23 @@ All slots (t, k) of one distance d = t - k are one `[T, B, U]` array, indexed by
 tau arrays are added before the edges are visited.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import tensorflow as tf
 
 from bayesnas_tf.cells import primitives
 from bayesnas_tf.cells.reading import Reading
 from bayesnas_tf.cells.rules.gate import gated
+from bayesnas_tf.cells.search_cell import SearchCell
 from bayesnas_tf.curvature.window import WindowEstimate, assemble, residual, scalar_variables
+from bayesnas_tf.models.language_model import LanguageModel
 from bayesnas_tf.numerics import products
 from bayesnas_tf.space.highway import programs, topology
 from bayesnas_tf.space.highway.operations import OP_NAMES
+
+if TYPE_CHECKING:
+    from bayesnas_tf.curvature.interface import CurvatureOptions
 
 
 class Steps(NamedTuple):
@@ -45,8 +51,18 @@ class Steps(NamedTuple):
     before: tf.Tensor  # [T, B, U], h_{t-1}
 
 
-def estimate(model, x, y, state, seed, options) -> WindowEstimate:
-    """h by the printed recursion with horizon `options.tau`; see `interface`. `seed` is not used."""
+def estimate(
+    model: LanguageModel,
+    x: tf.Tensor,
+    y: tf.Tensor,
+    state: tf.Tensor,
+    seed: tf.Tensor,
+    options: "CurvatureOptions",
+) -> WindowEstimate:
+    """h `[E, O]` by the printed recursion with horizon `options.tau` time steps; see the head of this module.
+
+    From ids x, y `[B, T]` and a state `[B, S]`; `seed` is not used.
+    """
     del seed
     cell, scalars = model.cell, scalar_variables(model)
     with tf.GradientTape() as tape:
@@ -58,7 +74,7 @@ def estimate(model, x, y, state, seed, options) -> WindowEstimate:
     gradient = tape.gradient(hidden, scalars, output_gradients=of_token / tf.cast(tf.size(y), hidden.dtype))
 
     before = tf.concat([state[tf.newaxis], _swap(hidden)[:-1]], axis=0)
-    reading = model.read()
+    reading: Reading = model.read()
     steps = Steps(_swap(reading.project_inputs(model.embed(x))), before)
     factors = path_factors(tf.reduce_sum(tf.square(cell.edge_scalars()), axis=1), cell.options.nodes)
     horizon = min(options.tau, x.shape[1] or options.tau)
@@ -67,17 +83,17 @@ def estimate(model, x, y, state, seed, options) -> WindowEstimate:
     return assemble(of_edges(cell, reading, steps, at_hidden / options.tau, factors), gradient, after)
 
 
-def _swap(x):
+def _swap(x: tf.Tensor) -> tf.Tensor:
     """Batch first <-> time first."""
     return tf.transpose(x, [1, 0, 2])
 
 
-def path_factors(squares, nodes: int) -> list:
+def path_factors(squares: tf.Tensor, nodes: int) -> list[tf.Tensor]:
     """c_0..c_n with H_j = c_j H at the cell's output: 1/n² for each learned node, then 4.24 from n down to 0.
 
     `squares` `[E]` holds Σ_o (w_ij^o)².
     """
-    factors: list = []
+    factors: list[tf.Tensor] = []
     for node in range(nodes, -1, -1):
         factor = tf.constant(0.0 if node == 0 else 1.0 / nodes**2, squares.dtype)
         if factors:
@@ -86,20 +102,27 @@ def path_factors(squares, nodes: int) -> list:
     return factors
 
 
-def earlier(x):
-    """What belongs to k - 1 at the place of k - 1: time shifted by one, with nothing behind the last step."""
+def earlier(x: tf.Tensor) -> tf.Tensor:
+    """x `[T, ...]`, made at step k for step k - 1, at the place of k - 1; the last step gets nothing."""
     return tf.concat([x[1:], tf.zeros_like(x[:1])], axis=0)
 
 
-def candidate_curvature(candidate, of_a):
-    """D = tanh''(a) ∘ ∂L/∂tanh(a) (4.17) from tanh(a) and ∂L/∂a = tanh'(a) ∘ ∂L/∂tanh(a).
+def candidate_curvature(candidate: tf.Tensor, of_a: tf.Tensor) -> tf.Tensor:
+    """D = tanh''(a) ∘ ∂L/∂tanh(a) (4.17), `[T, B, U]`, from tanh(a) and ∂L/∂a = tanh'(a) ∘ ∂L/∂tanh(a).
 
     tanh'' = -2 tanh tanh', so that no quotient is needed.
     """
     return -2.0 * candidate * of_a
 
 
-def through_time(reading: Reading, steps: Steps, curved, of_token, factor, horizon: int):
+def through_time(
+    reading: Reading,
+    steps: Steps,
+    curved: tf.Tensor,
+    of_token: tf.Tensor | None,
+    factor: tf.Tensor,
+    horizon: int,
+) -> tf.Tensor:
     """Σ_d H^{k+d,k} at h_k (4.16, 4.18), `[T, B, U]`, from H = `curved` and ∂L_t/∂h_t = `of_token` at d = 0.
 
     `factor` is c_0 and `horizon` the number of distances d; without `of_token` (None) there is no D term.
@@ -124,8 +147,12 @@ def through_time(reading: Reading, steps: Steps, curved, of_token, factor, horiz
     return total
 
 
-def of_edges(cell, reading: Reading, steps: Steps, at_hidden, factors) -> list:
+def of_edges(
+    cell: SearchCell, reading: Reading, steps: Steps, at_hidden: tf.Tensor, factors: Sequence[tf.Tensor]
+) -> list[tf.Tensor]:
     """4.23 for every scalar, and every zero-edge switch: E[(u_ij^o)² c_j H], one array per variable.
+
+    From H at the hidden states, `at_hidden` `[T, B, U]`, and c_0..c_n (`path_factors`).
 
     Edge by edge: all u_ij^o of a window at once would fill gigabytes.
     """
@@ -148,7 +175,7 @@ def of_edges(cell, reading: Reading, steps: Steps, at_hidden, factors) -> list:
     return [tf.stack(of_scalars) * switched, tf.stack(of_switches)]
 
 
-def edge_outputs(stacked, pre):
+def edge_outputs(stacked: tf.Tensor, pre: tf.Tensor) -> tf.Tensor:
     """(M2) every u_ij^o before scaling, `[O, j, ..., B, U]`, from `[j, ..., B, U]` and [g, a]."""
     per_operation, outputs = pre.shape.rank == stacked.shape.rank + 1, []
     for o, name in enumerate(OP_NAMES):
@@ -157,6 +184,6 @@ def edge_outputs(stacked, pre):
     return tf.stack(outputs)
 
 
-def _expected(u, curved):
+def _expected(u: tf.Tensor, curved: tf.Tensor) -> tf.Tensor:
     """E[u² H] over steps, examples and units: `[N, T, B, U]` -> `[N]`."""
     return tf.reduce_mean(tf.square(u) * curved, axis=[1, 2, 3])

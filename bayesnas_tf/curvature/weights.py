@@ -23,6 +23,7 @@ from bayesnas_tf.curvature.lanes import Rule
 from bayesnas_tf.curvature.one_pass import Lanes, mean_nats, shadows, walk
 from bayesnas_tf.curvature.tied import decoder_use, of_embedding
 from bayesnas_tf.curvature.window import Window
+from bayesnas_tf.models.language_model import LanguageModel
 from bayesnas_tf.numerics import seeds
 
 ESTIMATORS = ("ggn", "recursive")
@@ -31,29 +32,30 @@ ESTIMATORS = ("ggn", "recursive")
 class WeightEstimate(NamedTuple):
     """h of the mean NLL of one window, an array of the shape of each variable."""
 
-    weights: list  # per entry of `weight_variables`
-    scalars: list  # per entry of `window.scalar_variables`
+    weights: list[tf.Tensor]  # per entry of `weight_variables`
+    scalars: list[tf.Tensor]  # per entry of `window.scalar_variables`
     state: tf.Tensor  # [B, U], after the window
 
 
 class WeightCurvature(NamedTuple):
     """The mean over windows, float64, in the order of `WeightEstimate`."""
 
-    weights: list
-    scalars: list
+    weights: list[np.ndarray]
+    scalars: list[np.ndarray]
     windows: int
     tokens: int  # per window
 
 
-def weight_variables(model) -> list:
+def weight_variables(model: LanguageModel) -> list[tf.Variable]:
     """Embedding, decoder bias, the input kernel, then the kernels of the program in its order."""
     cell = model.cell
     kernels = cell.kernels()
+    assert cell.program is not None  # of a stack of layers the curvature is not known
     names = [op.args[1] for op in cell.program.projections()]
     return [model.embedding, model.decoder_bias, cell.kernel, *(kernels[name] for name in names)]
 
 
-def lanes_of(model, options) -> Lanes:
+def lanes_of(model: LanguageModel, options: CurvatureOptions) -> Lanes:
     """The lanes of `options.estimator`.
 
     Raises:
@@ -67,8 +69,19 @@ def lanes_of(model, options) -> Lanes:
     return recursive.lanes_of(options) if options.estimator == "recursive" else ggn.lanes_of(model, options)
 
 
-def estimate(model, x, y, state, seed, options) -> WeightEstimate:
-    """h of all weights, and of the scalars of a search cell, by one backward pass; see `interface`."""
+def estimate(
+    model: LanguageModel,
+    x: tf.Tensor,
+    y: tf.Tensor,
+    state: tf.Tensor,
+    seed: tf.Tensor,
+    options: CurvatureOptions,
+) -> WeightEstimate:
+    """h of all weights, and of the scalars of a search cell, of the mean nats per token of one window.
+
+    One backward pass, from ids x, y `[B, T]`, a state `[B, S]` and a stateless seed (int32 `[2]`): it brings
+    what flows into each use of a kernel, and the sums over uses come behind it.
+    """
     lanes, cell = lanes_of(model, options)._replace(fixed_kernels=True), model.cell
     beside = shadows(lanes, model, x.shape[0])
     uses = use_shadows(cell, lanes.rule, lanes.number, x.shape)
@@ -93,13 +106,13 @@ def estimate(model, x, y, state, seed, options) -> WeightEstimate:
     return WeightEstimate(weights, of_scalars and _of_scalars(lanes, of_scalars), walked.state)
 
 
-def through(rule: Rule, upstream, kernel):
+def through(rule: Rule, upstream: tf.Tensor, kernel: tf.Tensor | tf.Variable) -> tf.Tensor:
     """What flows back through a kernel `[K, N]` into its inputs: `[..., N]` -> `[..., K]`."""
     kernel = tf.convert_to_tensor(kernel)
     return tf.einsum("...n,kn->...k", upstream, tf.square(kernel) if rule.diagonal else kernel)
 
 
-def of_kernel(rule: Rule, kernel, x, upstream):
+def of_kernel(rule: Rule, kernel: tf.Tensor | tf.Variable, x: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
     """h of one kernel, of its shape.
 
     Args:
@@ -114,19 +127,21 @@ def of_kernel(rule: Rule, kernel, x, upstream):
     if rule.diagonal:
         return tf.einsum(equation, tf.square(x), upstream)[0]
 
-    def of_group(x, upstream):
+    def of_group(x: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
         return tf.reduce_mean(tf.square(tf.einsum(equation, x, upstream)), axis=0)
 
     if not rule.per_sequence:
         return of_group(x, upstream)
 
-    def add(total, b):  # one sequence after the other: no array of B kernels
+    def add(
+        total: tf.Tensor, b: tf.Tensor
+    ) -> tf.Tensor:  # one sequence after the other: no array of B kernels
         return total + of_group(x[..., b : b + 1, :], upstream[..., b : b + 1, :])
 
     return tf.foldl(add, tf.range(x.shape[-2]), tf.zeros(kernel.shape, x.dtype), parallel_iterations=1)
 
 
-def _of_scalars(lanes: Lanes, found: list) -> list:
+def _of_scalars(lanes: Lanes, found: list[tf.Tensor]) -> list[tf.Tensor]:
     """As the estimators of the scalars have it."""
     if lanes.rule.diagonal:
         return [tf.reduce_sum(lane, axis=0) for lane in found]
@@ -134,13 +149,15 @@ def _of_scalars(lanes: Lanes, found: list) -> list:
 
 
 def diagonal(
-    model,
+    model: LanguageModel,
     windows: Iterable[tuple[tf.Tensor, tf.Tensor]],
     state: tf.Tensor,
     options: CurvatureOptions,
     seed: tf.Tensor,
 ) -> WeightCurvature:
-    """The mean of `estimate` over windows at fixed parameters, the state carried; see `interface.diagonal`.
+    """The mean of `estimate` over windows at fixed parameters, pairs of `[B, T]`; see `interface.diagonal`.
+
+    The state is carried from window to window, and the sum over them taken in float64.
 
     Raises:
       ValueError: there are no windows, or the estimator has no curvature of weights.
@@ -148,10 +165,11 @@ def diagonal(
     lanes_of(model, options)
 
     @tf.function(jit_compile=model.execution.xla, autograph=False)
-    def compiled(x, y, state, seed):
+    def compiled(x: tf.Tensor, y: tf.Tensor, state: tf.Tensor, seed: tf.Tensor) -> WeightEstimate:
         return estimate(model, x, y, state, seed, options)
 
-    total, count, tokens = None, 0, 0
+    total: list[np.ndarray] | None = None
+    count = tokens = 0
     for k, (x, y) in enumerate(windows):
         found = compiled(x, y, state, seeds.fold(seed, k))
         state, count, tokens = found.state, k + 1, int(tf.size(x))

@@ -16,7 +16,7 @@ class Decoder(NamedTuple):
     staged: bool = False  # whether the loss of one softmax takes the form of `staged_softmax`
 
 
-def tied_logits(latent, decoder: Decoder):
+def tied_logits(latent: tf.Tensor, decoder: Decoder) -> tf.Tensor:
     """`[N, V]` from `[N, E]`."""
     logits = products.matmul(latent, decoder.embedding, decoder.rounded, transpose_b=True)
     return tf.nn.bias_add(logits, decoder.bias)

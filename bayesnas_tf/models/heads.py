@@ -5,7 +5,8 @@ Shapes: hidden states `[B, T, U]`, N = B T of them; E is the width of the embedd
 
 import dataclasses
 import math
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import gin
 import keras
@@ -36,24 +37,26 @@ class Softmax:
                 f"{embedding_size} units. Make them equal, or set evaluate.head = @MixtureOptions()"
             )
 
-    def ranges(self) -> list:
+    def ranges(self) -> list[tuple[tf.Variable, float]]:
         """Nothing to initialise."""
         return []
 
-    def draw_mask(self, seed, batch: int) -> None:
-        """Nothing to drop."""
+    def draw_mask(self, seed: tf.Tensor, batch: int) -> None:
+        """Nothing to drop; `seed` is int32 `[2]` elsewhere."""
         return None  # AutoGraph cannot read a function that is a docstring alone
 
-    def logits(self, hidden, decoder: Decoder, mask=None):
-        """`[B, T, V]`, of which softmax makes probabilities."""
+    def logits(self, hidden: tf.Tensor, decoder: Decoder, mask: tf.Tensor | None = None) -> tf.Tensor:
+        """`[B, T, V]`, of which softmax makes probabilities, from hidden states `[B, T, U]`."""
         logits = tied_logits(tf.reshape(hidden, [-1, hidden.shape[-1]]), decoder)
         return tf.reshape(logits, tf.concat([tf.shape(hidden)[:-1], [logits.shape[-1]]], axis=0))
 
-    def log_probabilities(self, hidden, decoder: Decoder):
-        """`[B, T, V]`, without dropout."""
+    def log_probabilities(self, hidden: tf.Tensor, decoder: Decoder) -> tf.Tensor:
+        """Nats, negated, of every word, `[B, T, V]`, without dropout."""
         return tf.nn.log_softmax(self.logits(hidden, decoder))
 
-    def token_nats(self, hidden, targets, decoder: Decoder, mask=None):
+    def token_nats(
+        self, hidden: tf.Tensor, targets: tf.Tensor, decoder: Decoder, mask: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """Negative log-likelihood of targets `[B, T]` in nats, `[B, T]`."""
         if not decoder.staged:
             return losses.token_nats(self.logits(hidden, decoder, mask), targets)
@@ -78,7 +81,7 @@ class Mixture(keras.layers.Layer):
     memory for one of them at a time, not for all K.
     """
 
-    def __init__(self, options: MixtureOptions, **kwargs):
+    def __init__(self, options: MixtureOptions, **kwargs: Any):
         """`kwargs` go to `keras.layers.Layer`."""
         super().__init__(**kwargs)
         self.options = options
@@ -91,30 +94,30 @@ class Mixture(keras.layers.Layer):
         self.latent_bias = self.add_weight(name="latent_bias", shape=(width,))
         self.built = True
 
-    def ranges(self) -> list:
+    def ranges(self) -> list[tuple[tf.Variable, float]]:
         """All weights start uniform within 1 / sqrt(U), as PyTorch's linear maps."""
         limit = 1.0 / math.sqrt(self.prior_kernel.shape[0])
         return [(weight, limit) for weight in (self.prior_kernel, self.latent_kernel, self.latent_bias)]
 
-    def draw_mask(self, seed, batch: int):
-        """The mask `[B, 1, K E]` of one window, or None."""
+    def draw_mask(self, seed: tf.Tensor, batch: int) -> tf.Tensor | None:
+        """The mask `[B, 1, K E]` of one window from a stateless seed (int32 `[2]`), or None."""
         shape = [batch, 1, self.latent_bias.shape[0]]
         rate, dtype = self.options.latent_dropout, self.latent_bias.dtype
         return masks.dropout_mask(seeds.fold(seed, MASK_SLOT), shape, rate, dtype)
 
-    def parts(self, hidden, mask):
-        """log π `[K, N]` and the latents `[K, N, E]`."""
+    def parts(self, hidden: tf.Tensor, mask: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
+        """log π `[K, N]` and the latents `[K, N, E]` of hidden states `[B, T, U]`."""
         prior = tf.nn.log_softmax(products.project(hidden, self.prior_kernel))
         latents = tf.tanh(products.project(hidden, self.latent_kernel) + self.latent_bias)
         experts = self.options.experts
         latents = tf.reshape(masks.apply(mask, latents), [-1, experts, latents.shape[-1] // experts])
         return tf.transpose(tf.reshape(prior, [-1, experts])), tf.transpose(latents, [1, 0, 2])
 
-    def logits(self, hidden, decoder: Decoder, mask=None):
+    def logits(self, hidden: tf.Tensor, decoder: Decoder, mask: tf.Tensor | None = None) -> tf.Tensor:
         """log(P + 1e-8) `[B, T, V]`; the authors' floor makes the sum of probabilities 1 + V 1e-8."""
         prior, latents = self.parts(hidden, mask)
 
-        def add(total, expert):
+        def add(total: tf.Tensor, expert: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
             log_prior, latent = expert
             return total + tf.exp(log_prior[:, tf.newaxis] + tf.nn.log_softmax(tied_logits(latent, decoder)))
 
@@ -123,11 +126,13 @@ class Mixture(keras.layers.Layer):
         shape = tf.concat([tf.shape(hidden)[:-1], [decoder.bias.shape[0]]], axis=0)
         return tf.reshape(tf.math.log(total + FLOOR), shape)
 
-    def log_probabilities(self, hidden, decoder: Decoder):
-        """The same, without dropout."""
+    def log_probabilities(self, hidden: tf.Tensor, decoder: Decoder) -> tf.Tensor:
+        """`logits`, `[B, T, V]`, without dropout: they are normalised but for the floor."""
         return self.logits(hidden, decoder)
 
-    def token_nats(self, hidden, targets, decoder: Decoder, mask=None):
+    def token_nats(
+        self, hidden: tf.Tensor, targets: tf.Tensor, decoder: Decoder, mask: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """-log(P[target] + 1e-8) `[B, T]` of targets `[B, T]`."""
         prior, latents = self.parts(hidden, mask)
         flat = tf.reshape(targets, [-1])
@@ -141,15 +146,17 @@ class Mixture(keras.layers.Layer):
         return tf.reshape(-tf.math.log(mixed + FLOOR), tf.shape(targets))
 
 
-def target_log_probability(latent, targets, decoder: Decoder):
-    """log softmax(latent Eᵀ + b)[target] `[N]`; the gradient computes the logits again."""
+def target_log_probability(latent: tf.Tensor, targets: tf.Tensor, decoder: Decoder) -> tf.Tensor:
+    """log softmax(latent Eᵀ + b)[target] `[N]` of latents `[N, E]`; a gradient computes the logits again."""
 
-    def forward(latent, embedding, bias):
+    def forward(latent: tf.Tensor, embedding: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
         return -losses.token_nats(tied_logits(latent, Decoder(embedding, bias, decoder.rounded)), targets)
 
     @tf.custom_gradient
-    def cheap(latent, embedding, bias):
-        def gradient(upstream):
+    def cheap(
+        latent: tf.Tensor, embedding: tf.Tensor, bias: tf.Tensor
+    ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, ...]]]:
+        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, ...]:
             with tf.GradientTape() as tape:
                 tape.watch((latent, embedding, bias))
                 again = forward(latent, embedding, bias)

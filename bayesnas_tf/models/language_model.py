@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import gin
@@ -17,6 +18,7 @@ from bayesnas_tf.models.decoder import Decoder
 from bayesnas_tf.models.heads import Mixture, Softmax
 from bayesnas_tf.numerics import products, seeds
 from bayesnas_tf.numerics.execution import GRAPH, Execution
+from bayesnas_tf.numerics.row_groups import Rows
 from bayesnas_tf.options import Dropout, NonNegative, Options
 
 DecoderBias = Literal["zeros", "log_frequencies"]
@@ -56,7 +58,7 @@ class Masks(NamedTuple):
     cell: Any  # what the cell's `draw_masks` gives
     head: tf.Tensor | None = None  # what the head's `draw_mask` gives
 
-    def of_rows(self, rows) -> "Masks":
+    def of_rows(self, rows: Rows) -> "Masks":
         """Those of the rows that `rows` takes of a tensor; words are dropped from all rows alike."""
         of_batch = (self.embeddings, self.outputs, self.head)
         embeddings, outputs, head = (part if part is None else rows(part) for part in of_batch)
@@ -82,7 +84,7 @@ class LanguageModel(keras.Model):
         options: ModelOptions,
         head: Mixture | Softmax | None = None,
         execution: Execution = GRAPH,
-        **kwargs,
+        **kwargs: Any,
     ):
         """Build all weights at once; `initialise` gives them their values. `head` None: one softmax.
 
@@ -103,8 +105,8 @@ class LanguageModel(keras.Model):
         self.head.build(cell.output_size, cell.input_size)
         self.rnn.built = self.built = True
 
-    def initialise(self, seed, log_frequencies: np.ndarray | None = None):
-        """Give every kernel its value from a stateless seed (int32 [2]), the same on every machine and run.
+    def initialise(self, seed: tf.Tensor, log_frequencies: np.ndarray | None = None) -> None:
+        """Give every kernel its value from a stateless seed (int32 `[2]`), the same on every machine and run.
 
         Scalars, norms and other weights that are born constant keep their values.
 
@@ -112,7 +114,7 @@ class LanguageModel(keras.Model):
           ValueError: the decoder bias is to start at log frequencies and none are given.
         """
 
-        def uniform(slot, shape, limit):
+        def uniform(slot: int, shape: Sequence[int], limit: float) -> tf.Tensor:
             return tf.random.stateless_uniform(
                 shape, seeds.fold(seed, slot), -limit, limit, self.embedding.dtype
             )
@@ -128,8 +130,8 @@ class LanguageModel(keras.Model):
                 raise ValueError("decoder_bias='log_frequencies' needs the corpus' log frequencies")
             self.decoder_bias.assign(log_frequencies)
 
-    def draw_masks(self, seed, batch: int) -> Masks:
-        """All masks of one window from a stateless seed (int32 [2])."""
+    def draw_masks(self, seed: tf.Tensor, batch: int) -> Masks:
+        """All masks of one window from a stateless seed (int32 `[2]`)."""
         options, cell, dtype = self.options, self.cell, self.embedding.dtype
         draw = lambda slot, shape, rate: masks.dropout_mask(seeds.fold(seed, slot), shape, rate, dtype)  # noqa: E731
         return Masks(
@@ -140,18 +142,25 @@ class LanguageModel(keras.Model):
             head=self.head.draw_mask(seed, batch),
         )
 
-    def embed(self, ids, model_masks: Masks = NO_MASKS):
+    def embed(self, ids: tf.Tensor, model_masks: Masks = NO_MASKS) -> tf.Tensor:
         """Embeddings `[B, T, E]` of ids `[B, T]`, words and embeddings masked."""
         x = tf.gather(tf.convert_to_tensor(self.embedding), ids)
         if model_masks.words is not None:
             x = x * tf.gather(model_masks.words, ids)
         return masks.apply(model_masks.embeddings, x)
 
-    def read(self, model_masks: Masks = NO_MASKS, purpose: Purpose = PLAIN):
-        """What the cell's part of a window is computed from."""
+    def read(self, model_masks: Masks = NO_MASKS, purpose: Purpose = PLAIN) -> Any:
+        """What the cell's part of a window is computed from: a `Reading`, or of a stack a `StackReading`."""
         return self.cell.read(model_masks.cell, self.execution, purpose)
 
-    def window(self, ids, state, length, model_masks: Masks = NO_MASKS, purpose: Purpose = PLAIN):
+    def window(
+        self,
+        ids: tf.Tensor,
+        state: tf.Tensor,
+        length: tf.Tensor,
+        model_masks: Masks = NO_MASKS,
+        purpose: Purpose = PLAIN,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Hidden states `[B, T, U]` before output dropout, and the state after the first `length` steps.
 
         From ids `[B, T]` and a state `[B, S]`.
@@ -159,24 +168,24 @@ class LanguageModel(keras.Model):
         embedded = self.embed(ids, model_masks)
         return self.rnn.window(self.read(model_masks, purpose), embedded, state, length)
 
-    def hidden(self, ids, state, model_masks: Masks = NO_MASKS):
-        """The hidden states of `window` alone."""
+    def hidden(self, ids: tf.Tensor, state: tf.Tensor, model_masks: Masks = NO_MASKS) -> tf.Tensor:
+        """The hidden states `[B, T, U]` of `window` alone."""
         return self.window(ids, state, tf.shape(ids)[1], model_masks)[0]
 
-    def dropped(self, hidden, model_masks: Masks = NO_MASKS):
-        """Hidden states after output dropout."""
+    def dropped(self, hidden: tf.Tensor, model_masks: Masks = NO_MASKS) -> tf.Tensor:
+        """Hidden states `[B, T, U]` after output dropout."""
         return masks.apply(model_masks.outputs, hidden)
 
-    def decode(self, hidden, model_masks: Masks = NO_MASKS):
+    def decode(self, hidden: tf.Tensor, model_masks: Masks = NO_MASKS) -> tf.Tensor:
         """Logits `[B, T, V]` of hidden states `[B, T, U]`."""
         return self.head.logits(self.dropped(hidden, model_masks), self._decoder(), model_masks.head)
 
-    def token_nats(self, hidden, targets, model_masks: Masks = NO_MASKS):
+    def token_nats(self, hidden: tf.Tensor, targets: tf.Tensor, model_masks: Masks = NO_MASKS) -> tf.Tensor:
         """Negative log-likelihood of targets `[B, T]` in nats, `[B, T]`, from hidden states `[B, T, U]`."""
         dropped = self.dropped(hidden, model_masks)
         return self.head.token_nats(dropped, targets, self._decoder(), model_masks.head)
 
-    def log_probabilities(self, hidden):
+    def log_probabilities(self, hidden: tf.Tensor) -> tf.Tensor:
         """Of the next word, `[B, T, V]`, without dropout."""
         return self.head.log_probabilities(hidden, self._decoder())
 
@@ -186,13 +195,15 @@ class LanguageModel(keras.Model):
         bias = tf.convert_to_tensor(self.decoder_bias)
         return Decoder(embedding, bias, rounded, self.execution.head)
 
-    def call(self, ids, state=None, training=False):
+    def call(
+        self, ids: tf.Tensor, state: tf.Tensor | None = None, training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Logits `[B, T, V]` and the state after the window, without dropout."""
         state = self.zero_state(tf.shape(ids)[0]) if state is None else state
         hidden, after = self.window(ids, state, tf.shape(ids)[1])
         return self.decode(hidden), after
 
-    def zero_state(self, batch):
+    def zero_state(self, batch: int | tf.Tensor) -> tf.Tensor:
         """The state `[B, S]` at the start of a corpus."""
         return tf.zeros([batch, self.cell.state_width], self.embedding.dtype)
 

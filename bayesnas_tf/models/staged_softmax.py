@@ -12,6 +12,8 @@ Shapes: N tokens, U units, V words; a stage treats R of the N rows.
 
 import functools
 import math
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -21,13 +23,18 @@ from bayesnas_tf.numerics import xla
 VALUES = 32768  # sums over more of them XLA hands to YNNPACK
 
 
-def token_nats(hidden, targets, decoder: Decoder, rows: int):
-    """-log softmax(hidden Eᵀ + b)[target] `[N]` of hidden states `[N, U]`; `rows`, R, divides N."""
+def token_nats(hidden: tf.Tensor, targets: tf.Tensor, decoder: Decoder, rows: int) -> tf.Tensor:
+    """-log softmax(hidden Eᵀ + b)[target] `[N]` in nats of hidden states `[N, U]`; `rows`, R, divides N.
+
+    Backward the probabilities are made anew of the logits and of the log of their sum, which alone are kept.
+    """
     # one dtype for both factors of all three products, as in `products.matmul`
     right = decoder.embedding if decoder.rounded is None else decoder.rounded
 
     @tf.custom_gradient
-    def nats(hidden, embedding, bias):
+    def nats(
+        hidden: tf.Tensor, embedding: tf.Tensor, bias: tf.Tensor
+    ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, ...]]]:
         left = tf.cast(hidden, right.dtype)
         logits = tf.reshape(tf.matmul(left, right, transpose_b=True), [-1, rows, right.shape[0]])
         wanted = tf.reshape(targets, [-1, rows])
@@ -35,7 +42,7 @@ def token_nats(hidden, targets, decoder: Decoder, rows: int):
             lambda k: _nats(logits[k], bias, wanted[k]), logits, (hidden.dtype, hidden.dtype)
         )
 
-        def gradient(upstream):
+        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, ...]:
             of_nats = tf.reshape(upstream, [-1, rows])
             of_logits = _each(
                 lambda k: _of_logits(logits[k], bias, wanted[k], log_sums[k], of_nats[k]), logits, right.dtype
@@ -55,14 +62,14 @@ def token_nats(hidden, targets, decoder: Decoder, rows: int):
     return nats(hidden, decoder.embedding, decoder.bias)
 
 
-def _each(stage, logits, dtypes):
+def _each(stage: Callable, logits: tf.Tensor, dtypes: Any) -> Any:
     """stage(k) for all k along the first axis of the logits, stacked; two at once are no faster."""
     numbers = tf.range(tf.shape(logits)[0])
     return tf.map_fn(stage, numbers, parallel_iterations=1, fn_output_signature=dtypes)
 
 
 @xla.stage
-def _nats(logits, bias, targets):
+def _nats(logits: tf.Tensor, bias: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Nats of targets `[R]` from logits `[R, V]` without bias, and the log of the sum of exponentials."""
     precise = tf.cast(logits, bias.dtype) + bias
     largest = _over_words(precise, tf.maximum, tf.reduce_max)
@@ -73,7 +80,9 @@ def _nats(logits, bias, targets):
 
 
 @xla.stage
-def _of_logits(logits, bias, targets, log_sums, upstream):
+def _of_logits(
+    logits: tf.Tensor, bias: tf.Tensor, targets: tf.Tensor, log_sums: tf.Tensor, upstream: tf.Tensor
+) -> tf.Tensor:
     """The gradient of the logits, (p - 1[target]) times that of the nats."""
     precise = tf.cast(logits, bias.dtype) + bias
     hit = tf.range(logits.shape[-1], dtype=targets.dtype) == targets[:, tf.newaxis]
@@ -81,7 +90,7 @@ def _of_logits(logits, bias, targets, log_sums, upstream):
     return tf.cast(off * upstream[:, tf.newaxis], logits.dtype)
 
 
-def _over_words(x, pair, all_of):
+def _over_words(x: tf.Tensor, pair: Callable, all_of: Callable) -> tf.Tensor:
     """The sum or maximum of x `[R, V]` over the words: of slices first, so that none is over many values.
 
     With YNNPACK TensorFlow 2.21 crashes now and then (SIGSEGV) where one executable runs twice at the same

@@ -14,7 +14,7 @@ VALUES = 500_000  # of a kernel, from which on they are faster
 class KernelBlocks(tf.Module):
     """Blocks of those of the kernels `[K, N]` that are large, as the kernels were at the last `refresh`."""
 
-    def __init__(self, kernels: dict, matmul_dtype: str):
+    def __init__(self, kernels: dict[str, tf.Variable], matmul_dtype: str):
         """Blocks of zeros, in the precision of the products; `kernels` `[K, N]` by name."""
         super().__init__()
         found = {name: kernel for name, kernel in kernels.items() if large(*kernel.shape)}
@@ -36,7 +36,7 @@ class KernelBlocks(tf.Module):
             blocks.assign(cut(tf.cast(kernel, blocks.dtype)))
 
     def read(self) -> dict[str, tf.Tensor]:
-        """Blocks by the name of their kernel."""
+        """Blocks `[n, K, COLUMNS]` by the name of their kernel."""
         return {name: tf.convert_to_tensor(b) for name, b in zip(self.names, self.blocks, strict=True)}
 
 
@@ -50,14 +50,14 @@ def shape_of_blocks(units: int, columns: int) -> tuple[int, int, int]:
     return -(-columns // COLUMNS), units, COLUMNS
 
 
-def cut(kernel):
+def cut(kernel: tf.Tensor) -> tf.Tensor:
     """`[K, N]` -> `[n, K, COLUMNS]`, the last block filled up with zeros."""
     count, units, width = shape_of_blocks(*kernel.shape)
     padded = tf.pad(kernel, [[0, 0], [0, count * width - kernel.shape[1]]])
     return tf.transpose(tf.reshape(padded, [units, count, width]), [1, 0, 2])
 
 
-def matmul(x, blocks, columns: int):
+def matmul(x: tf.Tensor, blocks: tf.Tensor, columns: int) -> tf.Tensor:
     """x `[M, K]` times the kernel `[K, columns]` that was cut: `[M, columns]` in the dtype of x."""
     of_blocks = tf.matmul(tf.cast(x, blocks.dtype)[tf.newaxis], blocks)  # [n, M, COLUMNS]
     # puts block after block along the columns, as a transpose would, in a fifth of its time on a CPU

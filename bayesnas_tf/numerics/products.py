@@ -9,12 +9,14 @@ from bayesnas_tf.numerics import blocks
 MatmulDtype = Literal["float32", "bfloat16"]
 
 
-def rounded(kernel, matmul_dtype: MatmulDtype):
-    """A kernel's bfloat16 copy where products are to be taken in bfloat16, else None."""
+def rounded(kernel: tf.Tensor, matmul_dtype: MatmulDtype) -> tf.Tensor | None:
+    """The bfloat16 copy of a kernel `[..., K, N]` where products are to be taken in bfloat16, else None."""
     return tf.cast(kernel, tf.bfloat16) if matmul_dtype == "bfloat16" else None
 
 
-def matmul(x, kernel, rounded_kernel=None, transpose_b: bool = False):
+def matmul(
+    x: tf.Tensor, kernel: tf.Tensor, rounded_kernel: tf.Tensor | None = None, transpose_b: bool = False
+) -> tf.Tensor:
     """x `[..., N, K]` times kernel `[..., K, M]` (`[..., M, K]` if transposed), in the dtype of x.
 
     With `rounded_kernel`, the kernel's bfloat16 copy, both factors of this product and of those of its
@@ -40,7 +42,12 @@ def matmul(x, kernel, rounded_kernel=None, transpose_b: bool = False):
     return product(x, kernel, rounded_kernel)
 
 
-def project(x, kernel, rounded_kernel=None, blocked=None):
+def project(
+    x: tf.Tensor,
+    kernel: tf.Tensor | tf.Variable,
+    rounded_kernel: tf.Tensor | None = None,
+    blocked: tf.Tensor | None = None,
+) -> tf.Tensor:
     """x times a kernel: `[..., K]` x `[K, N]` as one flat matrix product, `[..., N]`.
 
     A kernel `[j, K, N]` has one matrix for each of the stacked `x [j, ..., K]`, and `[O, j, K, N]` one for
@@ -66,7 +73,7 @@ def project(x, kernel, rounded_kernel=None, blocked=None):
     )
 
 
-def _project_each(x, kernel, rounded_kernel):
+def _project_each(x: tf.Tensor, kernel: tf.Tensor, rounded_kernel: tf.Tensor | None) -> tf.Tensor:
     """A matrix per predecessor, and per operation where the kernel has four axes."""
     *lead, units, columns = kernel.shape
     flat = tf.reshape(x, [lead[-1], -1, units])

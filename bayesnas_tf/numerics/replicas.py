@@ -41,12 +41,14 @@ class Replicas:
         """Within this context variables are made on every device."""
         return self.strategy.scope() if self.strategy else contextlib.nullcontext()
 
-    def mean(self, function: Callable, compiled: bool, *of_batch):
+    def mean(
+        self, function: Callable, compiled: bool, *of_batch: tf.Tensor
+    ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
         """What `function(rows, *of_batch)` gives as a pair: means over the rows, and values of each row.
 
         `rows(tensor)` are those rows of a tensor `[B, ...]` that `function` has to treat. Both parts of the
         pair are lists of tensors; each of the second has the rows as its first axis. `compiled`: whether XLA
-        compiles what each of several replicas computes.
+        compiles what each of several replicas computes; it has no sums over replicas, which stay outside.
         """
         if self.strategy is None:
             return row_groups.mean(lambda rows: function(rows, *of_batch), self.groups)
@@ -72,7 +74,9 @@ class Replicas:
         """Go on when all processes have come here."""
         self.agreed(0.0)
 
-    def _value_of_the_first(self, value):
+    def _value_of_the_first(self, value: tf.Tensor) -> tf.Tensor:
+        assert self.strategy is not None  # there are several processes
+
         def replica(value):
             context = tf.distribute.get_replica_context()
             first = context.replica_id_in_sync_group == 0

@@ -8,34 +8,45 @@ that pays is a matter of threads: `training.threads`.
 """
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import tensorflow as tf
 
 from bayesnas_tf.numerics.sums import ordered_sum
 
+Rows = Callable[[tf.Tensor], tf.Tensor]  # takes the rows of one group of a tensor [B, ...]
+Result = TypeVar("Result")
 
-def side_by_side(function: Callable, groups: int) -> list:
+
+def side_by_side(function: Callable[[Rows], Result], groups: int) -> list[Result]:
     """What `function(rows)` gives for each group; `rows(tensor)`: its rows of a tensor `[B, ...]`."""
+    # nothing here asks for threads: the groups are parts of one graph that do not wait for each other
     return [function(rows_of(group, groups)) for group in range(groups)]
 
 
-def rows_of(group, groups: int) -> Callable:
+def rows_of(group: int | tf.Tensor, groups: int) -> Rows:
     """`rows(tensor)`: those rows of a tensor `[B, ...]` that belong to one of so many groups.
 
     It raises a ValueError where B is no multiple of `groups`.
     """
 
-    def rows(tensor):
+    def rows(tensor: tf.Tensor) -> tf.Tensor:
         share, rest = divmod(tensor.shape[0], groups)
         if rest:
             raise ValueError(f"{tensor.shape[0]} rows cannot be shared by {groups} groups")
+        # `group` may be a tensor, the number of a replica: no slice that begins there has a known size
         return tf.ensure_shape(tensor[group * share :][:share], [share, *tensor.shape[1:]])
 
     return rows if groups > 1 else lambda tensor: tensor
 
 
-def mean(function: Callable, groups: int):
-    """What `function(rows)` gives as a pair, two lists: means over the rows, and values of each row."""
+def mean(
+    function: Callable[[Rows], tuple[list[tf.Tensor], list[tf.Tensor]]], groups: int
+) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+    """Both lists that `function(rows)` gives: means over the rows `[...]`, and values of each row `[B, ...]`.
+
+    Means of groups of one size are averaged: the result is the mean of the whole batch, to rounding.
+    """
     means, values = zip(*side_by_side(function, groups), strict=True)
     if groups == 1:
         return means[0], values[0]

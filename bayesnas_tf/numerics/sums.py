@@ -2,12 +2,13 @@
 
 import functools
 import operator
+from collections.abc import Iterable
 
 import tensorflow as tf
 
 
-def ordered_sum(terms):
-    """The sum of tensors, in their order.
+def ordered_sum(terms: Iterable[tf.Tensor]) -> tf.Tensor:
+    """The sum of tensors `[...]`, in their order.
 
     `tf.add_n` begins with whichever buffer comes free first, so that two runs differ in the last bits; a sum
     of two does not depend on the order.
@@ -15,8 +16,11 @@ def ordered_sum(terms):
     return functools.reduce(operator.add, terms)
 
 
-def fan_out(x, copies: int) -> list:
-    """x for `copies` users: their gradients are added in this order, where TensorFlow's own sum has none."""
+def fan_out(x: tf.Tensor, copies: int) -> list[tf.Tensor]:
+    """x `[...]` for `copies` users, whose gradients are added in this order.
+
+    TensorFlow's own sum of more than two gradients has no fixed order (`ordered_sum`).
+    """
     if copies < 3:
         return [x] * copies
 

@@ -1,7 +1,8 @@
 """Averaged SGD as a Keras optimizer (Polyak & Juditsky 1992), the ASGD half of NT-ASGD."""
 
 import contextlib
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -11,38 +12,58 @@ from bayesnas_tf.numerics import xla
 NOT_YET = -1
 
 
-def averaging_weight(count, pytorch_compat: bool):
-    """Share of the newest iterate in the mean of `count` iterates, float64; 1 before there is one.
+def averaging_weight(count: tf.Tensor, pytorch_compat: bool) -> tf.Tensor:
+    """Share of the newest iterate in the mean of `count` iterates, float64 `[]`; 1 before there is one.
 
     1 / count; `torch.optim.ASGD` is one step late, 1 / max(1, count - 1): its first iterate is overwritten.
     """
     return 1.0 / tf.cast(tf.maximum(count - int(pytorch_compat), 1), tf.float64)
 
 
-def averaged(mean, rest, w, weight):
-    """The mean and its rest after w has joined them; `weight` 1 gives w itself, to the bit, and no rest.
+def averaged(
+    mean: tf.Tensor, rest: tf.Tensor, w: tf.Tensor, weight: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The mean and its rest after w has joined them, all `[...]` of one shape; `weight` is a scalar.
+
+    `weight` 1 gives w itself, to the bit, and no rest: there averaging begins.
 
     The mean is `mean` + `rest`, where `rest` is what did not fit into the digits of `mean` (Dekker 1971).
     Without it, float32 loses every step of the mean that is below half a unit in its last place: after 3e5
     iterates of about 1 that move by 0.03 in all, the mean is off by 2e-4, and by 3e-3 where it is computed as
     (1 - weight) * mean + weight * w.
     """
+    # not w - (mean + rest): that sum rounds back to the mean
     step = weight * ((w - mean) - rest) + rest
     moved = mean + step
     among_others = weight < 1.0
+    # step - (moved - mean) is the part of the step that `moved` has no digits for
     return tf.where(among_others, moved, w), tf.where(among_others, step - (moved - mean), tf.zeros_like(w))
 
 
 class Stepped(NamedTuple):
-    """What one step takes and what it makes of it; a list entry per weight."""
+    """What one step takes and what it makes of it; a list entry per weight, of its shape."""
 
-    weights: list
-    means: list
-    rests: list
+    weights: list[tf.Tensor]
+    means: list[tf.Tensor]
+    rests: list[tf.Tensor]
 
 
-def stepped(before: Stepped, gradients, rate, decays, share):
-    """w - η (g + λ w) of each weight, and its mean after that has joined it with `share`; λ None is 0."""
+def stepped(
+    before: Stepped,
+    gradients: Sequence[tf.Tensor],
+    rate: tf.Tensor,
+    decays: Sequence[float | None],
+    share: tf.Tensor,
+) -> Stepped:
+    """w - η (g + λ w) of each weight `[...]`, and its mean after that has joined it; one function for XLA.
+
+    Args:
+      before: weights, means and rests.
+      gradients: of each weight, of its shape.
+      rate: η, a scalar.
+      decays: λ of each weight; None is 0.
+      share: of the new weight in its mean, from `averaging_weight`.
+    """
     after = Stepped([], [], [])
     for w, mean, rest, gradient, decay in zip(*before, gradients, decays, strict=True):
         moved = w - tf.cast(rate, w.dtype) * (gradient if decay is None else gradient + decay * w)
@@ -55,7 +76,7 @@ def stepped(before: Stepped, gradients, rate, decays, share):
 class Rests(tf.Module):
     """The rests of the means, apart from the optimizer's variables, which checkpoints of version 0.1 hold."""
 
-    def __init__(self, variables):
+    def __init__(self, variables: Sequence[keras.Variable]):
         """Zero: of no mean."""
         super().__init__()
         self.of = [tf.Variable(tf.zeros_like(variable), trainable=False) for variable in variables]
@@ -85,18 +106,18 @@ class ASGD(keras.optimizers.Optimizer):
 
     def __init__(
         self,
-        learning_rate=10.0,
-        weight_decay=None,
-        pytorch_compat=False,
-        name="asgd",
-        compiled=False,
-        **kwargs,
+        learning_rate: float = 10.0,
+        weight_decay: float | None = None,
+        pytorch_compat: bool = False,
+        name: str = "asgd",
+        compiled: bool = False,
+        **kwargs: Any,
     ):
         super().__init__(learning_rate=learning_rate, weight_decay=weight_decay, name=name, **kwargs)
         self.pytorch_compat, self.compiled = pytorch_compat, compiled
-        self._averages: list = []
+        self._averages: list[keras.Variable] = []
 
-    def build(self, variables):
+    def build(self, variables: Sequence[keras.Variable]) -> None:
         """Create the means and what tells when they began."""
         if self.built:
             return
@@ -118,20 +139,33 @@ class ASGD(keras.optimizers.Optimizer):
         """Whether there is a mean of at least one iterate."""
         return NOT_YET < int(self._start.value) < int(self.iterations.value)
 
-    def apply(self, grads, trainable_variables=None):
-        """One step of all variables; `grads` in their order, dense."""
+    def apply(
+        self, grads: Sequence[tf.Tensor], trainable_variables: Sequence[keras.Variable] | None = None
+    ) -> None:
+        """One step of all variables; `grads` in their order, dense, `[...]` as the variables are."""
         super().apply(grads, trainable_variables)
+        # after the step: the rate of this step is the one that `pytorch_compat` takes in the next
         self._last_rate.assign(self.learning_rate)
 
-    def _apply_weight_decay(self, variables):
+    def _apply_weight_decay(self, variables: Sequence[keras.Variable]) -> None:
         """Part of `update_step`, which knows the rate."""
 
-    def update_step(self, gradient, variable, learning_rate):
-        """The step of one variable, and its mean."""
+    def update_step(self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor) -> None:
+        """The step of one variable `[...]`, and its mean."""
         self._backend_update_step([gradient], [variable], learning_rate)
 
-    def _backend_update_step(self, grads, trainable_variables, learning_rate):
-        """The steps of all variables at once, outside of `tf.distribute`: see `once`."""
+    def _backend_update_step(
+        self,
+        grads: Sequence[tf.Tensor],
+        trainable_variables: Sequence[keras.Variable],
+        learning_rate: tf.Tensor,
+    ) -> None:
+        """The steps of all variables `[...]` at once, outside of `tf.distribute`: see `once`.
+
+        One compiled function makes all new values; only then are they assigned. Averaging is a matter of
+        numbers, not of branches: before it begins the share of the newest iterate is 1, so that the mean is
+        the iterate itself, and one graph serves the whole training.
+        """
         # the number of this step among the averaged ones, from 1; before there are any it is below 1
         start = tf.convert_to_tensor(self._start)
         count = tf.convert_to_tensor(self.iterations) - tf.cast(start, self.iterations.dtype) + 1
@@ -156,7 +190,7 @@ class ASGD(keras.optimizers.Optimizer):
             rest.assign(value)
 
     @contextlib.contextmanager
-    def averages(self):
+    def averages(self) -> Iterator[None]:
         """Within this context the variables hold their means, where there are any; then their iterates."""
         if not self.averaging:
             yield
@@ -170,6 +204,6 @@ class ASGD(keras.optimizers.Optimizer):
             for variable, iterate in zip(self._trainable_variables, iterates, strict=True):
                 variable.assign(iterate)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """What `from_config` needs."""
         return {**super().get_config(), "pytorch_compat": self.pytorch_compat}

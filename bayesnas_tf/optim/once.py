@@ -1,6 +1,17 @@
 """Optimizers that update every weight once, also where `tf.distribute` holds it on several devices."""
 
+from collections.abc import Sequence
+from typing import Protocol
+
 import keras
+import tensorflow as tf
+
+
+class Stepping(Protocol):
+    """What an optimizer of Keras has: the step of one variable."""
+
+    def update_step(self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor) -> None:
+        """Move a variable `[...]` by its gradient, of the same shape."""
 
 
 class Once:
@@ -10,7 +21,12 @@ class Once:
     assigned to a mirrored weight here is copied to all of them.
     """
 
-    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+    def _backend_update_step(
+        self: Stepping,
+        grads: Sequence[tf.Tensor],
+        trainable_variables: Sequence[keras.Variable],
+        learning_rate: tf.Tensor,
+    ) -> None:
         for gradient, variable in zip(grads, trainable_variables, strict=True):
             self.update_step(gradient, variable, learning_rate)
 

@@ -23,7 +23,12 @@ class Failure(NamedTuple):
 
 
 class Ledger:
-    """The runs of a sweep below `root`. A run is done when its summary lies there, whoever wrote it."""
+    """The runs of a sweep below `root`. A run is done when its summary is there, whoever wrote it.
+
+    The directories are the truth: sweep.json is written from them and from what this process knows, and this
+    class reads it for its seconds alone. So a sweep that was killed at any moment goes on by the same
+    command. Failures are counted per command: the next one tries again.
+    """
 
     def __init__(self, root: Path, name: str, engine: str, attempts: int):
         """`attempts` are the failures after which a run is given up."""
@@ -69,7 +74,7 @@ class Ledger:
         self._failures[job.directory] = Failure(self.failure(job).attempts + 1, error)
 
     def state(self, job: Job) -> State:
-        """Where a run stands."""
+        """Done, running, failed as often as is allowed, or waiting; what has a summary is done."""
         if self.summary(job) is not None:
             return "done"
         if job.directory in self.running:
@@ -96,7 +101,7 @@ class Ledger:
         )
 
     def _row(self, job: Job) -> dict[str, Any]:
-        """One run as sweep.json has it."""
+        """One run as sweep.json has it; `attempts` are its failures, and the start that ended or goes on."""
         state, failure, summary = self.state(job), self.failure(job), self.summary(job)
         return {
             "run": job.directory,

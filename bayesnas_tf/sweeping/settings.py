@@ -130,7 +130,7 @@ class SweepSettings(Options):
             raise ValueError(
                 "sweep has nothing to run. Set sweep.search, or sweep.rank with RankOptions.cells"
             )
-        if self.search is None and self.rank.seed_of_search:
+        if self.search is None and self.rank is not None and self.rank.seed_of_search:
             raise ValueError(
                 "RankOptions.seed_of_search needs searches. Set sweep.search = @SearchesOptions()"
             )

@@ -49,7 +49,8 @@ class Numbered:
     def write(self, checkpoint: tf.train.Checkpoint) -> Path:
         """Write one with a number above all that lie there, complete or not, and remove what is too old.
 
-        It is written aside, read again and flushed to the disk before it gets its name.
+        It is written aside, read again and flushed to the disk before it gets its name. The data are put in
+        place first and the index last: an index that is there has its data, whenever the process was killed.
 
         Raises:
           UserError: something of this failed; those before are there.
@@ -179,6 +180,11 @@ class Checkpoints:
         return found
 
     def _restore(self) -> bool:
+        """See `restore`; the newest first, and a warning for each that cannot be read.
+
+        A first and only checkpoint that was cut off, by a version that wrote it under its name, counts as
+        none: the run begins anew. If more are there and none can be read, that is an error.
+        """
         unusable: list[str] = []
         for number in self._last.newest_first():
             path = self._last.path(number)

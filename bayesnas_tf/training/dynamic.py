@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import gin
@@ -12,6 +12,7 @@ import tensorflow as tf
 from bayesnas_tf.data import batching
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.models import losses
+from bayesnas_tf.models.language_model import LanguageModel
 from bayesnas_tf.options import NonNegative, Options, Positive, Rows, Steps, Whole
 from bayesnas_tf.training import sgd
 from bayesnas_tf.training.execution import window_function
@@ -40,11 +41,11 @@ class DynamicOptions(Options):
 class Factors(NamedTuple):
     """What stays the same during a pass; one tensor for each weight."""
 
-    rates: list  # η / (√MS + ε)
-    pulls: list  # min(λ RMS_norm, 1): the share of the way back to θ_0
+    rates: list[tf.Tensor]  # η / (√MS + ε)
+    pulls: list[tf.Tensor]  # min(λ RMS_norm, 1): the share of the way back to θ_0
 
 
-def factors(rms: list, options: DynamicOptions) -> Factors:
+def factors(rms: Sequence[tf.Tensor], options: DynamicOptions) -> Factors:
     """From √MS of each weight; RMS_norm is √MS over its mean, a mean over weight matrices of their means."""
     mean = tf.reduce_mean(tf.stack([tf.reduce_mean(of_weight) for of_weight in rms]))
     return Factors(
@@ -53,7 +54,9 @@ def factors(rms: list, options: DynamicOptions) -> Factors:
     )
 
 
-def adapted(weight, gradient, start, rate, pull):
+def adapted(
+    weight: tf.Tensor, gradient: tf.Tensor, start: tf.Tensor, rate: tf.Tensor, pull: tf.Tensor
+) -> tf.Tensor:
     """θ + pull ⊙ (θ_0 - θ) - rate ⊙ g, with θ_0 the trained weights (the rule of the authors' code)."""
     return weight + pull * (start - weight) - rate * gradient
 
@@ -65,7 +68,9 @@ class DynamicEvaluation(tf.Module):
     the squared gradient of the mean loss. Unlike there, a last window of a single token is not left out.
     """
 
-    def __init__(self, model, options: DynamicOptions, staged: Staged = lambda _, items, __: items):
+    def __init__(
+        self, model: LanguageModel, options: DynamicOptions, staged: Staged = lambda _, items, __: items
+    ):
         """`staged` hears how far each pass is; dropout is off in both."""
         super().__init__()
         self.model, self.options, self.staged = model, options, staged
@@ -74,7 +79,9 @@ class DynamicEvaluation(tf.Module):
         self.start = [tf.Variable(weight, trainable=False) for weight in model.trainable_variables]
         self.windows = tf.Variable(0, dtype=tf.int64, trainable=False)
 
-    def gradients(self, x, y, length, state):
+    def gradients(
+        self, x: tf.Tensor, y: tf.Tensor, length: tf.Tensor, state: tf.Tensor
+    ) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
         """Of the mean nats of a window, dense; then its mean nats and the state after it."""
         weights = self.model.trainable_variables
         with tf.GradientTape() as tape:
@@ -87,7 +94,9 @@ class DynamicEvaluation(tf.Module):
         rows = batching.rows(stream, max(1, min(self.options.batch_size, len(stream) // 2)))
         self._pass("gradient statistics", rows, self._gather, self.options.windows)
 
-    def _gather(self, x, y, length, state):
+    def _gather(
+        self, x: tf.Tensor, y: tf.Tensor, length: tf.Tensor, state: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         gradients, _, state = self.gradients(x, y, length, state)
         for square, gradient in zip(self.squares, gradients, strict=True):
             square.assign_add(tf.square(gradient))
@@ -105,7 +114,9 @@ class DynamicEvaluation(tf.Module):
         # once per pass, not once per window
         fixed = factors(self.root_mean_squares(), self.options)
 
-        def learn(x, y, length, state):
+        def learn(
+            x: tf.Tensor, y: tf.Tensor, length: tf.Tensor, state: tf.Tensor
+        ) -> tuple[tf.Tensor, tf.Tensor]:
             return self._learn(x, y, length, state, fixed)
 
         try:
@@ -120,20 +131,22 @@ class DynamicEvaluation(tf.Module):
             )
         return total
 
-    def root_mean_squares(self) -> list:
+    def root_mean_squares(self) -> list[tf.Tensor]:
         """√MS of each weight, of all windows gathered so far."""
         if not int(self.windows):
             raise ValueError("no gradient statistics: call gather(training split) before nats")
         return [tf.sqrt(square / tf.cast(self.windows, square.dtype)) for square in self.squares]
 
-    def _learn(self, x, y, length, state, fixed: Factors):
+    def _learn(
+        self, x: tf.Tensor, y: tf.Tensor, length: tf.Tensor, state: tf.Tensor, fixed: Factors
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         gradients, nats, state = self.gradients(x, y, length, state)
         weights = self.model.trainable_variables
         for weight, gradient, start, *of_weight in zip(weights, gradients, self.start, *fixed, strict=True):
             weight.assign(adapted(tf.convert_to_tensor(weight), gradient, start, *of_weight))
         return tf.cast(nats, tf.float64) * tf.cast(length, tf.float64), state
 
-    def _pass(self, name: str, rows: np.ndarray, step, limit: int = 0) -> StreamNats:
+    def _pass(self, name: str, rows: np.ndarray, step: Callable, limit: int = 0) -> StreamNats:
         """Sum `step` over the windows of rows, the state carried from zero."""
         plan = batching.plan(rows.shape[1], self.options.bptt, 0, jitter=False)
         count = min(limit, len(plan.lengths)) or len(plan.lengths)

@@ -3,6 +3,7 @@
 import contextlib
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from bayesnas_tf.models.language_model import LanguageModel
@@ -33,7 +34,7 @@ class EvaluateStep(TrainStep):
         self.optimizer: Any = optimizer_of(rule or OptimizerOptions(), weights, pytorch_compat, compiled)
         self.optimizer.build(model.trainable_variables)
 
-    def __call__(self, x, y, length, lr, seed):
+    def __call__(self, x: tf.Tensor, y: tf.Tensor, length: tf.Tensor, lr: tf.Tensor, seed: tf.Tensor) -> None:
         """Train on x, y `[B, P]`, of which the first `length` time steps count; `seed` draws the masks."""
         variables = self.model.trainable_variables
         gradients, nats, state = self.gradients(variables, x, y, length, seed)
@@ -55,12 +56,14 @@ class EvaluateStep(TrainStep):
         """Whether there is a mean of iterates."""
         return isinstance(self.optimizer, ASGD) and self.optimizer.averaging
 
-    def averages(self):
+    def averages(self) -> contextlib.AbstractContextManager:
         """A context in which the weights are their means, where there are any."""
         return self.optimizer.averages() if isinstance(self.optimizer, ASGD) else contextlib.nullcontext()
 
 
-def optimizer_of(options: OptimizerOptions, weights: WeightOptions, pytorch_compat: bool, compiled: bool):
+def optimizer_of(
+    options: OptimizerOptions, weights: WeightOptions, pytorch_compat: bool, compiled: bool
+) -> keras.optimizers.Optimizer:
     """The Keras optimizer of a rule; all but ASGD take the weight decay as part of the gradient."""
     if options.rule == "adam":
         return adam(options, weights)

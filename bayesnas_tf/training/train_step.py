@@ -1,13 +1,15 @@
 """What one training step of any language model here consists of: loss, clipped SGD, carried state, totals."""
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from bayesnas_tf.cells.reading import Purpose
 from bayesnas_tf.models import losses
-from bayesnas_tf.models.language_model import LanguageModel
+from bayesnas_tf.models.language_model import LanguageModel, Masks
 from bayesnas_tf.numerics import xla
+from bayesnas_tf.numerics.row_groups import Rows
 from bayesnas_tf.optim.once import Adam
 from bayesnas_tf.training import sgd
 from bayesnas_tf.training.settings import OptimizerOptions, WeightOptions, WindowOptions
@@ -47,14 +49,23 @@ class TrainStep(tf.Module):
             *(tf.Variable(0, dtype=dtype, trainable=False) for dtype in (tf.float64, tf.int64))
         )
 
-    def gradients(self, variables, x, y, length, seed):
+    def gradients(
+        self,
+        variables: Sequence[tf.Variable],
+        x: tf.Tensor,
+        y: tf.Tensor,
+        length: tf.Tensor,
+        seed: tf.Tensor,
+    ) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
         """Gradients of the training loss in the variables, dense, its mean nats, and the next state `[B, S]`.
 
         On x, y `[B, P]`, of which the first `length` time steps count; `seed` draws the masks. The replicas
         share the rows, each under its rows of the one draw; XLA has no part in sums over them.
         """
 
-        def of_rows(rows, x, y, length, state, drawn):
+        def of_rows(
+            rows: Rows, x: tf.Tensor, y: tf.Tensor, length: tf.Tensor, state: tf.Tensor, drawn: Masks
+        ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
             with tf.GradientTape() as tape:
                 loss, nats, after = self.loss(rows(x), rows(y), length, drawn.of_rows(rows), rows(state))
             return [*sgd.dense(tape.gradient(loss, variables), variables), nats], [after]
@@ -65,7 +76,9 @@ class TrainStep(tf.Module):
         (*gradients, nats), (after,) = execution.replicas.mean(of_rows, compiled, x, y, length, state, drawn)
         return gradients, nats, after
 
-    def loss(self, x, y, length, model_masks, state):
+    def loss(
+        self, x: tf.Tensor, y: tf.Tensor, length: tf.Tensor, model_masks: Masks, state: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Training loss without the terms that have closed-form steps, its data part, and the next state."""
         options, model = self.options, self.model
         hidden, state = model.window(x, state, length, model_masks, Purpose(training=True))
@@ -80,7 +93,13 @@ class TrainStep(tf.Module):
             loss += options.temporal_activation * smoothed
         return loss, nats, state
 
-    def move(self, variables, gradients, length, lr):
+    def move(
+        self,
+        variables: Sequence[tf.Variable],
+        gradients: list[tf.Tensor],
+        length: tf.Tensor,
+        lr: tf.Tensor,
+    ) -> None:
         """Clipped SGD on `variables`, or Adam, at the rate of a window of `length` steps."""
         weights, options = [tf.convert_to_tensor(v) for v in variables], self.options
         rate = self.rate(length, lr)
@@ -94,13 +113,13 @@ class TrainStep(tf.Module):
         for variable, value in zip(variables, moved, strict=True):
             variable.assign(value)
 
-    def build_optimizer(self, variables) -> None:
+    def build_optimizer(self, variables: Sequence[tf.Variable]) -> None:
         """Make the slots of Adam, where that is the rule, for the variables that `move` will get."""
         if self.of_weights is not None:
             self.of_weights.build(variables)
 
     @property
-    def slots(self) -> list:
+    def slots(self) -> list[tf.Variable]:
         """What the optimizer of W keeps from step to step; SGD keeps nothing."""
         return [] if self.of_weights is None else list(self.of_weights.variables)
 
@@ -109,15 +128,15 @@ class TrainStep(tf.Module):
         for slot in self.slots:
             slot.assign(tf.zeros_like(slot))
 
-    def stage(self, function):
+    def stage(self, function: Callable) -> Callable:
         """`function` on arrays of one shape, compiled by XLA where updates are."""
         return xla.stage(function, self.model.execution.updates)
 
-    def rate(self, length, lr):
+    def rate(self, length: tf.Tensor, lr: tf.Tensor) -> tf.Tensor:
         """The learning rate of a window of `length` steps: in proportion to its length, as DARTS."""
         return lr * tf.cast(length, lr.dtype) / self.bptt
 
-    def add_totals(self, nats, length):
+    def add_totals(self, nats: tf.Tensor, length: tf.Tensor) -> None:
         """Add the mean nats of one window to the running totals."""
         tokens = tf.cast(self.state.shape[0] * length, tf.int64)
         self.totals.nats.assign_add(tf.cast(nats, tf.float64) * tf.cast(tokens, tf.float64))

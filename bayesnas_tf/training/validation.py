@@ -1,11 +1,13 @@
 """Total nats of a model over a stream of ids."""
 
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from bayesnas_tf.cells.reading import PLAIN, Purpose
 from bayesnas_tf.models import losses
+from bayesnas_tf.models.language_model import LanguageModel
 from bayesnas_tf.numerics import row_groups
 from bayesnas_tf.numerics.blocks import KernelBlocks
 from bayesnas_tf.numerics.sums import ordered_sum
@@ -29,18 +31,18 @@ class StreamNats(NamedTuple):
         return self.nats / (self.tokens + self.rows)
 
 
-def window_nats(model, groups: int = 1, kernel_blocks: KernelBlocks | None = None):
+def window_nats(model: LanguageModel, groups: int = 1, kernel_blocks: KernelBlocks | None = None) -> Callable:
     """A function of x, y `[B, P]`, length, state: total nats of the first `length` steps, the next state.
 
     `groups` of rows are computed side by side. With `kernel_blocks`, where rows are few enough for them, the
     cell's kernels are those of their last `refresh`.
     """
 
-    def run(x, y, length, state):
-        few = kernel_blocks is not None and kernel_blocks.serve(x.shape[0])
-        purpose = Purpose(blocks=kernel_blocks.read()) if few else PLAIN
+    def run(x: tf.Tensor, y: tf.Tensor, length: tf.Tensor, state: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        fitting = kernel_blocks if kernel_blocks is not None and kernel_blocks.serve(x.shape[0]) else None
+        purpose = PLAIN if fitting is None else Purpose(blocks=fitting.read())
 
-        def of_rows(rows):
+        def of_rows(rows: row_groups.Rows) -> tuple[tf.Tensor, tf.Tensor]:
             hidden, after = model.window(rows(x), rows(state), length, purpose=purpose)
             nats = model.token_nats(hidden, rows(y))
             valid = losses.valid_tokens(length, tf.shape(nats)[1], nats.dtype)
@@ -52,7 +54,7 @@ def window_nats(model, groups: int = 1, kernel_blocks: KernelBlocks | None = Non
     return run
 
 
-def stream_nats(run, model, windows, batch: int) -> StreamNats:
+def stream_nats(run: Callable, model: LanguageModel, windows: Iterable, batch: int) -> StreamNats:
     """Sum `run` (a compiled `window_nats`) over windows, the hidden state carried from zero."""
     state, nats, tokens = model.zero_state(batch), tf.zeros([], tf.float64), 0
     for window in windows:

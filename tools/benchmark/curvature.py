@@ -2,8 +2,8 @@
 
 import statistics
 import time
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -20,6 +20,8 @@ from tools import machine
 from tools.benchmark.subject import Bench, Entries, Plan, Recipe, build
 from tools.machine import peak_mb, reset_peak, resident_mb
 
+Item = TypeVar("Item")
+
 
 class HessianSpeed(NamedTuple):
     """The Hessian phase of one update, compilation included."""
@@ -33,7 +35,7 @@ class HessianSpeed(NamedTuple):
     peak_mb: float | None
 
 
-def clocked(items: Iterable, ticks: list[float]):
+def clocked(items: Iterable[Item], ticks: list[float]) -> Iterator[Item]:
     """The items; the time of handing out each is added to `ticks`."""
     for item in items:
         ticks.append(time.perf_counter())
@@ -41,7 +43,11 @@ def clocked(items: Iterable, ticks: list[float]):
 
 
 def hessian(bench: Bench, plan: Plan, entries: Entries) -> HessianSpeed:
-    """Time the whole phase once; its windows are the repeats."""
+    """Time the whole phase once, compilation included; its windows are the repeats.
+
+    A window is timed from one being handed out to the next: its numbers are read before the next is asked
+    for. What the first takes longer than the median of the others is compile time.
+    """
     settings, problem = bench.settings, bench.problem
     batch, bptt, options = settings.windows.batch_size, settings.windows.bptt, settings.curvature
     windows = fixed_windows(problem.train_rows, bptt, options.windows)
@@ -81,14 +87,18 @@ class OnePassSpeed(NamedTuple):
 PASSES = (None, Rule(False), Rule(True))
 
 
-def gradient_pass(bench: Bench, rule: Rule | None):
-    """The compiled gradient of one window in all weights and, with a rule, in the scalars' shadows."""
+def gradient_pass(bench: Bench, rule: Rule | None) -> tf.types.experimental.PolymorphicFunction:
+    """The compiled gradient of one window in all weights and, with a rule, in the scalars' shadows.
+
+    Kernels are no constants here, as they are in the Hessian phase: what lanes cost is measured beside a
+    whole gradient. It returns sums, so that all of it is computed and little of it is copied.
+    """
     problem, windows = bench.problem, bench.settings.windows
     ((x, y),) = fixed_windows(problem.train_rows, windows.bptt, 1)
     model, state = problem.model, problem.model.zero_state(windows.batch_size)
 
     @tf.function(jit_compile=bench.execution.xla)
-    def gradients():
+    def gradients() -> list[tf.Tensor]:
         lanes = one_pass_form.Lanes(rule or Rule(False), 1)
         beside = one_pass_form.shadows(lanes, model, windows.batch_size) if rule else []
         with tf.GradientTape() as tape:

@@ -3,9 +3,10 @@
 import collections
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from bayesnas_tf.data import batching
@@ -47,7 +48,7 @@ class StepSpeed(NamedTuple):
     peer: PeerSpeed | None
 
 
-def _windows(rows, bench: Bench, padded: int):
+def _windows(rows: np.ndarray, bench: Bench, padded: int) -> Iterator[tuple[int, batching.Window]]:
     """Full windows of `rows`, with their numbers."""
     plan = batching.plan(rows.shape[1], bench.settings.windows.bptt, 0, jitter=False)
     return enumerate(batching.windows(rows, plan, padded))
@@ -59,7 +60,7 @@ def train_timer(bench: Bench) -> Callable[[], float]:
     windows, step = settings.windows, problem.step
     lr = tf.constant(settings.weights.lr, problem.model.embedding.dtype)
 
-    def train(x, y, length, number):
+    def train(x: tf.Tensor, y: tf.Tensor, length: tf.Tensor, number: tf.Tensor) -> None:
         step(x, y, length, lr, seeds.fold(problem.seed, MASK_SEED, number))
 
     compiled = window_function(train, windows.batch_size, bench.execution.xla)
@@ -134,7 +135,12 @@ TIMERS = {"search_step": train_timer, "train_step": train_timer, "evaluate": eva
 
 
 def step_speed(name: str, bench: Bench, plan: Plan) -> StepSpeed:
-    """Time the step, bare products and the peer's step in turns: all see the same noise of the machine."""
+    """Time the step, bare products and the peer's step in turns: all see the same noise of the machine.
+
+    Seconds are medians over `plan.rounds`; the first call, which compiles, is none of them. The products are
+    those of the step alone, in its order: their share of its time says how much is left to gain elsewhere.
+    Memory is measured in a process of its own, for TensorFlow keeps what it has once asked for.
+    """
     step = TIMERS[name](bench)
     first = step()
     precision = bench.settings.model.matmul_dtype

@@ -41,7 +41,12 @@ def quantiles(values: np.ndarray) -> str:
 
 
 def rows(run: Path, tokens_per_window: int, corpus_tokens: int, vocabulary: int) -> Iterator[tuple[str, ...]]:
-    """One row per scale of h."""
+    """One row per scale of h, from one run of one epoch.
+
+    Training knows nothing of the scale, which enters behind it, in kappa of the first update (M6 to M10). So
+    each row is a whole update from gamma = 1, of the w, h and gradient `[E, O]` that the run has stored, and
+    its cell is the one that a run with this scale would have found. `travel` is of the epoch's steps.
+    """
     files = RunFiles(run)
     config, metrics = files.config.read_text(), files.metrics.read_text().splitlines()
     valid = next(row for row in map(json.loads, metrics) if row["split"] == "valid")

@@ -15,6 +15,7 @@ from bayesnas_tf.curvature import exact
 from bayesnas_tf.curvature.interface import ESTIMATORS, CurvatureOptions
 from bayesnas_tf.data import batching, corpora
 from bayesnas_tf.models import losses
+from bayesnas_tf.models.language_model import LanguageModel
 from bayesnas_tf.numerics import seeds
 from bayesnas_tf.numerics.ranks import spearman
 from bayesnas_tf.training.execution import window_function
@@ -110,12 +111,16 @@ def settings_of(preset: Preset, setting: Setting) -> SearchSettings:
 
 
 def trained(preset: Preset, setting: Setting, data_dir: Path, seed: int) -> Point:
-    """One epoch of training, then both oracles on the first windows of the training split."""
+    """One epoch of training, then both oracles `[E, O]` on the first windows of the training split.
+
+    The oracles differentiate twice, once per scalar: they are the cost of the study. The state before each
+    window is stored, so that every estimator sees the same windows from the same states.
+    """
     settings = settings_of(preset, setting)
     problem = build(settings, corpora.load(settings.corpus, data_dir), seed)
     lr = tf.constant(settings.weights.lr, problem.model.embedding.dtype)
 
-    def train(x, y, length, number):
+    def train(x: tf.Tensor, y: tf.Tensor, length: tf.Tensor, number: tf.Tensor) -> None:
         problem.step(x, y, length, lr, seeds.fold(problem.seed, MASK_SEED, number))
 
     compiled = window_function(train, preset.batch, False)
@@ -135,7 +140,7 @@ def trained(preset: Preset, setting: Setting, data_dir: Path, seed: int) -> Poin
     )
 
 
-def carried(model, windows: list) -> list[Probed]:
+def carried(model: LanguageModel, windows: list[tuple[tf.Tensor, tf.Tensor]]) -> list[Probed]:
     """The windows, each with the state that those before it leave."""
     found, state = [], model.zero_state(windows[0][0].shape[0])
     for x, y in windows:
@@ -149,7 +154,7 @@ def estimator(point: Point, row: dict[str, Any]) -> Callable[[int], np.ndarray]:
     options = CurvatureOptions(**row)
 
     @tf.function
-    def run(x, y, state, seed):
+    def run(x: tf.Tensor, y: tf.Tensor, state: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         return ESTIMATORS[row["estimator"]](point.problem.model, x, y, state, seed, options).h
 
     def on_window(number: int) -> np.ndarray:
@@ -165,7 +170,7 @@ def plain(point: Point) -> Callable[[int], Any]:
     variables = model.trainable_variables
 
     @tf.function
-    def run():
+    def run() -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
             hidden = model.hidden(window.x, window.state)
             loss = tf.reduce_mean(losses.token_nats(model.decode(hidden), window.y))

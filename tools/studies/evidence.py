@@ -158,7 +158,11 @@ def judged(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """What the page states, a line per group beside the random cells, and what the best of N of them is."""
+    """What the page states, a line per group beside the random cells, and what the best of N of them is.
+
+    Means and deviations are of test nats per token over the trainings of a group. `p` is of Welch's test
+    against the random cells, adjusted by Holm over all groups that have one; RI is in percent of perplexity.
+    """
     groups = judged(rows)
     nats = {name: [row.test_nats for row in found] for name, found in groups.items()}
     drawn = nats.get(RANDOM, [])

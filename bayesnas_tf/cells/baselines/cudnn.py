@@ -14,7 +14,7 @@ class Weights(NamedTuple):
     recurrent_bias: tf.Tensor  # [4U]
 
 
-def packed(weights: Weights):
+def packed(weights: Weights) -> tf.Tensor:
     """One vector as cuDNN reads it: W_i W_f W_g W_o R_i R_f R_g R_o, each `[U, K]` by rows, then biases."""
     matrices = [
         tf.reshape(tf.transpose(part), [-1])
@@ -24,8 +24,10 @@ def packed(weights: Weights):
     return tf.concat([*matrices, weights.bias, weights.recurrent_bias], axis=0)
 
 
-def lstm(x, states, length, weights: Weights):
-    """Outputs `[B, T, U]` of x `[B, T, K]`, 0 behind `length`, and (h, c) after `length` steps."""
+def lstm(
+    x: tf.Tensor, states: tuple[tf.Tensor, tf.Tensor], length: tf.Tensor, weights: Weights
+) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
+    """Outputs `[B, T, U]` of x `[B, T, K]`, 0 behind `length`, and (h, c), `[B, U]`, after `length` steps."""
     h, c = (state[tf.newaxis] for state in states)
     outputs, h, c, *_ = tf.raw_ops.CudnnRNNV3(
         input=tf.transpose(x, [1, 0, 2]),

@@ -1,6 +1,7 @@
 """The cell that Zoph & Le (2017) found by reinforcement learning, as a baseline."""
 
 import dataclasses
+from typing import Any
 
 import gin
 import tensorflow as tf
@@ -24,7 +25,7 @@ class NasOptions(Options):
     init_range: Positive = 0.04  # uniform
     name: str = "nas"  # how summary.json calls the baseline
 
-    def cell(self, **kwargs) -> Stack:
+    def cell(self, **kwargs: Any) -> Stack:
         """A stack of this one layer, built; `kwargs` go to `keras.layers.Layer`."""
         rates = LayerRates(self.input_dropout, self.hidden_dropout)
         return Stack(self.units, [NasLayer(self.units, rates, self.init_range, **kwargs)], **kwargs)
@@ -35,12 +36,12 @@ class NasLayer(RecurrentLayer):
 
     gates = 8
 
-    def step(self, x, m, c):
-        """See `RecurrentLayer.step`; h is the paper's m."""
+    def step(self, x: tf.Tensor, m: tf.Tensor, c: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """See `RecurrentLayer.step`; `[B, 8U]` of x and m, and h is the paper's m."""
         return combined(x, m, c)
 
 
-def combined(x, m, c):
+def combined(x: tf.Tensor, m: tf.Tensor, c: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """m_t and c_t from the maps X and M, `[B, 8U]` each, and c_{t-1} `[B, U]`.
 
     a_i = X_i + M_i but a_3 = X_3 M_3, each through its activation; then l_0 = tanh(tanh(a_0 a_1) + c),

@@ -1,9 +1,10 @@
 """The recurrent highway network (Zilly et al. 2017), as a baseline."""
 
 import dataclasses
-from typing import Annotated
+from typing import Annotated, Any
 
 import gin
+import keras
 
 from bayesnas_tf.cells.program_cell import ProgramCell
 from bayesnas_tf.options import Dropout, Options, Positive, Range, Units
@@ -23,7 +24,7 @@ class RhnOptions(Options):
     init_range: Positive = 0.04  # uniform
     name: str = "rhn"  # how summary.json calls the baseline
 
-    def cell(self, **kwargs) -> "RhnCell":
+    def cell(self, **kwargs: Any) -> "RhnCell":
         """The cell; `kwargs` go to `keras.layers.Layer`."""
         return RhnCell(self, **kwargs)
 
@@ -48,14 +49,14 @@ def program(depth: int, transform_bias: float) -> Program:
 class RhnCell(ProgramCell):
     """The cell of `program`."""
 
-    def __init__(self, options: RhnOptions, **kwargs):
+    def __init__(self, options: RhnOptions, **kwargs: Any):
         """`kwargs` go to `keras.layers.Layer`."""
         depths = program(options.depth, options.transform_bias)
         super().__init__(options.units, depths, options.init_range, **kwargs)
         self.options = options
         self.input_dropout, self.hidden_dropout = options.input_dropout, options.hidden_dropout
 
-    def ranges(self) -> list:
+    def ranges(self) -> list[tuple[keras.Variable, float]]:
         """The biases of the candidates start as the kernels do."""
         biases = [getattr(self, f"bias_{k}") for k in range(self.options.depth)]
         return [*super().ranges(), *((bias, self.init_range) for bias in biases)]

@@ -1,6 +1,6 @@
 """Recurrent layers one above the other, their states in one tensor."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -31,7 +31,7 @@ class Stack(keras.layers.Layer):
     program = None  # it is no cell that stands alone
     couples_rows = False
 
-    def __init__(self, input_size: int, layers: list[RecurrentLayer], skip: bool = False, **kwargs):
+    def __init__(self, input_size: int, layers: list[RecurrentLayer], skip: bool = False, **kwargs: Any):
         """`layers` from the bottom; their weights are created at once."""
         super().__init__(**kwargs)
         self.input_size, self.skip, self.layers = input_size, skip, layers
@@ -46,38 +46,47 @@ class Stack(keras.layers.Layer):
             setattr(self, f"layer_{number}", layer)  # `tf.train.Checkpoint` sees no list of a layer
         self.built = True
 
-    def over_time(self, dtype) -> "Stack":
+    def over_time(self, dtype: keras.DTypePolicy) -> "Stack":
         """The layer that runs over windows: itself."""
         return self
 
-    def read(self, drawn=None, execution: Execution = GRAPH, purpose: Purpose = PLAIN) -> StackReading:
+    def read(
+        self,
+        drawn: tuple[LayerMasks, ...] | None = None,
+        execution: Execution = GRAPH,
+        purpose: Purpose = PLAIN,
+    ) -> StackReading:
         """What a window is computed from besides the weights; its purpose makes no difference here."""
         del purpose
         return StackReading(drawn or (LayerMasks(),) * len(self.layers), execution)
 
     @property
-    def kernel(self):
+    def kernel(self) -> keras.Variable:
         """The weights that embeddings meet."""
         return self.layers[0].kernel
 
-    def kernels(self) -> dict:
+    def kernels(self) -> dict[str, keras.Variable]:
         """None that a window could take in blocks."""
         return {}
 
-    def ranges(self) -> list:
+    def ranges(self) -> list[tuple[keras.Variable, float]]:
         """Pairs of a weight and the half-width of the uniform distribution that it starts with."""
         return [pair for layer in self.layers for pair in layer.ranges()]
 
-    def draw_masks(self, seed, batch: int) -> tuple[LayerMasks, ...]:
-        """The masks of one window from a stateless seed (int32 [2]), one for each layer."""
+    def draw_masks(self, seed: tf.Tensor, batch: int) -> tuple[LayerMasks, ...]:
+        """The masks of one window from a stateless seed (int32 `[2]`), one for each layer."""
         return tuple(
             layer.draw_masks(seeds.fold(seed, MASK_SLOT, number), batch)
             for number, layer in enumerate(self.layers)
         )
 
-    def window(self, reading: StackReading, x, state, length):
+    def window(
+        self, reading: StackReading, x: tf.Tensor, state: tf.Tensor, length: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Outputs `[B, T, U]` and the state after `length` steps, from x `[B, T, K]` and a state `[B, S]`."""
-        parts, outputs, after = tf.split(state, self.sizes, axis=1), [], []
+        parts = tf.split(state, self.sizes, axis=1)
+        outputs: list[tf.Tensor] = []
+        after: list[tf.Tensor] = []
         for number, layer in enumerate(self.layers):
             states, drawn = tuple(parts[2 * number : 2 * number + 2]), reading.masks[number]
             x, states = layer.window(x, states, length, drawn, reading.execution)

@@ -7,10 +7,14 @@ from bayesnas_tf.cells.rules.base import Rule
 
 
 @tf.custom_gradient
-def gated(x, gate, candidate):
-    """x + sigmoid(g) (c - x): the highway bypass (3.3), with the gate's logit g; one gradient reaches x."""
+def gated(x: tf.Tensor, gate: tf.Tensor, candidate: tf.Tensor) -> tf.Tensor:
+    """x + sigmoid(g) (c - x), `[..., B, U]` each: the highway bypass (M2; 3.3), with the gate's logit g.
 
-    def gradient(upstream):
+    The gradient is written out, so that one gradient reaches x, and not one for each time that it is read:
+    sums of three have no fixed order (`numerics.sums.ordered_sum`).
+    """
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         opened = tf.sigmoid(gate)
         of_candidate = opened * upstream
         return upstream - of_candidate, (candidate - x) * (1.0 - opened) * of_candidate, of_candidate
@@ -19,7 +23,11 @@ def gated(x, gate, candidate):
 
 
 def gate(operation: str) -> Rule:
-    """Of x `[..., B, U]` and [g, a] `[..., B, 2U]`."""
+    """x + σ(g) (o(a) - x) (M1, M2) of x `[..., B, U]` and [g, a] `[..., B, 2U]`, as one operation.
+
+    As one, the diagonal of x is (1 - σ(g))² h. As a sum and a product of parts it would be (1 + σ(g)²) h,
+    above 1 at every step, and the curvature would grow through time (docs/method.md, `recursive`).
+    """
     op = primitives.by_name(operation)
 
     def value(x, pre):

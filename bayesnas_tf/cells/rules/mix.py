@@ -9,6 +9,7 @@ Jacobian of the norm. What w_i^o adds along y itself the norm takes out again; s
 other would count it.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -43,8 +44,8 @@ class Mixture(NamedTuple):
         """Of the sum."""
         return (len(self.options) + len(self.plain)) * (self.rows[1] - self.rows[0])
 
-    def value(self, x, pre, w):
-        """The node's value."""
+    def value(self, x: tf.Tensor, pre: tf.Tensor, w: tf.Tensor) -> tf.Tensor:
+        """The node's value `[..., B, U]` (M3) from x `[j, ..., B, U]`, [g, a] and the scalars `[E, O]`."""
         own = w[slice(*self.rows)]
         total = mixed_sum(x, pre, own[:, : len(self.options)] if self.plain else own, self.ops)
         if self.plain:
@@ -68,7 +69,9 @@ def mix(
     )
 
 
-def mixed_sum(stacked, pre, w, ops):
+def mixed_sum(
+    stacked: tf.Tensor, pre: tf.Tensor, w: tf.Tensor, ops: Sequence[primitives.Primitive]
+) -> tf.Tensor:
     """(M2, M3) sum_i sum_o w_i^o (x_i + sigmoid(g) (o(a) - x_i)), `[..., B, U]`, before the norm.
 
     `w` has the rows of these edges alone, `[j, O]`. With one [g, a] per edge the sum over operations is taken
@@ -83,12 +86,14 @@ def mixed_sum(stacked, pre, w, ops):
     return _shared_gate_sum(stacked, pre, w, ops)
 
 
-def _column(w, like):
+def _column(w: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
     """w [j] shaped to multiply `[j, ..., B, U]`."""
     return tf.reshape(w, [-1] + [1] * (like.shape.rank - 1))
 
 
-def _shared_gate_sum(stacked, pre, w, ops):
+def _shared_gate_sum(
+    stacked: tf.Tensor, pre: tf.Tensor, w: tf.Tensor, ops: Sequence[primitives.Primitive]
+) -> tf.Tensor:
     """`mixed_sum` with one [g, a] per edge: Σ_i c (Σ_o w_o o(a) - w̄ x) + w̄ x, with c = σ(g), w̄ = Σ_o w_o.
 
     The gradient is written out and computes the activations again, so that the time loop keeps `stacked` and
@@ -128,16 +133,16 @@ class Edges(NamedTuple):
     """Pieces of all edges into one node, each `[j, ..., B, U]`; lists have one entry per operation."""
 
     x: tf.Tensor
-    w: list  # [j, 1, ...] of the operations behind a gate
-    c: list  # σ(g), the same entry for each operation where they share their gate
-    a: list
-    t: list  # o(a)
-    w_plain: list  # [j, 1, ...] of the operations without one
-    plain: list  # o(x)
+    w: list[tf.Tensor]  # [j, 1, ...] of the operations behind a gate
+    c: list[tf.Tensor]  # σ(g), the same entry for each operation where they share their gate
+    a: list[tf.Tensor]
+    t: list[tf.Tensor]  # o(a)
+    w_plain: list[tf.Tensor]  # [j, 1, ...] of the operations without one
+    plain: list[tf.Tensor]  # o(x)
 
     @classmethod
-    def of(cls, mixture: Mixture, x, pre, w):
-        """From the arguments of the rule."""
+    def of(cls, mixture: Mixture, x: tf.Tensor, pre: tf.Tensor, w: tf.Tensor) -> "Edges":
+        """From the arguments of the rule: x `[j, ..., B, U]`, [g, a] and the scalars `[E, O]`."""
         ops, own = mixture.ops, w[slice(*mixture.rows)]
         each = tf.unstack(pre) if pre.shape.rank == x.shape.rank + 1 else [pre] * len(ops)
         halves = [tf.split(part, 2, axis=-1) for part in each]
@@ -148,31 +153,31 @@ class Edges(NamedTuple):
         plain = [function.f(x) for function in mixture.functions]
         return cls(x, columns[: len(ops)], c, a, values, columns[len(ops) :], plain)
 
-    def outputs(self) -> list:
+    def outputs(self) -> list[tf.Tensor]:
         """u_i^o (M2) of each operation, before scaling."""
         return [*(self.x + c * (t - self.x) for c, t in zip(self.c, self.t, strict=True)), *self.plain]
 
-    def total(self):
+    def total(self) -> tf.Tensor:
         """The sum before the norm, `[..., B, U]`."""
         terms = [w * u for w, u in zip([*self.w, *self.w_plain], self.outputs(), strict=True)]
         return tf.reduce_sum(ordered_sum(terms), axis=0)
 
 
-def _joined(parts: list, x, pre):
+def _joined(parts: list[tf.Tensor], x: tf.Tensor, pre: tf.Tensor) -> tf.Tensor:
     """Of each operation `[..., j, B, U]`: their sum, or stacked where each has its own [g, a]."""
     return (
         tf.stack(parts, axis=-1 - x.shape.rank) if pre.shape.rank == x.shape.rank + 1 else ordered_sum(parts)
     )
 
 
-def _of_sum(mixture: Mixture, edges: Edges, g):
+def _of_sum(mixture: Mixture, edges: Edges, g: tf.Tensor) -> tf.Tensor:
     """The gradient of the sum from that of the node."""
     if mixture.norm in STATISTICS:
         return Standardised.of(edges.total(), STATISTICS[mixture.norm]).moved(g)
     return g / mixture.terms if mixture.norm == "mean" else g
 
 
-def _in_rows(mixture: Mixture, w, upstream, values: list):
+def _in_rows(mixture: Mixture, w: tf.Tensor, upstream: tf.Tensor, values: list[tf.Tensor]) -> tf.Tensor:
     """Σ_U upstream ∘ value of each operation: `[..., j, B, U]` -> `[..., B, E, O]`, 0 for all others."""
     sums = [tf.reduce_sum(upstream * value, axis=-1) for value in values]
     own = tf.stack(sums, axis=-1)  # [..., j, B, O]
@@ -182,14 +187,20 @@ def _in_rows(mixture: Mixture, w, upstream, values: list):
     return tf.pad(own, [*[[0, 0]] * (rank - 2), [first, w.shape[0] - end], [0, w.shape[1] - len(values)]])
 
 
-def _plain_slopes(mixture: Mixture, edges: Edges) -> list:
+def _plain_slopes(mixture: Mixture, edges: Edges) -> list[tf.Tensor]:
     """w o'(x) of each operation without a gate."""
     pairs = zip(edges.w_plain, mixture.functions, strict=True)
     return [w * function.d1(edges.x) for w, function in pairs]
 
 
-def _pull(mixture: Mixture, g, x, pre, w):
-    """The chain rule; g is `[..., B, U]`."""
+def _pull(
+    mixture: Mixture, g: tf.Tensor, x: tf.Tensor, pre: tf.Tensor, w: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The chain rule: from g `[..., B, U]` gradients of x, [g, a] and, with rows, of w: `[..., B, E, O]`.
+
+    With one [g, a] per edge the sum over operations is taken inside the gate, as in `_shared_gate_sum`. The
+    first form, for [g, a] `[j, ..., B, 2U]`, is the default; the second has a gate for each operation.
+    """
     edges = Edges.of(mixture, x, pre, w)
     up = tf.expand_dims(_of_sum(mixture, edges, g), axis=-3)
     of_w = _in_rows(mixture, w, up, edges.outputs())
@@ -211,8 +222,15 @@ def _pull(mixture: Mixture, g, x, pre, w):
     return ordered_sum(of_x), of_pre, of_w
 
 
-def _diagonal(mixture: Mixture, h, x, pre, w, constant: bool):
-    """The diagonal rule; h is `[..., B, U]`."""
+def _diagonal(
+    mixture: Mixture, h: tf.Tensor, x: tf.Tensor, pre: tf.Tensor, w: tf.Tensor, constant: bool
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The diagonal rule: from h `[..., B, U]` diagonals of x, [g, a] and, with rows, of w: `[..., B, E, O]`.
+
+    The scalars take sum and norm as one operation, h_w = Σ h (∂y/∂w)² (docs/method.md, `recursive`): what w
+    adds along y the norm takes out again. x and [g, a] take the two one after the other. `constant`: the
+    statistics of the norm count as constants, as they do with D terms.
+    """
     edges = Edges.of(mixture, x, pre, w)
     changes = edges.outputs()  # ∂(sum)/∂w
     if mixture.norm in STATISTICS:
@@ -235,8 +253,14 @@ def _diagonal(mixture: Mixture, h, x, pre, w, constant: bool):
     return ordered_sum(of_x), of_pre, of_w
 
 
-def _second(mixture: Mixture, g, x, pre, w):
-    """What the second derivatives of gates and activations add at [g, a], and at x without a gate."""
+def _second(
+    mixture: Mixture, g: tf.Tensor, x: tf.Tensor, pre: tf.Tensor, w: tf.Tensor
+) -> tuple[tf.Tensor | None, tf.Tensor, None]:
+    """What the second derivatives of gates and activations add at [g, a], and at x without a gate.
+
+    g `[..., B, U]` is the gradient at the node. Behind a gate the sum is linear in x, and it is linear in w:
+    both have no second derivative of their own. That of the norm is left out (`constant` of `_diagonal`).
+    """
     edges = Edges.of(mixture, x, pre, w)
     up = tf.expand_dims(_of_sum(mixture, edges, g), axis=-3)
     of_gate, of_a = [], []

@@ -18,23 +18,27 @@ class Standardised(NamedTuple):
     axis: int
 
     @classmethod
-    def of(cls, x, axis: int):
-        """From x."""
+    def of(cls, x: tf.Tensor, axis: int) -> "Standardised":
+        """From x `[..., B, U]`."""
         y, inverse = norms.standardise(x, axis)
         return cls(y, inverse, axis)
 
-    def mean(self, v):
-        """Over the axis."""
+    def mean(self, v: tf.Tensor) -> tf.Tensor:
+        """Of v `[..., B, U]` over the axis, which stays with size 1."""
         return tf.reduce_mean(v, axis=self.axis, keepdims=True)
 
-    def moved(self, v, constant: bool = False):
-        """The Jacobian times v, whatever axes v has in front; `constant`: as if the statistics were."""
+    def moved(self, v: tf.Tensor, constant: bool = False) -> tf.Tensor:
+        """The Jacobian times v `[..., B, U]`; `constant`: as if the statistics were constants."""
         if constant:
             return v * self.inverse
         return (v - self.mean(v) - self.y * self.mean(v * self.y)) * self.inverse
 
-    def diagonal(self, s, constant: bool = False):
-        """The squared Jacobian, transposed, times s; `constant` as for `moved`."""
+    def diagonal(self, s: tf.Tensor, constant: bool = False) -> tf.Tensor:
+        """The squared Jacobian, transposed, times s `[..., B, U]`; `constant` as for `moved`.
+
+        The closed form of docs/method.md, `recursive`, over the n entries of the axis: the Jacobian is full,
+        but the sum of its squares needs three means alone, and no array of n x n entries.
+        """
         if constant:
             return s * tf.square(self.inverse)
         count, mean = tf.cast(tf.shape(self.y)[self.axis], s.dtype), self.mean

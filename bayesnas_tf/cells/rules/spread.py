@@ -6,6 +6,8 @@ a stage of these three, and several where the sums are arrays of their own (docs
 """
 
 import math
+from collections.abc import Sequence
+from typing import NoReturn, TypeAlias
 
 import tensorflow as tf
 
@@ -14,6 +16,10 @@ from bayesnas_tf.cells.rules.base import Rule
 from bayesnas_tf.numerics.sums import ordered_sum
 
 SLICES = 16  # of the rows; with 32 and 64 rows the fastest number or close to it
+
+# The gradient of k sums [B, k, U]: one array, or for each sum that has one, by its number, a part [B, U]. A
+# sum is complete in one stage: from there its part goes back to all sources as it is, and is never copied.
+Sums: TypeAlias = tf.Tensor | dict[int, tf.Tensor]
 
 
 def spread(options: tuple[str, ...], plain: tuple[str, ...] = ()) -> Rule:
@@ -73,7 +79,7 @@ def first() -> Rule:
     return Rule(lambda sums: sums[:, 0], lambda g, sums: ({0: g},), _no_diagonal, linear=True)
 
 
-def whole(g, shape):
+def whole(g: Sums, shape: Sequence[int]) -> tf.Tensor:
     """The gradient of k sums, `[B, k, U]`, of which some may have none.
 
     It comes in parts by their numbers: each is made once, where its sum is complete, and passed on as it is.
@@ -84,32 +90,36 @@ def whole(g, shape):
     return tf.stack([g[k] if k in g else tf.zeros_like(like) for k in range(shape[1])], axis=1)
 
 
-def _no_diagonal(*_):
+def _no_diagonal(*_: tf.Tensor) -> NoReturn:
     raise NotImplementedError("a staged form has no curvature: it is the same cell as one of mixes")
 
 
-def _halves(pre, w):
+def _halves(pre: tf.Tensor, w: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """g and a, `[B, k, U]` each."""
     k = w.shape[0]
     by_edge = tf.reshape(pre, [pre.shape[0], k, 2, pre.shape[1] // (2 * k)])
     return by_edge[:, :, 0], by_edge[:, :, 1]
 
 
-def sum_of_rows(x):
-    """The sum over the first axis. As a sum of slices XLA fuses it with what x is made of."""
+def sum_of_rows(x: tf.Tensor) -> tf.Tensor:
+    """The sum of x `[B, ...]` over the rows: of slices first, then over the rows of one slice.
+
+    Written so, XLA fuses it with what x is made of. A plain sum over rows makes XLA store x: five arrays in
+    the gradient of an edge's scalars (docs/performance.md, "Sums in slices").
+    """
     return tf.reduce_sum(ordered_sum(tf.split(x, math.gcd(x.shape[0], SLICES))), axis=0)
 
 
-def _per_edge(values):
+def _per_edge(values: tf.Tensor) -> tf.Tensor:
     """`[k]` shaped to multiply `[B, k, U]`."""
     return values[:, tf.newaxis]
 
 
-def _mixture(w, parts):
+def _mixture(w: tf.Tensor, parts: Sequence[tf.Tensor]) -> tf.Tensor:
     """Σ_o w^o part_o of k edges."""
     return ordered_sum(_per_edge(w[:, o]) * part for o, part in enumerate(parts))
 
 
-def _opened(gate):
+def _opened(gate: tf.Tensor) -> tf.Tensor:
     """σ(g) as a tanh."""
     return 0.5 + 0.5 * tf.tanh(0.5 * gate)

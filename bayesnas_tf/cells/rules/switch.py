@@ -5,11 +5,12 @@ a choice. Without `at`, a rule takes no `w`, and the switch is 1. A rule interpo
 the switch (0), so that its value is affine in it. Alternatives are never averaged on the way of a state.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from bayesnas_tf.cells.rules.base import Rule, elementwise
+from bayesnas_tf.cells.rules.base import Map, Rule, Slopes, elementwise
 from bayesnas_tf.cells.rules.spread import sum_of_rows
 
 
@@ -20,12 +21,15 @@ class Entry(NamedTuple):
     column: int
     by_units: bool = False
 
-    def of(self, w):
-        """The switch."""
+    def of(self, w: tf.Tensor) -> tf.Tensor:
+        """The switch, a scalar, of w `[E, O]`."""
         return w[self.row, self.column]
 
-    def scattered(self, values, w):
-        """Cotangents `[..., B, U]` of the switch at every unit, as those of `w`."""
+    def scattered(self, values: tf.Tensor, w: tf.Tensor) -> tf.Tensor:
+        """Cotangents `[..., B, U]` of the switch at every unit, as those of `w`: `[..., B, E, O]`.
+
+        By units, for the staged form, they are summed over the rows instead: `[E, O, U]`.
+        """
         rows, columns = w.shape[0], w.shape[1]
         place = tf.one_hot(self.row, rows, dtype=w.dtype)[:, tf.newaxis]
         place *= tf.one_hot(self.column, columns, dtype=w.dtype)
@@ -34,11 +38,11 @@ class Entry(NamedTuple):
         return tf.reduce_sum(values, axis=-1)[..., tf.newaxis, tf.newaxis] * place
 
 
-def _rule(at: Entry | None, value, slopes, seconds) -> Rule:
+def _rule(at: Entry | None, value: Callable[..., tf.Tensor], slopes: Slopes, seconds: Slopes) -> Rule:
     """A rule of the derivatives in each argument but w, and in the switch, which comes last."""
 
-    def moved(change):
-        def through(g, *x):
+    def moved(change: Callable[[tf.Tensor], tf.Tensor]) -> Map:
+        def through(g: tf.Tensor, *x: tf.Tensor) -> tuple[tf.Tensor, ...]:
             w = x[-1] if at else None
             *of_values, of_switch = slopes(*x[:-1], at.of(w)) if at else slopes(*x, 1.0)
             found = [change(factor) * g for factor in of_values]
@@ -106,8 +110,10 @@ class Renewal(NamedTuple):
     of_phi: tf.Tensor
 
     @classmethod
-    def of(cls, cap: bool, k, g, a, q, delta):
-        """From the arguments of the rule and the switch."""
+    def of(
+        cls, cap: bool, k: tf.Tensor, g: tf.Tensor, a: tf.Tensor, q: tf.Tensor, delta: tf.Tensor | float
+    ) -> "Renewal":
+        """From the arguments of the rule, `[..., B, U]` each, and the switch."""
         z, f, t = tf.sigmoid(g), tf.sigmoid(q), tf.tanh(a)
         phi = (1.0 - z) + delta * (f - (1.0 - z))
         below = tf.cast(z <= 1.0 - phi, z.dtype) if cap else tf.ones_like(z)

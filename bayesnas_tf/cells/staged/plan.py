@@ -25,6 +25,7 @@ class Plan:
     def __init__(self, program: Program):
         """Every value that meets a kernel is a state of the step before, or the result of an instruction."""
         self.program = program
+        # of each value the number of the last product that it waits for, which is that of its stage
         level = dict.fromkeys(program.given, 0)
         segments: list[tuple[Op | None, list[Op]]] = [(None, [])]
         for op in program.steps():
@@ -76,7 +77,10 @@ class Plan:
         return name in self.program.state and before(name) in self.operands()
 
     def hands_on(self, k: int) -> tuple[str, ...]:
-        """The values that stage k makes and that later stages, the backward pass or the next step read."""
+        """The values that stage k makes and that later stages, the backward pass or the next step read.
+
+        All others stay inside the compiled stage.
+        """
         later = {name for j in range(k + 1, len(self.segments)) for name in self.reads(j)}
         wanted = later.union(self.program.ends, self.kept)
         return tuple(name for name in self.made(k) if name in wanted)
@@ -84,11 +88,16 @@ class Plan:
     @functools.cached_property
     def kept(self) -> tuple[str, ...]:
         """The values that the backward pass reads of each step, inputs and states apart."""
+        # inputs and states are at hand as whole arrays: they need no place in the history of the loop
         names = dict.fromkeys(name for k in range(len(self.segments)) for name in self.needs(k))
         return tuple(name for name in names if name not in self.program.given)
 
     def needs(self, k: int) -> tuple[str, ...]:
-        """What the gradient of stage k reads; a value that is cheap is made again of what it was made of."""
+        """What the gradient of stage k reads of each step, and so what the history holds.
+
+        Of linear instructions nothing, for their gradients read shapes alone. A value that is cheap is made
+        again of what it was made of: one array per step less is kept.
+        """
         nonlinear = (op for op in self.segments[k].ops if not rule_of(op).linear)
         names = self.rows(name for op in nonlinear for name in op.args)
         return tuple(dict.fromkeys(root for name in names for root in self._roots(name)))

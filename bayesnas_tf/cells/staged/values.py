@@ -1,7 +1,7 @@
 """What the two loops of a staged window share: its arguments, the shapes of all values, what is kept."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -14,16 +14,27 @@ from bayesnas_tf.space.program import PROJECT, Program
 class Given(NamedTuple):
     """What a window is computed from; kernels by the names under which products call them."""
 
-    projected: Any  # [T, B, N]
-    states: tuple  # [B, U] each
-    kernels: dict
-    constants: dict
+    projected: tf.Tensor  # [T, B, N]
+    states: tuple[tf.Tensor, ...]  # [B, U] each
+    kernels: dict[str, tf.Tensor]  # [K, N]
+    constants: dict[str, tf.Tensor]
 
     @classmethod
-    def of(cls, program: Program, projected, states, fixed: dict) -> "Given":
-        """With the kernels and constants that a program reads, of `fixed`, weights and constants by name."""
+    def of(
+        cls,
+        program: Program,
+        projected: tf.Tensor,
+        states: Sequence[tf.Tensor],
+        fixed: Mapping[str, tf.Tensor],
+    ) -> "Given":
+        """With what a program reads of `fixed`, weights and constants by name.
+
+        From projected inputs `[T, B, N]` and states `[B, U]`. `name/i` is the i-th kernel of a weight
+        `[k, K, N]`, which is cut once, before the loops.
+        """
         fixed = interpreter.prelude(program, fixed)
-        kernels, cut = {}, {}
+        kernels: dict[str, tf.Tensor] = {}
+        cut: dict[str, list[tf.Tensor]] = {}
         for name in (name for op in program.projections() for name in op.args[1:]):
             whole, _, index = name.partition("/")
             if index and whole not in cut:
@@ -34,14 +45,14 @@ class Given(NamedTuple):
         return cls(projected, tuple(states), kernels, constants)
 
 
-def beside(kernels: dict, names, axis: int):
-    """The kernels of a product as one."""
+def beside(kernels: Mapping[str, tf.Tensor], names: Sequence[str], axis: int) -> tf.Tensor:
+    """The kernels of a product, `[K, N]` each, as one along `axis`, so that a step takes one product."""
     parts = [kernels[name] for name in names]
     return parts[0] if len(parts) == 1 else tf.concat(parts, axis)
 
 
-def loop(steps, body: Callable, state):
-    """`state` after body(t, *state) for t = 0 .. steps - 1."""
+def loop(steps: tf.Tensor, body: Callable[..., tuple], state: tuple) -> tuple:
+    """`state` after body(t, *state) for t = 0 .. steps - 1; `steps` is a scalar `[]`."""
     return tf.while_loop(
         lambda t, *_: t < steps,
         lambda t, *earlier: (t + 1, *body(t, *earlier)),
@@ -51,17 +62,17 @@ def loop(steps, body: Callable, state):
     )[1:]
 
 
-class Shapes(dict):
+class Shapes(dict[str, tf.TensorSpec]):
     """A `tf.TensorSpec` for every value of a step, by name."""
 
     @classmethod
     def of(cls, plan: Plan, given: Given) -> "Shapes":
-        """By tracing the plain form of one step."""
+        """By tracing the plain form of one step: no rule has to say what shape it makes."""
         program = plan.program
         names = program.given
         made = [op.out for op in program.steps()]
 
-        def step(values):
+        def step(values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
             known = dict(zip(names, values, strict=True))
             project = lambda x, *kernels: tf.matmul(x, beside(given.kernels, kernels, 1))  # noqa: E731
             return interpreter.run(program, known, given.constants, project, made)
@@ -72,8 +83,8 @@ class Shapes(dict):
         specs += [tf.TensorSpec(x.shape, x.dtype) for x in found]
         return cls(zip([*names, *made], specs, strict=True))
 
-    def array(self, name: str, steps, dtype=None) -> tf.TensorArray:
-        """An array of a value at each of so many time steps; several stages may read one."""
+    def array(self, name: str, steps: tf.Tensor, dtype: tf.DType | None = None) -> tf.TensorArray:
+        """An array of a value, `[T, B, ...]` once stacked, of so many steps; several stages may read one."""
         spec = self[name]
         return tf.TensorArray(
             dtype or spec.dtype, size=steps, element_shape=spec.shape, clear_after_read=False
@@ -81,15 +92,18 @@ class Shapes(dict):
 
 
 class History(NamedTuple):
-    """What the backward loop reads of each time step, as `tf.TensorArray`s by name."""
+    """What the backward loop reads of each time step, as `tf.TensorArray`s by name.
 
-    values: dict
-    operands: dict
-    products: dict  # as they came, in the precision in which they were taken
+    What met a kernel is kept, not made again behind the loop: in bfloat16 it takes half the memory.
+    """
+
+    values: dict[str, tf.TensorArray]
+    operands: dict[str, tf.TensorArray]
+    products: dict[str, tf.TensorArray]  # as they came, in the precision in which they were taken
 
     @classmethod
-    def empty(cls, plan: Plan, arithmetic: Arithmetic, shapes: Shapes, steps) -> "History":
-        """For so many steps."""
+    def empty(cls, plan: Plan, arithmetic: Arithmetic, shapes: Shapes, steps: tf.Tensor) -> "History":
+        """For so many steps, a scalar `[]`."""
         products = [op.out for op in plan.products if op.out in plan.kept]
         precision = arithmetic.precision(shapes["x"].dtype)
         return cls(
@@ -98,8 +112,10 @@ class History(NamedTuple):
             {name: shapes.array(name, steps, precision) for name in products},
         )
 
-    def write(self, t, known: dict, operands: dict) -> "History":
-        """With what step t computed."""
+    def write(
+        self, t: tf.Tensor, known: Mapping[str, tf.Tensor], operands: Mapping[str, tf.Tensor]
+    ) -> "History":
+        """With what step t computed: values and operands, `[B, ...]`, by name."""
         sources = (known, operands, known)
         return History(
             *(
@@ -108,6 +124,6 @@ class History(NamedTuple):
             )
         )
 
-    def read(self, name: str, t):
-        """A value or a product at step t."""
+    def read(self, name: str, t: tf.Tensor) -> tf.Tensor:
+        """A value or a product at step t, `[B, ...]`."""
         return (self.products if name in self.products else self.values)[name].read(t)

@@ -8,6 +8,8 @@
 - the gradient of a kernel is one product over all time steps, after the loop.
 """
 
+from collections.abc import Callable, Sequence
+
 import tensorflow as tf
 
 from bayesnas_tf.cells.staged.backward import Backward
@@ -17,13 +19,18 @@ from bayesnas_tf.cells.staged.values import Given, History, Shapes, beside, loop
 from bayesnas_tf.space.program import Program, before
 
 
-def staged_window(program: Program, given: Given, arithmetic: Arithmetic) -> list:
-    """All of `Program.ends`, `[T, B, U]` each."""
+def staged_window(program: Program, given: Given, arithmetic: Arithmetic) -> list[tf.Tensor]:
+    """All of `Program.ends`, `[T, B, U]` each, in their order: what `cells.scan` gives, to rounding.
+
+    Projected inputs, states, kernels and constants have gradients, from a second loop (`Backward`) that goes
+    from the last time step to the first. Masks are constants of a window and have none.
+    """
     plan, count = Plan(program), len(given.states)
+    # tf.custom_gradient differentiates in arguments alone: what the loops read has to be one of them
     flat = (given.projected, *given.states, *given.kernels.values(), *given.constants.values())
 
     @tf.custom_gradient
-    def window(projected, *rest):
+    def window(projected: tf.Tensor, *rest: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], Callable]:
         states, others = rest[:count], iter(rest[count:])
         kernels = {name: next(others) for name in given.kernels}
         used = Given(projected, states, kernels, {name: next(others) for name in given.constants})
@@ -41,17 +48,28 @@ class Forward:
         """Stages are compiled when they are first run."""
         self.plan, self.given, self.arithmetic, self.shapes = plan, given, arithmetic, shapes
         self.stages = [ForwardStage(plan, k, arithmetic, shapes) for k in range(len(plan.segments))]
+        # rounded, then put side by side: once per window, and in bfloat16 a copy of half the size
         factors = {name: arithmetic.factor(kernel) for name, kernel in given.kernels.items()}
         self.matrices = {op.out: beside(factors, op.args[1:], 1) for op in plan.products}
         self.met = [state for state in plan.program.state if plan.met_later(state)]
 
-    def run(self) -> tuple[tuple, History]:
-        """All ends `[T, B, U]`, and the history."""
+    def run(self) -> tuple[tuple[tf.Tensor, ...], History]:
+        """All ends `[T, B, U]`, and the history.
+
+        Between two steps the loop carries the states, and in the precision of the products what of them meets
+        kernels: the stage that makes a state makes its operand in the same pass.
+        """
         given, program, shapes = self.given, self.plan.program, self.shapes
         steps = tf.shape(given.projected)[0]
         inputs = shapes.array("x", steps).unstack(given.projected)
 
-        def body(t, states, met, ends, history):
+        def body(
+            t: tf.Tensor,
+            states: Sequence[tf.Tensor],
+            met: Sequence[tf.Tensor],
+            ends: list[tf.TensorArray],
+            history: History,
+        ) -> tuple:
             known, operands = self.step(inputs.read(t), states, met)
             ends = [array.write(t, known[name]) for array, name in zip(ends, program.ends, strict=True)]
             states = tuple(known[name] for name in program.state)
@@ -71,8 +89,14 @@ class Forward:
             tf.ensure_shape(array.stack(), time + shapes[name].shape) for array, name in named
         ), history
 
-    def step(self, x, states, met) -> tuple[dict, dict]:
-        """Values of one time step by name, and the operands of those that meet kernels."""
+    def step(
+        self, x: tf.Tensor, states: Sequence[tf.Tensor], met: Sequence[tf.Tensor]
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        """Values of one time step by name, and the operands of those that meet kernels.
+
+        From projected inputs `[B, N]`, the states `[B, U]` before, and the operands of those states that meet
+        a kernel. A stage is called as soon as its product is there: stage 0 has none.
+        """
         known = dict(zip(self.plan.program.given, (x, *states), strict=True))
         operands = dict(zip(map(before, self.met), met, strict=True))
         for stage, segment in zip(self.stages, self.plan.segments, strict=True):

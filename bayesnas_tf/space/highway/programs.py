@@ -125,7 +125,12 @@ def mixture(form: Form) -> Program:
 
 
 def mixture_by_source(form: Form) -> Program | None:
-    """The same cell, all edges that leave a node at once; None: it has no such form."""
+    """The same cell, all edges that leave a node at once; None: it has no such form.
+
+    Node i gives to the sums of all nodes behind it as soon as it is known: `m<i>` is what it gives, `t<i>`
+    the n - i sums under way `[B, n - i, U]`, of which the first, of node i + 1, is then complete. So a node
+    has one product with all kernels behind it, where in `mixture` all nodes before it have one with its own.
+    """
     if form.norm_learnable or form.weight_sharing == "edge_op":
         return None
     n = form.nodes

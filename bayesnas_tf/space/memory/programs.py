@@ -199,7 +199,12 @@ def mixture(form: Form) -> Program:
 
 
 def mixture_by_source(form: Form) -> Program | None:
-    """The same cell, all edges that leave a node at once; None: it has no such form."""
+    """The same cell, all edges that leave a node at once; None: it has no such form.
+
+    As in `highway`: `m<i>` is what node i gives to the nodes behind it, `t<i>` the n - i sums under way
+    `[B, n - i, U]`, of which the first is complete. Rows of the scalars are taken once per window, and each
+    switch is a constant of its own: a stage makes the gradient of what it reads, not of all scalars.
+    """
     if form.norm_learnable:
         return None
     n = form.nodes

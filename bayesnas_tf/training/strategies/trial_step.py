@@ -2,7 +2,9 @@
 
 import tensorflow as tf
 
+from bayesnas_tf.models.language_model import LanguageModel
 from bayesnas_tf.training.checkpoints import all_finite
+from bayesnas_tf.training.settings import OptimizerOptions, WeightOptions, WindowOptions
 from bayesnas_tf.training.strategies.cell_step import CellStep
 from bayesnas_tf.training.strategies.options import SampledOptions
 from bayesnas_tf.training.strategies.schedule import Schedule
@@ -15,18 +17,24 @@ class TrialStep(CellStep):
     Whoever sets another cell with weights of its own clears `lost`.
     """
 
-    def __init__(self, model, windows, weights, rule=None):
+    def __init__(
+        self,
+        model: LanguageModel,
+        windows: WindowOptions,
+        weights: WeightOptions,
+        rule: OptimizerOptions | None = None,
+    ):
         """Not lost."""
         super().__init__(model, windows, weights, rule)
         self.lost = tf.Variable(False, trainable=False)
 
-    def __call__(self, x, y, length, lr, seed):
+    def __call__(self, x: tf.Tensor, y: tf.Tensor, length: tf.Tensor, lr: tf.Tensor, seed: tf.Tensor) -> None:
         """As `CellStep`."""
         super().__call__(x, y, length, lr, seed)
         for variable in (*self.model.variables, self.state):
             variable.assign(tf.where(self.lost, tf.zeros_like(variable), variable))
 
-    def add_totals(self, nats, length):
+    def add_totals(self, nats: tf.Tensor, length: tf.Tensor) -> None:
         """Add the mean nats of one window, `MOST_NATS` from the one on in which the cell is lost."""
         self.lost.assign(self.lost | ~all_finite([nats, self.state, *self.model.variables]))
         super().add_totals(tf.where(self.lost, tf.cast(MOST_NATS, nats.dtype), nats), length)

@@ -156,7 +156,11 @@ class Decider:
         return found
 
     def decide(self, situation: Situation) -> Decision:
-        """Update, prune, derive, and say how far to trust it."""
+        """Update (M6 to M10), prune (M11), derive (M12), and say how far to trust it.
+
+        Arrays of the record are `[E, O]`, those of the windows `[K, E, O]`; nats are per token. That every
+        node died is no error here: the record is complete without a cell, and `collapse` says why.
+        """
         posterior, context = self.average()
         values, mask = self.scored(context)
         genotype, collapse = None, ""

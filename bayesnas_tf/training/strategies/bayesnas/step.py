@@ -1,5 +1,7 @@
 """One step of the search: a window in, every weight, scalar and carried state updated in place."""
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from bayesnas_tf.bayes import gauge
@@ -46,7 +48,7 @@ class SearchStep(TrainStep):
         if self.sites.switches:  # 0 while they stay where they are: see `hold`
             self.moving = tf.Variable(1.0, dtype=model.cell.scalars.dtype, trainable=False)
 
-    def __call__(self, x, y, length, lr, seed):
+    def __call__(self, x: tf.Tensor, y: tf.Tensor, length: tf.Tensor, lr: tf.Tensor, seed: tf.Tensor) -> None:
         """Train on x, y `[B, P]`, of which the first `length` time steps count; `seed` draws the masks."""
         gradients, nats, state = self.gradients(self.weights + self.scalars, x, y, length, seed)
         of_weights, of_scalars = gradients[: len(self.weights)], gradients[len(self.weights) :]
@@ -62,8 +64,12 @@ class SearchStep(TrainStep):
         if self.moving is not None:
             self.moving.assign(0.0 if held else 1.0)
 
-    def move_scalars(self, gradients):
-        """Proximal step on each array of scalars, then the gauge, and the bounds of switches."""
+    def move_scalars(self, gradients: Sequence[tf.Tensor]) -> None:
+        """Proximal step (M5) on each array of scalars, `[E, O]` and `[E]`, then gauge and bounds of switches.
+
+        The soft threshold of L1 comes behind the gradient step: a plain sub-gradient would jitter round 0
+        and never reach it. The gauge `rms` is for the scalars of edges alone, whose scale a norm takes out.
+        """
         options = self.scalar_options
         for w, omega, gradient in zip(self.scalars, self.omega, gradients, strict=True):
             edges = len(w.shape) == 2
@@ -76,7 +82,7 @@ class SearchStep(TrainStep):
                 value = tf.where(switches, tf.clip_by_value(value, 0.0, 1.0), value)
             w.assign(value)
 
-    def rates(self) -> tuple:
+    def rates(self) -> tuple[tf.Tensor | float, tf.Tensor | float]:
         """Rate and L1 factor of the scalars `[E, O]`: numbers, or arrays where entries differ in them."""
         options, switches, by_row = self.scalar_options, self.switch_options, self.sites.by_row
         l1 = self.prices * by_row(options.l1(self.bptt), options.per_window(switches.lambda_w, self.bptt))

@@ -33,9 +33,8 @@ class BayesNas(Strategy):
     def __init__(self, loop):
         """The prior starts at 1."""
         super().__init__(loop)
-        self.discretisation = None
-        if self.settings.prune.share_per_update is not None:
-            self.discretisation = Discretisation(self.settings.epochs)
+        gradual_search = self.settings.prune.share_per_update is not None
+        self.discretisation = Discretisation(self.settings.epochs) if gradual_search else None
         self.prior = CellPrior(self.problem.model.cell)
         self.curvature = curvature.Diagonal(self.problem.model, self.settings.curvature)
 
@@ -79,7 +78,14 @@ class BayesNas(Strategy):
         return estimate
 
     def update(self, valid_nats: float, diagnose: bool) -> tuple[Genotype, UpdateRecord]:
-        """Estimate, update, prune, derive (steps 2 to 4 of Algorithm 2), then the next epoch's ω."""
+        """Estimate, update, prune, derive (steps 2 to 4 of Algorithm 2), then the next epoch's ω.
+
+        `valid_nats` are nats per token. Listeners get the record before anything is refused: what a search
+        has computed stays on disk also where every node of the cell died.
+
+        Raises:
+          UserError: every node died.
+        """
         loop, settings, progress = self.loop, self.settings, self.loop.progress
         estimate = self.estimate()
         changes = self.removals() if diagnose or settings.prune.score == "oracle" else None
@@ -100,7 +106,7 @@ class BayesNas(Strategy):
             genotype = self.named(genotype)
             record = record._replace(genotype=genotype, proposals=self.proposals(decider))
             if self.discretisation:
-                posterior, told = self.thinned(decider, posterior, valid_nats)
+                posterior, told = self.thinned(decider, posterior, valid_nats, self.discretisation)
                 record = record._replace(health={**record.health, "discretisation": told})
         loop.callbacks.on_update(record)
         if genotype is None:
@@ -126,7 +132,7 @@ class BayesNas(Strategy):
         )
 
     def thinned(
-        self, decider: Decider, posterior: Posterior, before: float
+        self, decider: Decider, posterior: Posterior, before: float, measured: Discretisation
     ) -> tuple[Posterior, dict[str, Any]]:
         """Take what is gone out of the supernet; after the last update all but the cell, to measure it.
 
@@ -140,7 +146,7 @@ class BayesNas(Strategy):
         kept = scalars.numpy()
         left = np.where(gone, 0.0, kept)
         scalars.assign(left)
-        told = self.discretisation.record(number, int((~gone).sum()), before, self.loop.valid_nats())
+        told = measured.record(number, int((~gone).sum()), before, self.loop.valid_nats())
         if not self.last:
             return gradual.without(posterior, gone), told
         scalars.assign(np.where(self.space.sites.edges[:, np.newaxis] | gone, left, 1.0))

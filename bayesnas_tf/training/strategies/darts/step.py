@@ -1,7 +1,7 @@
 """One step of DARTS (Liu et al. 2019): the architecture moves on validation text, then W on training text."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import gin
@@ -12,10 +12,12 @@ import tensorflow as tf
 from bayesnas_tf.cells.reading import PLAIN, Purpose
 from bayesnas_tf.cells.search_cell import CellOptions, SearchCell
 from bayesnas_tf.models import losses
+from bayesnas_tf.models.language_model import LanguageModel, Masks
 from bayesnas_tf.numerics import seeds
 from bayesnas_tf.options import NonNegative
 from bayesnas_tf.space.base import Sites
 from bayesnas_tf.training import sgd
+from bayesnas_tf.training.settings import OptimizerOptions, WeightOptions, WindowOptions
 from bayesnas_tf.training.strategies.options import StrategyOptions
 from bayesnas_tf.training.strategies.turns import Turns
 from bayesnas_tf.training.train_step import TrainStep
@@ -80,15 +82,15 @@ class Softmax:
         absent = np.where(sites.exists, 0.0, -np.inf)
         self.absent = np.pad(absent, [[0, 0], [0, 1]]) if not sites.exists.all() else None
 
-    def probabilities(self, alpha):
+    def probabilities(self, alpha: tf.Tensor) -> tf.Tensor:
         """All of a row add up to 1; `[E, O + 1]`."""
         return tf.nn.softmax(alpha if self.absent is None else alpha + tf.cast(self.absent, alpha.dtype))
 
-    def mixture(self, alpha):
-        """The scalars w."""
+    def mixture(self, alpha: tf.Tensor) -> tf.Tensor:
+        """The scalars w `[E, O]`."""
         return tf.cast(self.scale, alpha.dtype) * self.probabilities(alpha)[:, :-1]
 
-    def pull(self, alpha, upstream):
+    def pull(self, alpha: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
         """∂L/∂α of ∂L/∂w: p (g - Σ p g) with g = scale · upstream, and 0 for "none"."""
         p = self.probabilities(alpha)
         g = tf.pad(tf.cast(self.scale, alpha.dtype) * upstream, [[0, 0], [0, 1]])
@@ -98,12 +100,14 @@ class Softmax:
 class Gradients(NamedTuple):
     """Gradients of the two losses as functions of W, a list of tensors."""
 
-    train_weights: Callable  # ∂L_train/∂W, a list
-    train_scalars: Callable  # ∂L_train/∂w
-    valid: Callable  # (∂L_valid/∂W, ∂L_valid/∂w)
+    train_weights: Callable[[Sequence[tf.Tensor]], list[tf.Tensor]]  # ∂L_train/∂W, a list
+    train_scalars: Callable[[Sequence[tf.Tensor]], tf.Tensor]  # ∂L_train/∂w
+    valid: Callable[[Sequence[tf.Tensor]], tuple[list[tf.Tensor], tf.Tensor]]  # (∂L_valid/∂W, ∂L_valid/∂w)
 
 
-def unrolled_gradient(of: Gradients, weights, rate, clip: float, weight_decay: float):
+def unrolled_gradient(
+    of: Gradients, weights: Sequence[tf.Tensor], rate: tf.Tensor, clip: float, weight_decay: float
+) -> tf.Tensor:
     """∂/∂w of L_valid(W - ξ (c ∂L_train/∂W + 2 λ W), w): equations 7 and 8 of DARTS.
 
     The clip's factor c counts as a constant. ∂²L_train/∂w∂W · v, with v = ∂L_valid/∂W at the moved weights,
@@ -131,7 +135,15 @@ def unrolled_gradient(of: Gradients, weights, rate, clip: float, weight_decay: f
 class DartsStep(TrainStep):
     """Adam on α, then clipped SGD or Adam on W; the cell's scalars are always the mixture of α."""
 
-    def __init__(self, model, windows, weights, options: DartsOptions, valid_rows, rule=None):
+    def __init__(
+        self,
+        model: LanguageModel,
+        windows: WindowOptions,
+        weights: WeightOptions,
+        options: DartsOptions,
+        valid_rows: np.ndarray,
+        rule: OptimizerOptions | None = None,
+    ):
         """`valid_rows` int32 `[B, C]`; α is 0 until `set_alpha`; `rule` of W."""
         super().__init__(model, windows, weights, rule)
         self.darts, self.turns = options, Turns(valid_rows, windows.bptt, self.state)
@@ -145,12 +157,12 @@ class DartsStep(TrainStep):
         self.optimizer.build([self.alpha])
         self.architecture_tokens = tf.Variable(0, dtype=tf.int64, trainable=False)
 
-    def set_alpha(self, alpha) -> None:
+    def set_alpha(self, alpha: tf.Tensor) -> None:
         """These logits, and the scalars that belong to them."""
         self.alpha.assign(alpha)
         self.model.cell.scalars.assign(self.softmax.mixture(alpha))
 
-    def __call__(self, x, y, length, lr, seed):
+    def __call__(self, x: tf.Tensor, y: tf.Tensor, length: tf.Tensor, lr: tf.Tensor, seed: tf.Tensor) -> None:
         """Move α, then W on x, y `[B, P]`, of which the first `length` steps count; `seed` draws masks."""
         self.move_alpha(x, y, length, lr, seed)
         gradients, nats, state = self.gradients(self.weights, x, y, length, seed)
@@ -158,17 +170,24 @@ class DartsStep(TrainStep):
         self.state.assign(state)
         self.add_totals(nats, length)
 
-    def move_alpha(self, x, y, length, lr, seed) -> None:
-        """A step of Adam on the validation loss of the present turn."""
+    def move_alpha(
+        self, x: tf.Tensor, y: tf.Tensor, length: tf.Tensor, lr: tf.Tensor, seed: tf.Tensor
+    ) -> None:
+        """A step of Adam on α `[E, O + 1]`, by the validation loss of the present turn, in nats per token.
+
+        Of order 2 the gradient looks through one step of W on the training window x, y `[B, P]`: for that W
+        moves three times (by the step, then to both sides of where it was) and is put back. All passes share
+        one draw of the masks for the training window and one for validation: they differ in W alone.
+        """
         batch, turns, options = x.shape[0], self.turns, self.options
         drawn = self.model.draw_masks(seed, batch)
         valid_masks = self.model.draw_masks(seeds.fold(seed, VALID_SEED), batch)
         valid_x, valid_y, state = turns.window()
 
-        def train(purpose):
+        def train(purpose: Purpose) -> tf.Tensor:
             return self.nats((x, y, length), self.state, drawn, purpose)[0]
 
-        def valid(purpose):
+        def valid(purpose: Purpose) -> tf.Tensor:
             nats, after = self.nats((valid_x, valid_y, turns.steps), state, valid_masks, purpose)
             turns.carry(after)
             return nats
@@ -191,13 +210,21 @@ class DartsStep(TrainStep):
         self.optimizer.apply([gradient], [self.alpha])
         self.set_alpha(tf.convert_to_tensor(self.alpha))
 
-    def nats(self, window, state, drawn, purpose: Purpose = PLAIN):
+    def nats(
+        self,
+        window: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
+        state: tf.Tensor,
+        drawn: Masks,
+        purpose: Purpose = PLAIN,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Mean nats of a window (x, y, length) from a state, under masks, and the state after it."""
         x, y, length = window
         hidden, after = self.model.window(x, state, length, drawn, purpose)
         return losses.mean_nats(self.model.token_nats(hidden, y, drawn), length), after
 
-    def of_both(self, loss, weights):
+    def of_both(
+        self, loss: Callable[[Purpose], tf.Tensor], weights: Sequence[tf.Tensor]
+    ) -> tuple[list[tf.Tensor], tf.Tensor]:
         """∂L/∂W and ∂L/∂w at these weights, which stay set."""
         self.set_weights(weights)
         with tf.GradientTape() as tape:
@@ -205,7 +232,7 @@ class DartsStep(TrainStep):
         *of_weights, of_scalars = tape.gradient(nats, [*self.weights, self.model.cell.scalars])
         return sgd.dense(of_weights, weights), of_scalars
 
-    def of_scalars(self, loss, weights):
+    def of_scalars(self, loss: Callable[[Purpose], tf.Tensor], weights: Sequence[tf.Tensor]) -> tf.Tensor:
         """∂L/∂w alone, for which kernels are constants."""
         self.set_weights(weights)
         scalars = self.model.cell.scalars
@@ -213,7 +240,7 @@ class DartsStep(TrainStep):
             nats = loss(Purpose(fixed_kernels=True))
         return tape.gradient(nats, scalars.value)
 
-    def set_weights(self, weights) -> None:
+    def set_weights(self, weights: Sequence[tf.Tensor]) -> None:
         """Give W these values."""
         for variable, value in zip(self.weights, weights, strict=True):
             variable.assign(value)
