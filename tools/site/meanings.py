@@ -21,7 +21,8 @@ def comments(source: str) -> dict[int, tuple[str, bool]]:
 
 def meaning_of(field: ast.AnnAssign, notes: dict[int, tuple[str, bool]]) -> str:
     """The comments on the lines of a field, behind those right above it."""
-    first, lines = field.lineno, []
+    first = field.lineno
+    lines: list[str] = []
     while first - 1 in notes and notes[first - 1][1]:
         first -= 1
         lines.insert(0, notes[first][0])

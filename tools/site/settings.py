@@ -47,7 +47,7 @@ class Setting(typing.NamedTuple):
 def settings_of(owner: typing.Any) -> Iterator[Setting]:
     """What can be set of a class or a function."""
     hints = typing.get_type_hints(owner, include_extras=True)
-    if not dataclasses.is_dataclass(owner):
+    if not (isinstance(owner, type) and dataclasses.is_dataclass(owner)):
         for name, parameter in inspect.signature(owner).parameters.items():
             default = "must be set" if parameter.default is parameter.empty else f"`{parameter.default!r}`"
             yield Setting(name, in_words(hints[name]), default, "what the group is for, above")
@@ -61,8 +61,12 @@ def settings_of(owner: typing.Any) -> Iterator[Setting]:
 
 def options_of(expected: typing.Any) -> str:
     """The name of the options class that an annotation wants; empty where it wants none."""
-    kinds = [kind for kind in (expected, *typing.get_args(expected)) if dataclasses.is_dataclass(kind)]
-    return kinds[0].__name__ if kinds else ""
+    kinds = [
+        kind
+        for kind in (expected, *typing.get_args(expected))
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind)
+    ]
+    return str(kinds[0].__name__) if kinds else ""
 
 
 def cell(text: str) -> str:
