@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 SIDE, LEFT, TOP, ROOM = 15.0, 26.0, 34.0, 14.0
 ACROSS = 2  # panels beside each other: four operations stay legible on a phone
-BAR, STEPS = 10.0, 24
-BELOW = 36.0
+BAR, STEPS, BELOW = 10.0, 24, 36.0
 HEX = "#{:02x}{:02x}{:02x}"
 NOTHING = Markup("")
 
@@ -47,10 +46,8 @@ def figure(posterior: Posterior, genotype: Genotype | None) -> Markup:
         for row in np.flatnonzero(there[:, column] & edges):
             source, target = posterior.edges[row].tolist()
             corner = (x + sources.index(source) * SIDE, y + targets.index(target) * SIDE)
-            value, crossed = float(posterior.values[row, column]), bool(posterior.pruned[row, column])
-            title = f"{op}, {source} to {target}: {posterior.name} {value:.3g}{', pruned' if crossed else ''}"
-            kept = (str(source), str(target), op) in chosen
-            parts.append(_square(corner, fills[row, column], crossed, kept, title))
+            name, kept = f"{op}, {source} to {target}", (str(source), str(target), op) in chosen
+            parts.append(_square(posterior, (row, column), name, corner, fills[row, column], kept))
     switches = _switches(posterior, there, fills, bottom)
     bottom += SIDE * len(switches)
     parts += [*switches, _legend(scale, bottom + 12, width - LEFT - ROOM)]
@@ -66,12 +63,10 @@ def _switches(posterior: Posterior, there: np.ndarray, fills: np.ndarray, top: f
     for row in np.flatnonzero(posterior.edges[:, 0] < 0):
         y = top + SIDE * len(lines)
         name = posterior.labels[row] if posterior.labels else f"switch of node {posterior.edges[row, 1]}"
-        column = int(np.argmax(there[row]))
-        value, crossed = float(posterior.values[row, column]), bool(posterior.pruned[row, column])
-        title = f"{name}: {posterior.name} {value:.3g}{', pruned' if crossed else ''}"
-        square = _square((LEFT, y), fills[row, column], crossed, not crossed, title)
-        text = _text(LEFT + SIDE + 6, y + 0.75 * SIDE, f"{name} {value:.3g}", "start")
-        lines.append(Markup('<g class="small">{}</g>').format(NOTHING.join([square, text])))
+        index = row, int(np.argmax(there[row]))
+        square = _square(posterior, index, name, (LEFT, y), fills[index], not posterior.pruned[index])
+        text = _text(LEFT + SIDE + 6, y + 0.75 * SIDE, f"{name} {posterior.values[index]:.3g}", "start")
+        lines.append(Markup('<g class="small">{}</g>').format(square + text))
     return lines
 
 
@@ -94,12 +89,14 @@ def _numbers(corner: svg.Point, sources: list[int], targets: list[int]) -> Marku
     return Markup('<g class="small">{}</g>').format(NOTHING.join([*above, *left]))
 
 
-def _square(corner: svg.Point, colour: np.ndarray, crossed: bool, kept: bool, title: str) -> Markup:
+def _square(
+    posterior: Posterior, index: tuple[int, int], name: str, corner: svg.Point, colour: np.ndarray, kept: bool
+) -> Markup:
     """One edge operation."""
-    (x, y), size = corner, SIDE - 1
-    fill = HEX.format(*colour)
+    (x, y), size, crossed = corner, SIDE - 1, posterior.pruned[index]
+    title = f"{name}: {posterior.name} {posterior.values[index]:.3g}{', pruned' if crossed else ''}"
     box = Markup('<rect x="{:.1f}" y="{:.1f}" width="{}" height="{}" fill="{}"><title>{}</title></rect>')
-    drawn = box.format(x, y, size, size, fill, title)
+    drawn = box.format(x, y, size, size, HEX.format(*colour), title)
     if crossed:
         line = Markup('<path class="{}" d="M{:.1f} {:.1f}l8 8m0-8l-8 8"/>')
         drawn += line.format("under", x + 3, y + 3) + line.format("cross", x + 3, y + 3)
@@ -111,12 +108,9 @@ def _square(corner: svg.Point, colour: np.ndarray, crossed: bool, kept: bool, ti
 
 def _legend(scale: "ScalarMappable", y: float, length: float) -> Markup:
     """The colour bar with the values at its ends and its middle."""
-    parts = []
-    for step, colour in enumerate(scale.cmap(np.linspace(0.0, 1.0, STEPS), bytes=True)):
-        bar = Markup('<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{}" fill="{}"/>')
-        parts.append(
-            bar.format(LEFT + step * length / STEPS, y, length / STEPS + 0.4, BAR, HEX.format(*colour))
-        )
+    bar, wide = Markup('<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{}" fill="{}"/>'), length / STEPS
+    colours = scale.cmap(np.linspace(0.0, 1.0, STEPS), bytes=True)
+    parts = [bar.format(LEFT + k * wide, y, wide + 0.4, BAR, HEX.format(*c)) for k, c in enumerate(colours)]
     for place, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
         parts.append(_text(LEFT + place * length, y + BAR + 14, f"{scale.norm.inverse(place):.3g}", anchor))
     return NOTHING.join(parts)
