@@ -1,6 +1,7 @@
 """From a command line to a result or one line that says what is wrong."""
 
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -88,11 +89,12 @@ def _reader(line: flags.CommandLine, directory: Path) -> Run:
 
 
 def _prepare_environment(verbose: bool) -> None:
-    """What TensorFlow and Keras read when they are imported: backend, version of Keras, how much they say."""
+    """What libraries read when they are imported: backend and version of Keras, how much they say."""
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ["TF_USE_LEGACY_KERAS"] = "0"
     if not verbose:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        logging.getLogger("matplotlib").setLevel(logging.ERROR)  # silent about its cache of fonts
 
 
 def _prepare_keras() -> None:

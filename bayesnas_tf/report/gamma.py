@@ -4,7 +4,7 @@ There is one for every cell of a report: written by hand it takes 10 ms, drawn b
 """
 
 import math
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -14,9 +14,6 @@ from bayesnas_tf.report.records import Posterior
 from bayesnas_tf.reporting import heatmap
 from bayesnas_tf.space import graph
 from bayesnas_tf.space.genotype import Genotype
-
-if TYPE_CHECKING:
-    from matplotlib.cm import ScalarMappable
 
 SIDE, LEFT, TOP, ROOM = 15.0, 26.0, 34.0, 14.0
 ACROSS = 2  # panels beside each other: four operations stay legible on a phone
@@ -43,7 +40,7 @@ def figure(posterior: Posterior, genotype: Genotype | None) -> Markup:
         y = TOP + (place // ACROSS) * (TOP + high)
         op = posterior.ops[column]
         parts += [_text(x + panel / 2, y - 20, op), _numbers((x, y), sources, targets)]
-        for row in np.flatnonzero(there[:, column] & edges):
+        for row in np.flatnonzero(there[:, column] & edges).tolist():
             source, target = posterior.edges[row].tolist()
             corner = (x + sources.index(source) * SIDE, y + targets.index(target) * SIDE)
             name, kept = f"{op}, {source} to {target}", (str(source), str(target), op) in chosen
@@ -60,7 +57,7 @@ def figure(posterior: Posterior, genotype: Genotype | None) -> Markup:
 def _switches(posterior: Posterior, there: np.ndarray, fills: np.ndarray, top: float) -> list[Markup]:
     """A line for each switch: its square and its name."""
     lines: list[Markup] = []
-    for row in np.flatnonzero(posterior.edges[:, 0] < 0):
+    for row in np.flatnonzero(posterior.edges[:, 0] < 0).tolist():
         y = top + SIDE * len(lines)
         name = posterior.labels[row] if posterior.labels else f"switch of node {posterior.edges[row, 1]}"
         index = row, int(np.argmax(there[row]))
@@ -106,7 +103,7 @@ def _square(
     return drawn
 
 
-def _legend(scale: "ScalarMappable", y: float, length: float) -> Markup:
+def _legend(scale: Any, y: float, length: float) -> Markup:
     """The colour bar with the values at its ends and its middle."""
     bar, wide = Markup('<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{}" fill="{}"/>'), length / STEPS
     colours = scale.cmap(np.linspace(0.0, 1.0, STEPS), bytes=True)

@@ -26,7 +26,7 @@ MARKS = "os^DvPX"
 STYLES = len(MARKS)  # colours, dashes and marks
 # Stand-ins, in whose place come the colours that the style sheet has by these names.
 COLOURS = {name: f"#00010{k}" for k, name in enumerate([*(f"s{k}" for k in range(STYLES)), "paper", "rule"])}
-SETTINGS = {
+SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",  # text, not outlines
     "text.parse_math": False,
     "font.size": 12.0,

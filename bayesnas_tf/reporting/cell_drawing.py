@@ -1,7 +1,7 @@
 """The learned cell as SVG, as pixels and as Graphviz text. No external program draws."""
 
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FONT = "'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', sans-serif"
+ANCHORS = {"start": "left", "middle": "center"}
 WIDE = 80  # characters of a recipe below its name
 PROVENANCE = ("corpus", "lambda_w", "seed", "score", "estimator")
 
@@ -66,7 +67,8 @@ def graph_pixels(graph: Graph, caption: layout.Caption, scale: float = 1.0) -> n
 
     figure = layout.lay_out(graph, caption)
     paper = raster.paper(figure.width, figure.height, scale)
-    axes = paper.add_axes((0, 0, 1, 1), xlim=(0, figure.width), ylim=(figure.height, 0), frame_on=False)
+    axes = paper.add_axes((0, 0, 1, 1), xlim=(0, figure.width), ylim=(figure.height, 0))
+    axes.set_axis_off()
     for arrow in figure.arrows:
         head, colour = layout.arrow_head(arrow), _hex(arrow.colour)
         codes = [Path.MOVETO, *[Path.CURVE4] * (len(arrow.curve) - 1), Path.LINETO]
@@ -127,11 +129,11 @@ def _stem_end(head: tuple[layout.Point, ...]) -> layout.Point:
 
 def _draw_text(axes: "Axes", text: layout.Text) -> None:
     """Text; a variable with a subscript is in italics."""
-    shown = f"${text.text}_{{{text.subscript}}}$" if text.subscript else text.text
-    place = {"ha": {"start": "left", "middle": "center"}[text.anchor], "va": "baseline"}
-    style = {"fontsize": text.size, "color": _hex(text.colour), "weight": "bold" if text.bold else "normal"}
-    below = text.y + 0.35 * text.size
-    axes.text(text.x, below, shown, parse_math=bool(text.subscript), **place, **style)
+    style: dict[str, Any] = {"color": _hex(text.colour), "parse_math": False}
+    style |= {"weight": "bold" if text.bold else "normal", "style": "italic" if text.subscript else "normal"}
+    x, y = text.x - 0.2 * text.size * len(text.subscript), text.y + 0.35 * text.size
+    drawn = axes.text(x, y, text.text, size=text.size, ha=ANCHORS[text.anchor], **style)
+    axes.annotate(text.subscript, (1, 0.1), xycoords=drawn, size=0.72 * text.size, va="center", **style)
 
 
 def _svg_start(figure: layout.Layout, title: str, description: str) -> str:

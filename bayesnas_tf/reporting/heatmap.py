@@ -1,6 +1,6 @@
 """An [E, O] array as an image: a row per edge, a column per operation, the value written in each cell."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -9,7 +9,6 @@ from bayesnas_tf.space.base import Sites
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.cm import ScalarMappable
 
 INK, MUTED = "#1f2937", "#6b7280"
 MISSING = "#d1d5db"  # no colour of the scale: not finite, or not positive on a log scale
@@ -21,8 +20,11 @@ TOP, LEFT, RIGHT, BOTTOM = 76.0, 136.0, 104.0, 20.0
 BAR_WIDTH, LEGEND, TICKS = 16.0, 220.0, 5
 
 
-def scale_of(values: np.ndarray, log: bool) -> "ScalarMappable":
-    """Colours from the smallest to the largest of the values (or of their logarithms) that has one."""
+def scale_of(values: np.ndarray, log: bool) -> Any:
+    """Colours from the smallest to the largest of the values (or of their logarithms) that has one.
+
+    A `ScalarMappable` of matplotlib.
+    """
     from matplotlib import colormaps, colors
     from matplotlib.cm import ScalarMappable
 
@@ -97,9 +99,7 @@ def _labels(axes: "Axes", sites: Sites) -> None:
         axes.text((20 - LEFT) / CELL[0] - 0.5, middle, f"node {node}", size=12, color=INK, va="center")
 
 
-def _cells(
-    axes: "Axes", values: np.ndarray, there: np.ndarray, crossed: np.ndarray, scale: "ScalarMappable"
-) -> None:
+def _cells(axes: "Axes", values: np.ndarray, there: np.ndarray, crossed: np.ndarray, scale: Any) -> None:
     """Every value on its colour, with which its text keeps contrast; a cross in place of a pruned one."""
     colours = scale.to_rgba(np.ma.masked_invalid(values))
     colours[~there] = 1.0

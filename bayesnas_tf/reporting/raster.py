@@ -1,5 +1,6 @@
 """Pictures as pixels, drawn by matplotlib, which is imported with the first of them: it takes a second."""
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,5 +22,7 @@ def pixels(figure: "Figure") -> np.ndarray:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of letters that its font lacks
+        canvas.draw()
     return np.array(canvas.buffer_rgba())[..., :3]

@@ -73,7 +73,8 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
 
     names = list(dict.fromkeys(map(name_of, rows)))
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "fidelity"}):
-        axes = Figure((8.5, 1.2 + 0.3 * len(names)), layout="constrained").add_subplot()
+        figure = Figure((8.5, 1.2 + 0.3 * len(names)), layout="constrained")
+        axes = figure.add_subplot()
         for setting in dict.fromkeys(row["setting"] for row in rows):
             shown = [row for row in rows if row["setting"] == setting]
             values = [max(row["spearman_ggn"], 0.0) for row in shown]
@@ -83,8 +84,8 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
         axes.set(xlim=(0.0, 1.0), xlabel="Spearman correlation with the exact Gauss-Newton diagonal")
         axes.invert_yaxis()
         axes.grid(alpha=0.4)
-        axes.figure.legend(loc="outside upper center", ncols=4)
-        axes.figure.savefig(file, metadata={"Date": None})
+        figure.legend(loc="outside upper center", ncols=4)
+        figure.savefig(file, metadata={"Date": None})
 
 
 def main(arguments: list[str] | None = None) -> int:
