@@ -42,8 +42,8 @@ def open_run(line: flags.CommandLine, modules: Iterable[str] = bindings.MODULES)
     reads_run = line.command in flags.READS_RUN
     stored, imports = _stored_statements(line.options.run) if reads_run else ([], [])
     with _quiet(line.verbose):
-        bindings.load(modules)
         _prepare_keras()
+        bindings.load(modules)
     ours = modules is bindings.MODULES  # of other configurables nobody knows what a command needs and reads
     left_out = [text for text in imports if text not in {getattr(s, "text", "") for s in statements}]
     try:
@@ -98,8 +98,15 @@ def _prepare_environment(verbose: bool) -> None:
 
 
 def _prepare_keras() -> None:
-    """Set what Keras would take from keras.json in the user's home: no file there decides about a run."""
-    import keras  # late: the command line is read without it
+    """Import Keras, without pyplot, and set what it would take from keras.json in the user's home."""
+    loaded = sys.modules.pop("matplotlib", None)
+    sys.modules["matplotlib"] = None  # type: ignore[assignment]  # Keras would import pyplot: a second
+    try:
+        import keras  # late: the command line is read without it
+    finally:
+        del sys.modules["matplotlib"]
+        if loaded:
+            sys.modules["matplotlib"] = loaded
 
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)
