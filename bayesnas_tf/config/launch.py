@@ -1,6 +1,7 @@
 """From a command line to a result or one line that says what is wrong."""
 
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -41,8 +42,8 @@ def open_run(line: flags.CommandLine, modules: Iterable[str] = bindings.MODULES)
     reads_run = line.command in flags.READS_RUN
     stored, imports = _stored_statements(line.options.run) if reads_run else ([], [])
     with _quiet(line.verbose):
-        bindings.load(modules)
         _prepare_keras()
+        bindings.load(modules)
     ours = modules is bindings.MODULES  # of other configurables nobody knows what a command needs and reads
     left_out = [text for text in imports if text not in {getattr(s, "text", "") for s in statements}]
     try:
@@ -88,16 +89,24 @@ def _reader(line: flags.CommandLine, directory: Path) -> Run:
 
 
 def _prepare_environment(verbose: bool) -> None:
-    """What TensorFlow and Keras read when they are imported: backend, version of Keras, how much they say."""
+    """What libraries read when they are imported: backend and version of Keras, how much they say."""
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ["TF_USE_LEGACY_KERAS"] = "0"
     if not verbose:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        logging.getLogger("matplotlib").setLevel(logging.ERROR)  # silent about its cache of fonts
 
 
 def _prepare_keras() -> None:
-    """Set what Keras would take from keras.json in the user's home: no file there decides about a run."""
-    import keras  # late: the command line is read without it
+    """Import Keras, without pyplot, and set what it would take from keras.json in the user's home."""
+    loaded = sys.modules.pop("matplotlib", None)
+    sys.modules["matplotlib"] = None  # type: ignore[assignment]  # Keras would import pyplot: a second
+    try:
+        import keras  # late: the command line is read without it
+    finally:
+        del sys.modules["matplotlib"]
+        if loaded:
+            sys.modules["matplotlib"] = loaded
 
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)

@@ -102,10 +102,8 @@ def sizes(protocols: Sequence[Protocol]) -> list[Figure]:
         series = [_scattered(name, style, kinds[name]) for style, name in enumerate(_floor_last(kinds))]
         series = [_floor_grey(one) for one in series if one.points]
         if series:
-            axes = (svg.axis([x for one in series for x, _ in one.points]), svg.axis(_heights(series)))
-            drawing = svg.chart(
-                "Parameters against perplexity", ("parameters", "validation perplexity"), axes, series
-            )
+            labels = ("parameters", "validation perplexity")
+            drawing = svg.chart("Parameters against perplexity", labels, series)
             caption = (
                 f"{protocol.label}. A mark is a cell, its bar one standard deviation over seeds each way."
             )
@@ -152,9 +150,9 @@ def ranks(found: Sequence[Stability]) -> list[Figure]:
     ]
     if not series:
         return []
-    values = [rho for one in series for _, rho in one.points]
-    axes = (svg.Axis(0.0, 1.0), svg.Axis(min(-0.1, *values) - 0.05, 1.05))
-    drawing = svg.chart("Rank stability", ("share of the epochs", "Spearman with the end"), axes, series)
+    lowest = min(-0.1, *(rho for one in series for _, rho in one.points))
+    labels = ("share of the epochs", "Spearman with the end")
+    drawing = svg.chart("Rank stability", labels, series, xlim=(0.0, 1.0), ylim=(lowest - 0.05, 1.05))
     caption = (
         "Rank correlation of the cells' mean validation perplexity after part of the epochs with that at "
         "the end. Near 1, the shorter training ranks as the whole one; near 0 it says nothing. The last "
@@ -282,17 +280,9 @@ def _scattered(name: str, style: int, members: Sequence[Cell]) -> Series:
     reach = [one.sd if math.isfinite(one.sd) else 0.0 for _, one in shown]
     band = tuple((y - r, y + r) for (_, y), r in zip(points, reach, strict=True))
     titles = tuple(f"{cell.label}: {one.mean:.2f}, {cell.parameters:,.0f} parameters" for cell, one in shown)
-    return Series(name, style, points, band, line=False, titles=titles)
-
-
-def _heights(series: Sequence[Series]) -> list[float]:
-    """Every y that is drawn."""
-    points = [y for one in series for _, y in one.points]
-    return points + [y for one in series for ends in one.band for y in ends]
+    return Series(name, style, points, band, titles)
 
 
 def _lines(title: str, x_label: str, series: Sequence[Series], whole: bool = True) -> Markup:
     """Perplexities on a logarithmic axis; `whole` for an x that counts."""
-    across = svg.axis([x for one in series for x, _ in one.points], whole=whole)
-    axes = (across, svg.axis(_heights(series), log=True))
-    return svg.chart(title, (x_label, "perplexity"), axes, series)
+    return svg.chart(title, (x_label, "perplexity"), series, log=True, whole=whole)

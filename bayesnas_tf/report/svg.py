@@ -1,208 +1,143 @@
-"""Axes, lines, marks and legends as inline SVG: static, escaped, coloured by the page's style sheet.
+"""Charts of matplotlib as inline SVG: static, and in the font and the colours of the page, light or dark.
 
-A plotting library would bring tens of megabytes, its own fonts and colours that do not follow dark mode, for
-two kinds of charts. Text comes from files: every piece is a `Markup`, whose `format` escapes its arguments.
+Text comes from files: nothing in it is read as a formula.
 """
 
+import io
 import math
+import re
+import warnings
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 from markupsafe import Markup
 
-WIDTH, HEIGHT = (
-    460.0,
-    280.0,
-)  # units of the plot without legend: scaled to its column, text stays legible on a phone
-LEFT, RIGHT, TOP, BOTTOM = 64.0, 14.0, 12.0, 46.0
-LEGEND_ROW, LEGEND_COLUMNS = 20.0, 2
-LONGEST = 29  # characters of a legend entry
-MARKED = 8  # a longer line carries a mark at its end alone
-STYLES = 7  # colours, dashes and marks that the style sheet has
-NOTHING = Markup("")
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
 
+WIDTH, HEIGHT, LEGEND_ROW = 460.0, 270.0, 20.0  # units: a chart is scaled to its column
+LONGEST, MOST = 27, 56  # characters of a label with which two, or one, have room below a chart
+MARKED = 8  # a longer line carries a mark at its end alone
+LARGEST = 1e250  # an axis has no room for more
+DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), ":", (0, (5, 1.4, 1, 1.4)), (0, (2.3, 1)), "-.", (0, (2, 2)))
+MARKS = "os^DvPX"
+STYLES = len(MARKS)  # colours, dashes and marks
+# Stand-ins, in whose place come the colours that the style sheet has by these names.
+COLOURS = {name: f"#00010{k}" for k, name in enumerate([*(f"s{k}" for k in range(STYLES)), "paper", "rule"])}
+SETTINGS: dict[Any, Any] = {
+    "svg.fonttype": "none",  # text, not outlines
+    "text.parse_math": False,
+    "font.size": 12.0,
+    "axes.grid": True,
+    "axes.labelpad": 6.0,
+    "axes.xmargin": 0.06,
+    "axes.ymargin": 0.06,
+    "grid.color": COLOURS["rule"],
+    "lines.linewidth": 2.2,
+    "lines.markersize": 8.0,
+    "lines.markeredgecolor": COLOURS["paper"],
+    "legend.frameon": False,
+}
 Point = tuple[float, float]
 
 
-class Axis(NamedTuple):
-    """A range of values, linear or logarithmic; `whole` for counts, whose ticks are whole numbers."""
-
-    low: float
-    high: float
-    log: bool = False
-    whole: bool = False
-
-    def place(self, value: float) -> float:
-        """Where a value lies, 0..1."""
-        low, high, at = (math.log10(v) if self.log else v for v in (self.low, self.high, value))
-        return (at - low) / (high - low)
-
-    def ticks(self) -> list[float]:
-        """Round values on the axis: 1, 2, 5 per decade of a long logarithmic axis, else about five steps."""
-        if self.log and self.high / self.low >= 8.0:
-            exponents = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
-            values = [digit * 10.0**exponent for exponent in exponents for digit in (1, 2, 5)]
-        else:
-            rough = max((self.high - self.low) / 4.0, 1.0 if self.whole else 0.0)
-            unit = 10.0 ** math.floor(math.log10(rough))
-            step = next(unit * digit for digit in (1, 2, 5, 10) if unit * digit >= rough * 0.999)
-            values = [
-                step * k for k in range(math.ceil(self.low / step), math.floor(self.high / step + 1e-9) + 1)
-            ]
-        return [value for value in values if self.low * 0.999 <= value <= self.high * 1.001]
-
-
 class Series(NamedTuple):
-    """A named line (or only marks) through `points`, with an optional band of (low, high) at each."""
+    """A named line through `points`, or marks with `titles`, with an optional band of (low, high) at each."""
 
     label: str
     style: int
     points: tuple[Point, ...]
     band: tuple[Point, ...] = ()
-    line: bool = True
     titles: tuple[str, ...] = ()
 
 
-def axis(values: Sequence[float], log: bool = False, whole: bool = False) -> Axis:
-    """An axis that holds all finite values with a little room; never of length 0."""
-    shown = [value for value in values if math.isfinite(value) and (value > 0.0 or not log)] or [1.0]
-    low, high = min(shown), max(shown)
-    if log:
-        room = max((high / low) ** 0.06, 1.02)
-        return Axis(low / room, high * room, True)
-    room = (high - low) * 0.06 or abs(high) * 0.05 or 1.0
-    return Axis(low - room, high + room, whole=whole)
+def chart(
+    title: str,
+    labels: tuple[str, str],
+    series: Sequence[Series],
+    log: bool = False,
+    whole: bool = False,
+    **limits: Point,
+) -> Markup:
+    """A whole chart; `title` is what readers that do not see are told, `labels` those of x and y.
+
+    `log` is of y; the x of `whole` counts; `limits` are those of matplotlib's `Axes.set`.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    columns = 2 if all(len(one.label) <= LONGEST for one in series) else 1
+    height, file = HEIGHT + LEGEND_ROW * math.ceil(len(series) / columns), io.StringIO()
+    settings = SETTINGS | {"svg.hashsalt": repr(series)}  # names of parts, which differ from chart to chart
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the browser may know a letter that matplotlib's font lacks
+        figure = Figure((WIDTH / 72.0, height / 72.0), layout="constrained", frameon=False)
+        axes = figure.add_subplot(xlabel=labels[0], ylabel=labels[1], yscale="log" if log else "linear")
+        lines = [_draw(axes, one) for one in series]
+        axes.set(frame_on=False, **limits)
+        _ticks(axes, log, whole)
+        names = [_printable(one.label)[:MOST] for one in series]
+        figure.legend(lines, names, loc="outside lower left", ncols=columns)
+        figure.savefig(file, format="svg")
+    head = Markup('<svg class="chart" viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">')
+    return head.format(WIDTH, height, title) + Markup(_inline(file.getvalue()))
+
+
+def _inline(text: str) -> str:
+    """The inside of a drawing and its end, without what no page needs or what would reach beyond it."""
+    text = text[text.index('<g id="figure_1">') :].replace("xlink:href", "href")
+    text = re.sub(r"""<g id=(["'])title (.*?)\1>""", r"<g><title>\2</title>", text)
+    text = re.sub(r' id="[\w.]+_\d+"| font-family:[^;]*;', "", text)
+    text = re.sub(r"font: ([\d.]+px)[^;]*", r"font-size: \1", text)  # as matplotlib 3.9 writes it
+    text = re.sub(r' d="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+|\n", r"\1", found[0]), text)
+    return re.sub("(?<=: )#00010(.)", lambda found: f"var(--{[*COLOURS][int(found[1])]})", text)
+
+
+def _draw(axes: "Axes", one: Series) -> "Artist":
+    """Band, line and marks of one series, with titles for those who point at them; returns line or mark."""
+    kept = [k for k, point in enumerate(one.points) if all(map(math.isfinite, point))]
+    x, y = np.clip([one.points[k] for k in kept], -LARGEST, LARGEST).reshape(-1, 2).T
+    colour = COLOURS[f"s{(style := one.style % STYLES)}"]
+    if one.band and kept:
+        low, high = np.clip([one.band[k] for k in kept], -LARGEST, LARGEST).T
+        if axes.get_yscale() == "log":
+            low = np.maximum(low, min(1.0, *y))  # no perplexity is lower
+        if one.titles or len(kept) == 1:
+            axes.vlines(x, low, high, alpha=0.7, linewidth=1.5, color=colour)
+        else:
+            axes.fill_between(x, low, high, alpha=0.15, linewidth=0, color=colour)
+    look: dict[str, Any] = {"color": colour, "marker": MARKS[style], "clip_on": False}
+    if one.titles:
+        for k, *at in zip(kept, x, y, strict=True):
+            axes.plot(*at, gid=f"title {_printable(one.titles[k])}", **look)
+        return axes.plot([], [], linestyle="none", in_layout=False, **look)[0]
+    look |= {"linestyle": DASHES[style], "markevery": [-1] if len(kept) > MARKED else None}
+    return axes.plot(x, y, gid=f"title {_printable(one.label)}", **look)[0]
+
+
+def _ticks(axes: "Axes", log: bool, whole: bool) -> None:
+    """About five round values; on a longer logarithmic axis 1, 2, 5 of each decade, then decades alone."""
+    from matplotlib import ticker
+
+    low, high = axes.get_ylim()
+    for axis, counts in ((axes.xaxis, whole), (axes.yaxis, False)):
+        axis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 5, 10], integer=counts))
+        axis.set_major_formatter(lambda value, _: number(value))
+    if log and high >= 8.0 * low:
+        axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if high <= 1000.0 * low else (1,)))
+    axes.minorticks_off()
+    axes.tick_params(bottom=False, left=False)
 
 
 def number(value: float) -> str:
-    """A tick or a value in few characters."""
+    """A tick in few characters."""
     if abs(value) >= 1e6:
         return f"{value / 1e6:.4g} M"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def join(parts: Sequence[Markup]) -> Markup:
-    """The parts one after the other."""
-    return NOTHING.join(parts)
-
-
-def chart(title: str, labels: tuple[str, str], axes: tuple[Axis, Axis], series: Sequence[Series]) -> Markup:
-    """A whole chart; `title` is what readers that do not see are told, `labels` those of x and y."""
-    rows = math.ceil(len(series) / LEGEND_COLUMNS)
-    height = HEIGHT + rows * LEGEND_ROW
-    parts = [_grid(axes), _labels(labels), *(_drawn(one, axes) for one in series), _legend(series)]
-    return Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
-        f"{WIDTH:g}", f"{height:g}", title, join(parts)
-    )
-
-
-def _x(place: float) -> float:
-    """Units of a place on the x axis."""
-    return LEFT + place * (WIDTH - LEFT - RIGHT)
-
-
-def _y(place: float) -> float:
-    """Units of a place on the y axis, which points up."""
-    return HEIGHT - BOTTOM - place * (HEIGHT - TOP - BOTTOM)
-
-
-def _at(point: Point, axes: tuple[Axis, Axis]) -> Point:
-    """A point of the data in units."""
-    return _x(axes[0].place(point[0])), _y(axes[1].place(point[1]))
-
-
-def _grid(axes: tuple[Axis, Axis]) -> Markup:
-    """Grid lines with their values."""
-    parts = []
-    for value in axes[1].ticks():
-        y = _y(axes[1].place(value))
-        line = Markup('<path class="grid" d="M{:.1f} {:.1f}H{:.1f}"/>').format(LEFT, y, WIDTH - RIGHT)
-        parts += [line, _text(LEFT - 7, y + 4, number(value), "end")]
-    for value in axes[0].ticks():
-        x = _x(axes[0].place(value))
-        line = Markup('<path class="grid" d="M{:.1f} {:.1f}V{:.1f}"/>').format(x, TOP, HEIGHT - BOTTOM)
-        parts += [line, _text(x, HEIGHT - BOTTOM + 17, number(value), "middle")]
-    return join(parts)
-
-
-def _text(x: float, y: float, text: str, anchor: str) -> Markup:
-    """One line of text."""
-    return Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(x, y, anchor, text)
-
-
-def _labels(labels: tuple[str, str]) -> Markup:
-    """What the axes show."""
-    x = _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, labels[0], "middle")
-    middle = (TOP + HEIGHT - BOTTOM) / 2
-    turned = Markup('<text transform="translate(12 {:.1f}) rotate(-90)" text-anchor="middle">{}</text>')
-    return x + turned.format(middle, labels[1])
-
-
-def _drawn(series: Series, axes: tuple[Axis, Axis]) -> Markup:
-    """Band, line and marks of one series."""
-    kept = [k for k, (x, y) in enumerate(series.points) if math.isfinite(x) and math.isfinite(y)]
-    points = [_at(series.points[k], axes) for k in kept]
-    parts = [_band(series, kept, axes)]
-    if series.line and len(points) > 1:
-        parts.append(Markup('<path class="line" d="M{}"/>').format(_path(points)))
-    titles = [series.titles[k] if series.titles else series.label for k in kept]
-    marked = points if not series.line or len(points) <= MARKED else points[-1:]
-    parts += [
-        mark(series.style, point, title) for point, title in zip(marked, titles[-len(marked) :], strict=True)
-    ]
-    return Markup('<g class="s{}">{}</g>').format(series.style % STYLES, join(parts))
-
-
-def _band(series: Series, kept: Sequence[int], axes: tuple[Axis, Axis]) -> Markup:
-    """The spread: a band round a line, bars round marks."""
-    if not series.band:
-        return NOTHING
-    xs = [_at(series.points[k], axes)[0] for k in kept]
-    lows, highs = (
-        [_y(min(max(axes[1].place(max(series.band[k][end], 1e-9)), 0), 1)) for k in kept] for end in (0, 1)
-    )
-    if series.line and len(kept) > 1:
-        outline = [*zip(xs, highs, strict=True), *reversed(list(zip(xs, lows, strict=True)))]
-        return Markup('<path class="band" d="M{}Z"/>').format(_path(outline))
-    bars = zip(xs, lows, highs, strict=True)
-    return join([Markup('<path class="bar" d="M{:.1f} {:.1f}V{:.1f}"/>').format(*bar) for bar in bars])
-
-
-def _path(points: Sequence[Point]) -> str:
-    """Points as the inside of a path."""
-    return "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
-
-
-MARKS = (
-    "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0",  # disc
-    "M-3.6-3.6h7.2v7.2h-7.2Z",  # square
-    "M0-4.8L4.6 3.6H-4.6Z",  # triangle
-    "M0-5.2L5.2 0L0 5.2L-5.2 0Z",  # diamond
-    "M0 4.8L4.6-3.6H-4.6Z",  # triangle, point down
-    "M-1.5-5h3v3.5h3.5v3h-3.5v3.5h-3v-3.5h-3.5v-3h3.5Z",  # plus
-    "M-4.5-1.6h9v3.2h-9Z",  # bar
-)
-
-
-def mark(style: int, point: Point, title: str) -> Markup:
-    """The mark of a style, with a title for those who point at it."""
-    drawing = Markup(
-        '<path class="mark" d="{}" transform="translate({:.1f} {:.1f})"><title>{}</title></path>'
-    )
-    return drawing.format(MARKS[style % STYLES], *point, title)
-
-
-def _legend(series: Sequence[Series]) -> Markup:
-    """A sample and the name of every series, below the plot."""
-    parts = []
-    for k, one in enumerate(series):
-        x = 24.0 + (k % LEGEND_COLUMNS) * (WIDTH - 24.0) / LEGEND_COLUMNS
-        y = HEIGHT + LEGEND_ROW * (k // LEGEND_COLUMNS) + 9
-        line = Markup('<path class="line" d="M{:.1f} {:.1f}h26"/>').format(x, y) if one.line else NOTHING
-        label = one.label if len(one.label) <= LONGEST else one.label[: LONGEST - 1] + "…"
-        sample = line + mark(one.style, (x + 13, y), one.label)
-        parts += [
-            Markup('<g class="s{}">{}</g>').format(one.style % STYLES, sample),
-            _text(x + 33, y + 4, label, "start"),
-        ]
-    return join(parts)
+def _printable(text: str) -> str:
+    """A text without the characters that XML forbids."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)

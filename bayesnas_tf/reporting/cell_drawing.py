@@ -1,17 +1,21 @@
 """The learned cell as SVG, as pixels and as Graphviz text. No external program draws."""
 
 import textwrap
+from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
 from bayesnas_tf.reporting import cell_layout as layout
-from bayesnas_tf.reporting.raster import Canvas, text_width
+from bayesnas_tf.reporting import raster
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.space.graph import Graph
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 FONT = "'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', sans-serif"
-CURVE_STEPS = 24
+ANCHORS = {"start": "left", "middle": "center"}
 WIDE = 80  # characters of a recipe below its name
 PROVENANCE = ("corpus", "lambda_w", "seed", "score", "estimator")
 
@@ -58,20 +62,31 @@ def graph_svg(graph: Graph, caption: layout.Caption, description: str) -> str:
 
 def graph_pixels(graph: Graph, caption: layout.Caption, scale: float = 1.0) -> np.ndarray:
     """The same of any graph."""
+    from matplotlib import patches
+    from matplotlib.path import Path
+
     figure = layout.lay_out(graph, caption)
-    canvas = Canvas(figure.width, figure.height, scale)
+    paper = raster.paper(figure.width, figure.height, scale)
+    axes = paper.add_axes((0, 0, 1, 1), xlim=(0, figure.width), ylim=(figure.height, 0))
+    axes.set_axis_off()
     for arrow in figure.arrows:
-        head = layout.arrow_head(arrow)
-        canvas.line([*_bezier(arrow.curve), _stem_end(head)], arrow.colour, arrow.width)
-        canvas.polygon(head, arrow.colour)
+        head, colour = layout.arrow_head(arrow), _hex(arrow.colour)
+        codes = [Path.MOVETO, *[Path.CURVE4] * (len(arrow.curve) - 1), Path.LINETO]
+        line = Path([*arrow.curve, _stem_end(head)], codes)
+        axes.add_patch(patches.PathPatch(line, fill=False, edgecolor=colour, linewidth=arrow.width))
+        axes.add_patch(patches.Polygon(head, color=colour, linewidth=0))
     for box in figure.boxes:
-        corner = (box.x - box.width / 2, box.y - box.height / 2)
-        canvas.box(corner, (box.width, box.height), box.fill, box.stroke, box.radius)
+        corner, rim = (box.x - box.width / 2, box.y - box.height / 2), _hex(box.stroke or box.fill)
+        shape = patches.BoxStyle.Round(pad=0, rounding_size=box.radius)
+        axes.add_patch(
+            patches.FancyBboxPatch(corner, box.width, box.height, shape, fc=_hex(box.fill), ec=rim)
+        )
     for disc in figure.discs:
-        canvas.disc((disc.x, disc.y), disc.radius, disc.fill, disc.stroke)
+        style = {"facecolor": _hex(disc.fill), "edgecolor": _hex(disc.stroke), "linewidth": 2}
+        axes.add_patch(patches.Circle((disc.x, disc.y), disc.radius, **style))
     for text in figure.texts:
-        _draw_text(canvas, text)
-    return canvas.pixels()
+        _draw_text(axes, text)
+    return raster.pixels(paper)
 
 
 def graph_dot(graph: Graph, name: str) -> str:
@@ -112,26 +127,13 @@ def _stem_end(head: tuple[layout.Point, ...]) -> layout.Point:
     return (x1 + x2) / 2, (y1 + y2) / 2
 
 
-def _bezier(curve: tuple[layout.Point, ...]) -> list[layout.Point]:
-    """Points on cubic curves, one behind the other."""
-    t = np.linspace(0.0, 1.0, CURVE_STEPS + 1)[:, None]
-    found = [np.asarray(curve[:1])]
-    for start in range(0, len(curve) - 1, 3):
-        p0, p1, p2, p3 = np.asarray(curve[start : start + 4])
-        found.append((1 - t) ** 3 * p0 + 3 * (1 - t) ** 2 * t * p1 + 3 * (1 - t) * t**2 * p2 + t**3 * p3)
-    return [(float(x), float(y)) for x, y in np.concatenate(found)]
-
-
-def _draw_text(canvas: Canvas, text: layout.Text) -> None:
-    """Text with its subscript; Pillow's font has one weight, so bold is drawn twice, half a pixel apart."""
-    small = 0.72 * text.size
-    x = text.x
-    if text.anchor == "middle":
-        x -= (text_width(text.text, text.size) + text_width(text.subscript, small)) / 2
-    for shift in (0.0, 0.5) if text.bold else (0.0,):
-        width = canvas.text((x + shift, text.y), text.text, text.size, text.colour)
-    if text.subscript:
-        canvas.text((x + width, text.y + 0.3 * text.size), text.subscript, small, text.colour)
+def _draw_text(axes: "Axes", text: layout.Text) -> None:
+    """Text; a variable with a subscript is in italics."""
+    style: dict[str, Any] = {"color": _hex(text.colour), "parse_math": False}
+    style |= {"weight": "bold" if text.bold else "normal", "style": "italic" if text.subscript else "normal"}
+    x, y = text.x - 0.2 * text.size * len(text.subscript), text.y + 0.35 * text.size
+    drawn = axes.text(x, y, text.text, size=text.size, ha=ANCHORS[text.anchor], **style)
+    axes.annotate(text.subscript, (1, 0.1), xycoords=drawn, size=0.72 * text.size, va="center", **style)
 
 
 def _svg_start(figure: layout.Layout, title: str, description: str) -> str:

@@ -1,71 +1,39 @@
 """An [E, O] array as an image: a row per edge, a column per operation, the value written in each cell."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesnas_tf.reporting.raster import Canvas, Colour, text_width
+from bayesnas_tf.reporting import raster
 from bayesnas_tf.space.base import Sites
 
-INK: Colour = (31, 41, 55)
-MUTED: Colour = (107, 114, 128)
-WHITE: Colour = (255, 255, 255)
-MISSING: Colour = (209, 213, 219)  # no colour of the scale: not finite, or not positive on a log scale
-CROSS: Colour = (220, 38, 38)
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-VIRIDIS = np.array(  # every 16th part of matplotlib's map (CC0): equal steps look equally large
-    [
-        (68, 1, 84), (72, 21, 103), (72, 38, 119), (69, 55, 129), (64, 71, 136), (57, 86, 140),
-        (51, 99, 141), (45, 112, 142), (40, 125, 142), (35, 138, 141), (31, 150, 139), (32, 163, 135),
-        (60, 187, 117), (94, 201, 98), (149, 216, 64), (192, 223, 37), (253, 231, 37),
-    ],
-    dtype=np.float64,
-)  # fmt: skip
+INK, MUTED = "#1f2937", "#6b7280"
+MISSING = "#d1d5db"  # no colour of the scale: not finite, or not positive on a log scale
+CROSS = "#dc2626"
 
 CELL = (66.0, 18.0)
-GAP = 5.0  # between the edges of two target nodes
-TOP, LEFT, RIGHT, BOTTOM = 76.0, 126.0, 104.0, 20.0
-BAR_WIDTH, LEGEND = 16.0, 220.0
-TICKS = 5
+GAP, LINE = 4.0, 1.0  # white between the edges of two target nodes, and between others
+TOP, LEFT, RIGHT, BOTTOM = 76.0, 136.0, 104.0, 20.0
+BAR_WIDTH, LEGEND, TICKS = 16.0, 220.0, 5
 
 
-class Scale(NamedTuple):
-    """Maps values to 0..1 between `low` and `high`, of the values or of their logarithms."""
+def scale_of(values: np.ndarray, log: bool) -> Any:
+    """Colours from the smallest to the largest of the values (or of their logarithms) that has one.
 
-    low: float
-    high: float
-    log: bool
+    A `ScalarMappable` of matplotlib.
+    """
+    from matplotlib import colormaps, colors
+    from matplotlib.cm import ScalarMappable
 
-    def place(self, value: float) -> float:
-        """Where a value lies on the scale; NaN when it has no place."""
-        if not np.isfinite(value) or (self.log and value <= 0.0):
-            return float("nan")
-        low, high, at = (np.log10(v) if self.log else v for v in (self.low, self.high, value))
-        return float(np.clip((at - low) / (high - low), 0.0, 1.0)) if high > low else 0.5
-
-    def value(self, place: float) -> float:
-        """The value at a place 0..1 of the scale."""
-        if self.log:
-            return float(10.0 ** (np.log10(self.low) * (1 - place) + np.log10(self.high) * place))
-        return self.low * (1 - place) + self.high * place
-
-
-def scale_of(values: np.ndarray, log: bool) -> Scale:
-    """The scale from the smallest to the largest value that has a place on it."""
     shown = values[np.isfinite(values) & ((values > 0.0) | (not log))]
-    if not shown.size:
-        return Scale(1.0, 1.0, log)
-    return Scale(float(shown.min()), float(shown.max()), log)
-
-
-def colour(place: float) -> Colour:
-    """The colour at a place 0..1; grey for NaN."""
-    if np.isnan(place):
-        return MISSING
-    at = place * (len(VIRIDIS) - 1)
-    low = min(int(at), len(VIRIDIS) - 2)
-    mixed = VIRIDIS[low] + (at - low) * (VIRIDIS[low + 1] - VIRIDIS[low])
-    return round(mixed[0]), round(mixed[1]), round(mixed[2])
+    low, high = (float(shown.min()), float(shown.max())) if shown.size else (1.0, 1.0)
+    if low == high:  # the value has the middle
+        low, high = np.clip([low / 2.0, high * 2.0], 5e-324, 1.7e308) if log else (low - 1.0, high + 1.0)
+    norm = colors.LogNorm(low, high) if log else colors.Normalize(low, high)
+    return ScalarMappable(norm, colormaps["viridis"].with_extremes(bad=MISSING))
 
 
 def edge_heatmap(
@@ -87,29 +55,25 @@ def edge_heatmap(
         raise ValueError(f"heatmap {title!r}: {values.shape} values for {edges} edges, {ops} operations")
     if pruned is not None and np.shape(pruned) != values.shape:
         raise ValueError(f"heatmap {title!r}: the mask is {np.shape(pruned)}, the values {values.shape}")
-    tops = _row_tops(sites.target)
-    width = max(LEFT + CELL[0] * len(sites.options) + RIGHT, text_width(title, 16) + 40)
-    height = max(tops[-1] + CELL[1], TOP + LEGEND / 2) + BOTTOM
-    canvas = Canvas(width, height)
-    scale = scale_of(values, log)
     crossed = np.zeros(values.shape, bool) if pruned is None else np.asarray(pruned, bool)
-    there = ~(np.isnan(values) & crossed)
-    _axes(canvas, title, _subtitle(crossed[there], log), sites, tops)
-    for row, column in np.argwhere(there):
-        corner = (LEFT + column * CELL[0], tops[row])
-        _cell(canvas, corner, float(values[row, column]), scale, bool(crossed[row, column]))
-    _legend(canvas, LEFT + CELL[0] * len(sites.options) + 24.0, height, scale)
-    return canvas.pixels()
-
-
-def _row_tops(targets: np.ndarray) -> list[float]:
-    """The upper end of each row, with a gap wherever the target changes."""
-    tops, top = [], TOP
-    for row in range(len(targets)):
-        if row:
-            top += CELL[1] + (GAP if targets[row] != targets[row - 1] else 0.0)
-        tops.append(top)
-    return tops
+    there, scale = ~(np.isnan(values) & crossed), scale_of(values, log)
+    high, wide = np.multiply(values.shape, CELL[::-1])
+    width, height = max(LEFT + wide + RIGHT, 9.0 * len(title) + 40.0), max(high, LEGEND / 2) + TOP + BOTTOM
+    figure = raster.paper(width, height)
+    axes = figure.add_axes((LEFT / width, 1 - (TOP + high) / height, wide / width, high / height))
+    _cells(axes, values, there, crossed, scale)
+    _labels(axes, sites)
+    figure.text(20 / width, 1 - 28 / height, title, size=16, color=INK, parse_math=False)
+    figure.text(20 / width, 1 - 48 / height, _subtitle(crossed[there], log), size=11, color=MUTED)
+    length = min(height - TOP - BOTTOM, LEGEND) / height
+    beside = figure.add_axes(
+        ((LEFT + wide + 24) / width, 1 - TOP / height - length, BAR_WIDTH / width, length)
+    )
+    bar = figure.colorbar(
+        scale, cax=beside, ticks=scale.norm.inverse(np.linspace(0, 1, TICKS)), format="%.3g"
+    )
+    bar.minorticks_off()
+    return raster.pixels(figure)
 
 
 def _subtitle(crossed: np.ndarray, log: bool) -> str:
@@ -118,43 +82,32 @@ def _subtitle(crossed: np.ndarray, log: bool) -> str:
     return f"{scale}, {crossed.sum()} of {crossed.size} pruned (crossed out)" if crossed.any() else scale
 
 
-def _axes(canvas: Canvas, title: str, subtitle: str, sites: Sites, tops: list) -> None:
-    """Title, names of options, and the sites grouped by the node that they belong to."""
-    canvas.text((20, 22), title, 16, INK)
-    canvas.text((20, 42), subtitle, 11, MUTED)
-    for column, op in enumerate(sites.options):
-        canvas.text((LEFT + (column + 0.5) * CELL[0], TOP - 12), op, 12, INK, "middle")
-    for row, (target, top) in enumerate(zip(sites.target, tops, strict=True)):
-        canvas.text((LEFT - 8, top + CELL[1] / 2), sites.label(row), 11, MUTED, "end")
-        if row == 0 or sites.target[row - 1] != target:
-            last = np.flatnonzero(sites.target == target)[-1]
-            canvas.text((20, (top + tops[last] + CELL[1]) / 2), f"node {target}", 12, INK)
+def _labels(axes: "Axes", sites: Sites) -> None:
+    """Names of options, and the sites grouped by the node that they belong to."""
+    rows, columns = sites.exists.shape
+    axes.set_xticks(range(columns), sites.options, color=INK, size=12)
+    axes.set_yticks(range(rows), [sites.label(row) for row in range(rows)], color=MUTED, size=11)
+    axes.tick_params(length=0, labeltop=True, labelbottom=False)
+    axes.set_frame_on(False)
+    changes = np.diff(sites.target) != 0
+    axes.hlines(
+        np.arange(1, rows) - 0.5, -0.5, columns - 0.5, "white", linewidth=np.where(changes, GAP, LINE)
+    )
+    axes.vlines(np.arange(1, columns) - 0.5, -0.5, rows - 0.5, "white", linewidth=LINE)
+    for node in np.unique(sites.target):
+        middle = np.flatnonzero(sites.target == node).mean()
+        axes.text((20 - LEFT) / CELL[0] - 0.5, middle, f"node {node}", size=12, color=INK, va="center")
 
 
-def _cell(canvas: Canvas, corner: tuple[float, float], value: float, scale: Scale, crossed: bool) -> None:
-    """One value; its text keeps contrast with the colour below."""
-    (x, y), (width, height) = corner, CELL
-    fill = colour(scale.place(value))
-    canvas.box((x + 0.5, y + 0.5), (width - 1, height - 1), fill)
-    if crossed:
-        for ends in (((x + 3, y + 2), (x + width - 3, y + height - 2)),
-                     ((x + 3, y + height - 2), (x + width - 3, y + 2))):  # fmt: skip
-            canvas.line(ends, WHITE, 2.6)
-            canvas.line(ends, CROSS, 1.2)
-        return
-    bright = 0.299 * fill[0] + 0.587 * fill[1] + 0.114 * fill[2] > 120
-    canvas.text((x + width / 2, y + height / 2), f"{value:.3g}", 10.5, INK if bright else WHITE, "middle")
-
-
-def _legend(canvas: Canvas, x: float, height: float, scale: Scale) -> None:
-    """The colour bar with its values."""
-    length = min(height - TOP - BOTTOM, LEGEND)
-    steps = 64
-    for step in range(steps):
-        top = TOP + length * (1 - (step + 1) / steps)
-        canvas.box((x, top), (BAR_WIDTH, length / steps + 0.4), colour(step / (steps - 1)))
-    ticks = np.linspace(0.0, 1.0, TICKS) if scale.high > scale.low else [0.5]
-    for place in ticks:
-        y = TOP + length * (1 - place)
-        canvas.line([(x + BAR_WIDTH, y), (x + BAR_WIDTH + 4, y)], MUTED)
-        canvas.text((x + BAR_WIDTH + 8, y), f"{scale.value(float(place)):.3g}", 11, INK)
+def _cells(axes: "Axes", values: np.ndarray, there: np.ndarray, crossed: np.ndarray, scale: Any) -> None:
+    """Every value on its colour, with which its text keeps contrast; a cross in place of a pruned one."""
+    colours = scale.to_rgba(np.ma.masked_invalid(values))
+    colours[~there] = 1.0
+    axes.imshow(colours, aspect="auto", interpolation="nearest")
+    rows, columns = np.nonzero(there & crossed)
+    for colour, width in (("white", 3.5), (CROSS, 1.5)):
+        axes.plot(columns, rows, "x", color=colour, markersize=9, markeredgewidth=width)
+    bright = colours[..., :3] @ (0.299, 0.587, 0.114) > 0.47
+    for row, column in np.argwhere(there & ~crossed):
+        ink, text = INK if bright[row, column] else "white", f"{values[row, column]:.3g}"
+        axes.text(column, row + 0.07, text, size=10, color=ink, ha="center", va="center")

@@ -2,6 +2,7 @@
 
 import math
 import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -10,55 +11,93 @@ import pytest
 from bayesnas_tf.report import figures, gamma, readers, svg
 from bayesnas_tf.report.records import Row
 from bayesnas_tf.report.settings import Settings
-from bayesnas_tf.report.svg import Axis, Series
+from bayesnas_tf.report.svg import Series
 from tests.report import builder
 
 
+def texts(drawing):
+    return [element.text for element in ElementTree.fromstring(str(drawing)).iter("text")]
+
+
 @pytest.mark.parametrize(
-    ("axis", "expected"),
+    ("heights", "options", "across", "up"),
     [
-        (Axis(0.0, 1.0), [0.0, 0.5, 1.0]),
-        (Axis(10.0, 1000.0, True), [10, 20, 50, 100, 200, 500, 1000]),
-        (Axis(100.0, 300.0, True), [100, 150, 200, 250, 300]),
-        (Axis(0.9, 3.1, whole=True), [1, 2, 3]),
-        (Axis(0.0, 3300.0), [0, 1000, 2000, 3000]),
+        ((0.0, 1.0), {}, "1 1.5 2 2.5 3", "0 0.5 1"),
+        ((10.0, 1000.0), {"log": True}, "1 1.5 2 2.5 3", "10 20 50 100 200 500 1,000"),
+        ((110.0, 290.0), {"log": True}, "1 1.5 2 2.5 3", "150 200 250 300"),
+        ((1.0, 1e6), {"log": True}, "1 1.5 2 2.5 3", "1 10 100 1,000 10,000 100,000 1 M"),
+        ((0.0, 3300.0), {"whole": True}, "1 2 3", "0 1,000 2,000 3,000"),
+        ((0.3, 0.4), {"ylim": (0.0, 1.0), "xlim": (0.0, 4.0)}, "0 1 2 3 4", "0 0.2 0.4 0.6 0.8 1"),
     ],
 )
-def test_ticks_are_round_and_on_the_axis(axis, expected):
-    np.testing.assert_allclose(axis.ticks(), expected, atol=1e-12)
+def test_ticks_are_round_and_on_the_axis(heights, options, across, up):
+    points = ((1.0, heights[0]), (3.0, heights[1]))
+    drawing = svg.chart("t", ("across", "up"), [Series("one", 0, points)], **options)
+    assert " ".join(texts(drawing)) == f"{across} across {up} up one"
 
 
 @pytest.mark.parametrize("log", [False, True])
 @pytest.mark.parametrize(
-    "values", [[], [math.nan], [5.0], [0.0, 0.0], [-3.0, 4.0], [1e-9, 1e9], [math.inf, 2.0]]
+    "values", [[], [math.nan], [5.0], [0.0, 0.0], [-3.0, 4.0], [1e-9, 1e9], [-1e308, 1e308], [math.inf, 2.0]]
 )
-def test_any_values_have_an_axis(values, log):
-    axis = svg.axis(values, log)
-    assert axis.low < axis.high
-    for value in values:
-        if math.isfinite(value) and (value > 0 or not log):
-            assert 0.0 <= axis.place(value) <= 1.0
-    assert all(math.isfinite(tick) for tick in axis.ticks())
+def test_any_values_have_a_chart(values, log):
+    points = tuple((float(k), value) for k, value in enumerate(values))
+    band = tuple((-value, value) for value in values)
+    for series in (Series("a", 0, points, band), Series("a", 8, points, band, ("b",) * len(points))):
+        drawing = str(svg.chart("t", ("x", "y"), [series], log=log))
+        assert texts(drawing)[-1] == "a"
+        assert "nan" not in drawing and "inf" not in drawing
 
 
 def test_a_chart_is_xml_with_a_line_for_each_series_and_a_legend():
     series = [
         Series(
-            'a <b> & "c"', 0, ((1.0, 5.0), (2.0, 4.0), (3.0, math.nan)), ((4.0, 6.0), (3.0, 5.0), (0.0, 1.0))
+            'a <b> & "$c$"',
+            0,
+            ((1.0, 5.0), (2.0, 4.0), (3.0, math.nan)),
+            ((4.0, 6.0), (3.0, 5.0), (0.0, 1.0)),
         ),
-        Series("dots", 9, ((1.0, 2.0),), line=False, titles=("<i>",)),
+        Series("dots", 9, ((1.0, 2.0), (4.0, 3.0)), titles=("<i>", "\x00 \ud800 汉")),
     ]
-    text = svg.chart("t <>", ("x", "y & z"), (Axis(0, 4), Axis(1, 10, True)), series)
+    text = svg.chart("t <>", ("x", "y & z"), series, log=True)
     root = ElementTree.fromstring(str(text))
-    lines = [path.get("d") for path in root.iter("path") if path.get("class") == "line"]
-    assert lines[0].count("L") == 1  # the point without a value is left out
+    titles = {group.find("title").text: group for group in root.iter("g") if group.find("title") is not None}
+    assert list(titles) == ['a <b> & "$c$"', "<i>", "\ufffd \ufffd 汉"]
+    (line,) = [path.get("d") for path in titles['a <b> & "$c$"'].findall("path")]
+    assert line.count("L") == 1  # the point without a value is left out
+    assert [len(list(group.iter("use"))) for group in titles.values()] == [2, 1, 1]
     assert root.get("aria-label") == "t <>"
-    texts = [element.text for element in root.iter("text")]
-    assert {"x", "y & z", 'a <b> & "c"', "dots"} <= set(texts)
+    assert {"x", "y & z", 'a <b> & "$c$"', "dots"} <= set(texts(text))
     left, top, width, height = map(float, root.get("viewBox").split())
-    for number in re.findall(r"translate\(([-\d.]+) ([-\d.]+)\)", str(text)):
-        assert left <= float(number[0]) <= width
-        assert top <= float(number[1]) <= height
+    for use in root.iter("use"):
+        assert left <= float(use.get("x")) <= width
+        assert top <= float(use.get("y")) <= height
+
+
+def test_charts_take_fonts_and_colours_of_the_page_and_share_no_names_with_each_other():
+    style = (Path(svg.__file__).parent / "templates" / "style.css").read_text()
+    known = set(re.findall(r"--\w+(?=:)", style))
+    series = [
+        Series(str(k), k, ((1.0, 2.0 + k), (2.0, 3.0 + k)), ((1.0, 4.0),) * 2) for k in range(svg.STYLES)
+    ]
+    drawings = [str(svg.chart("t", ("x", "y"), shown)) for shown in (series, series[1:], series)]
+    names = [set(re.findall(r' id="(.+?)"', drawing)) for drawing in drawings]
+    for drawing, own in zip(drawings, names, strict=True):
+        assert set(re.findall(r"var\((--\w+)\)", drawing)) <= known
+        assert not re.findall(r"(?:fill|stroke): #|font-family|<style|http|<image", drawing)
+        assert set(re.findall(r'(?:href="|url\()#(\w+)', drawing)) == own
+    assert names[0] and not names[0] & names[1]
+    assert drawings[0] == drawings[2]
+
+
+def test_labels_of_a_chart_have_room():
+    long = "a name of a strategy that is very long, and then some more"
+    for count in (1, 2, 7):
+        shown = [Series(f"{k} {long}" if k else "short", k, ((1.0, 1e5), (2.0, 2e5))) for k in range(count)]
+        root = ElementTree.fromstring(str(svg.chart("t", ("x", "y"), shown)))
+        boxes = [(float(t.get("x")), float(t.get("y"))) for t in root.iter("text")][-count:]
+        assert len({y for _, y in boxes}) == count  # one below the other
+        assert max(y for _, y in boxes) < float(root.get("viewBox").split()[3])
 
 
 def test_search_progress_has_the_mean_and_the_spread_of_the_seeds(content):
@@ -131,8 +170,7 @@ def test_the_axis_of_search_progress_counts_epochs(content):
     run = content.searches[0]
     runs = [stretched(run, 80, 20), stretched(run, 183, 7)]
     (figure,) = figures.progress(runs)
-    texts = [element.text for element in ElementTree.fromstring(str(figure.drawing)).iter("text")]
-    assert {"epochs", "3"} <= set(texts)
+    assert {"epochs", "3"} <= set(texts(figure.drawing))
     assert "its share of the run" in figure.caption
 
 

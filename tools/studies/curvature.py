@@ -29,7 +29,6 @@ HEADS = (
     "negative",
     "plain steps",
 )
-COLOURS = ("#2f6f9f", "#b5652a", "#4f8a4f", "#8a8a8a")
 
 
 def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -67,42 +66,26 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def figure(rows: list[dict[str, Any]]) -> str:
+def draw(rows: list[dict[str, Any]], file: Path) -> None:
     """Rank correlation with the exact GGN diagonal: a line per estimator, a dot per setting, as SVG."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
     names = list(dict.fromkeys(map(name_of, rows)))
-    settings = list(dict.fromkeys(row["setting"] for row in rows))
-    left, width, step, top = 190, 420, 24, 44
-    x = lambda value: left + width * max(value, 0.0)  # noqa: E731
-    parts = [
-        f'<text x="{left + 120 * k}" y="18" fill="{colour}">● {setting}</text>'
-        for k, (setting, colour) in enumerate(zip(settings, COLOURS, strict=False))
-    ]
-    for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
-        parts.append(
-            f'<line x1="{x(tick)}" x2="{x(tick)}" y1="{top - 12}" y2="{top + step * len(names)}" '
-            'stroke="#ddd"/>'
-        )
-        parts.append(
-            f'<text x="{x(tick)}" y="{top + step * len(names) + 16}" text-anchor="middle">{tick:g}</text>'
-        )
-    for k, name in enumerate(names):
-        y = top + step * k + 6
-        parts.append(f'<text x="{left - 10}" y="{y + 4}" text-anchor="end">{name}</text>')
-        for row in (row for row in rows if name_of(row) == name):
-            colour = COLOURS[settings.index(row["setting"]) % len(COLOURS)]
-            parts.append(
-                f'<circle cx="{x(row["spearman_ggn"]):.1f}" cy="{y}" r="5" fill="{colour}" '
-                'fill-opacity="0.8"/>'
-            )
-    height = top + step * len(names) + 46
-    caption = (
-        f'<text x="{left}" y="{height - 8}">Spearman correlation with the exact Gauss-Newton diagonal</text>'
-    )
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 30}" height="{height}" '
-        f'font-family="sans-serif" font-size="12" fill="#333"><rect width="100%" height="100%" fill="white"/>'
-        f"{''.join(parts)}{caption}</svg>\n"
-    )
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "fidelity"}):
+        figure = Figure((8.5, 1.2 + 0.3 * len(names)), layout="constrained")
+        axes = figure.add_subplot()
+        for setting in dict.fromkeys(row["setting"] for row in rows):
+            shown = [row for row in rows if row["setting"] == setting]
+            values = [max(row["spearman_ggn"], 0.0) for row in shown]
+            places = [names.index(name_of(row)) for row in shown]
+            axes.plot(values, places, "o", alpha=0.8, label=setting, gid=setting, clip_on=False)
+        axes.set_yticks(range(len(names)), names)
+        axes.set(xlim=(0.0, 1.0), xlabel="Spearman correlation with the exact Gauss-Newton diagonal")
+        axes.invert_yaxis()
+        axes.grid(alpha=0.4)
+        figure.legend(loc="outside upper center", ncols=4)
+        figure.savefig(file, metadata={"Date": None})
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -127,7 +110,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
         (options.out / "fidelity.json").write_text(json.dumps(rows, indent=1) + "\n")
         (options.out / "fidelity.md").write_text(table(rows))
-        (options.out / "fidelity.svg").write_text(figure(rows))
+        draw(rows, options.out / "fidelity.svg")
     return 0
 
 

@@ -49,7 +49,8 @@ def test_the_table_and_the_figure_show_every_row(results):
     assert len(table) == 2 + 2
     assert "ggn, 64 probes" in table[2]
     figure = ElementTree.fromstring((results / "fidelity.svg").read_text())
-    assert len(figure.findall(".//{*}circle")) == 2
+    (setting,) = [group for group in figure.iter() if group.get("id") == "mean"]
+    assert len(setting.findall(".//{*}use")) == 2  # a dot for each row
     texts = [text.text for text in figure.findall(".//{*}text")]
     assert "recursive" in texts
 
