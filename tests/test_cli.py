@@ -1,6 +1,8 @@
 """The command line as a user meets it: help, one-line errors, exit codes, interruption, the wheel."""
 
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -10,11 +12,21 @@ import time
 import pytest
 
 from bayesnas_tf import config
-from bayesnas_tf.config import flags
+from bayesnas_tf.config import flags, help
 from bayesnas_tf.errors import UsageError, UserError
 
 MODULES = ("tests.configurables",)
 COMMANDS = ("search", "evaluate", "sweep", "export", "score", "curvature", "report")
+FROM_GIN = ("search", "evaluate", "sweep")  # the commands that need a --gin_file
+OWN = {
+    "search": ["diagnose"],
+    "evaluate": ["genotype", "extend", "dynamic"],
+    "sweep": ["engine"],
+    "export": ["run", "out"],
+    "score": ["model", "text", "generate", "prompt", "temperature", "top_k"],
+    "curvature": ["run", "out"],
+    "report": ["runs", "out"],
+}
 COMMON = ("gin_file", "gin_param", "run_dir", "data_dir", "seed", "overwrite", "dry_run", "verbose")
 
 # A command of its own, so that these tests need no model.
@@ -79,19 +91,39 @@ def test_help_lists_every_flag_at_once_and_imports_no_tensorflow(python, command
     process = python("-X", "importtime", "-m", f"bayesnas_tf.{command}", "--help")
     out, err = process.communicate()
     assert process.returncode == 0
-    own = {
-        "search": ["diagnose"],
-        "evaluate": ["genotype", "extend"],
-        "sweep": ["engine"],
-        "export": ["run", "out"],
-        "curvature": ["run", "out"],
-        "report": ["runs", "out"],
-    }
-    for flag in (*COMMON, *own.get(command, ["model", "text", "generate"])):
+    for flag in (*COMMON, *OWN[command]):
         assert f"--{flag}" in out
     imported = {line.rsplit("|", 1)[-1].strip() for line in err.splitlines()}
     assert not imported & {"tensorflow", "keras", "numpy", "tensorflow_datasets"}
     assert time.monotonic() - begin < 1.0 + 2.0  # measured 0.15 s; the rest is for a loaded machine
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example_and_the_default_of_every_flag(command):
+    text = flags.parse(command, ["--help"])
+    assert f"\n  python -m bayesnas_tf.{command} --" in text
+    assert max(map(len, text.splitlines())) <= 120
+    blocks = re.split(r"\n  --", text.partition("\nFlags:")[2])[1:]
+    told = {re.match(r"\w+", block)[0]: " ".join(block.split()) for block in blocks}
+    assert set(told) == {*OWN[command], *COMMON, "help"}
+    assert [flag for flag, line in told.items() if "(default: " not in line] == []
+    assert "(default: 0)" in told["seed"]
+    assert "(default: runs/<config>-seed<seed>)" in told["run_dir"]
+    assert "(default: $BAYESNAS_DATA, else ~/.cache/bayesnas_tf)" in told["data_dir"]
+
+
+@pytest.mark.parametrize(
+    ("command", "example"), [(name, example) for name in COMMANDS for example in help.EXAMPLES[name]]
+)
+def test_the_examples_of_help_are_accepted(command, example, here, capfd):
+    if command in FROM_GIN:
+        assert config.run_command(lambda run: None, command, shlex.split(example)) == 0, capfd.readouterr()
+        return
+    model = here / "runs" / "quickstart_eval-seed0" / "saved_model"
+    for folder in (model, here / "runs" / "sweep_quickstart-seed0"):
+        folder.mkdir(parents=True)
+    (model / "saved_model.pb").touch()
+    assert flags.parse(command, shlex.split(example)).command == command
 
 
 def test_a_misspelt_flag_is_a_usage_error(capfd):
@@ -106,7 +138,11 @@ def test_a_misspelt_flag_is_a_usage_error(capfd):
         ("search", ["ptb.gin"], "--gin_file=ptb.gin"),
         ("search", ["--gin_file=a.gin", "--seed=one"], "--seed=one"),
         ("search", ["--gin_file=a.gin", "--seed=-1"], "--seed=-1"),
-        ("search", ["--gin_file=a.gin", "--genotype=x"], "--genotype of search"),
+        ("search", ["--gin_file=a.gin", "--seed"], "--seed needs a value"),
+        ("search", ["--gin_file=a.gin", "--verbose=maybe"], "--verbose=maybe must be true or false"),
+        ("search", ["--gin_file=a.gin", "--genotype=x"], "--genotype of search. It is a flag of `evaluate`"),
+        ("sweep", ["--gin_file=a.gin", "--engine=loca"], "one of local, ray (did you mean 'local'?)"),
+        ("score", ["--temperature=-1"], "--temperature=-1 must be a number of at least 0"),
         ("export", [], "--run="),
         ("curvature", [], "--run="),
         ("score", ["--text=a"], "--model="),
