@@ -176,7 +176,7 @@ def test_paths_follow_from_other_flags(monkeypatch, tmp_path):
         (ValueError("units = 0.\n  Take more"), "error: units = 0. Take more\n"),
         (
             RuntimeError("out of\nmemory"),
-            "error: RuntimeError: out of memory. Add --verbose for the place in the code\n",
+            "error: RuntimeError: out of memory. Add --verbose to see the place in the code\n",
         ),
     ],
 )

@@ -28,7 +28,7 @@ def rows_of(group, groups: int) -> Callable:
     def rows(tensor):
         share, rest = divmod(tensor.shape[0], groups)
         if rest:
-            raise ValueError(f"{tensor.shape[0]} rows cannot be shared by {groups} groups")
+            raise ValueError(f"cannot split {tensor.shape[0]} rows into {groups} equal groups")
         return tf.ensure_shape(tensor[group * share :][:share], [share, *tensor.shape[1:]])
 
     return rows if groups > 1 else lambda tensor: tensor

@@ -108,7 +108,7 @@ def test_texts_from_files_stay_texts(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "code", "part"),
     [
-        ([], 2, "report needs runs. Add --runs=..."),
+        ([], 2, "report needs runs. Add --runs=DIR"),
         (["--runs=rums"], 1, "no folder rums. Named in --runs (did you mean 'runs'?)"),
         (["--runs=runs"], 1, "no run in runs. Give a run directory"),
         (["--runs=runs", "--gin_file=ptb.gin"], 2, "Remove --gin_file"),
