@@ -162,6 +162,6 @@ def test_one_search_alone_is_a_report_that_says_what_it_cannot(tmp_path):
     for sentence in (
         "No training of a cell has ended here.",
         "Never trained here",
-        "No searched cell was trained here: of none",
+        "No searched cell was trained here, so that",
     ):
         assert sentence in text
