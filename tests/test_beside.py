@@ -107,7 +107,7 @@ def test_what_a_run_imports_is_imported_where_the_command_line_names_it(study, m
     config.open_run(line, modules).close()
     with Path("r/config.gin").open("a") as file:
         file.write(f"import {module}\nof_{module}.size = 3\n")
-    told = f"unknown name 'of_{module}' .* The run needs `import {module}`.* Add --gin_file=FILE"
+    told = f"unknown name 'of_{module}'.*The run needs `import {module}`.* Add --gin_file=FILE"
     with pytest.raises(UserError, match=told):
         config.open_run(flags.parse(command, ["--run=r"]), modules)
     assert module not in sys.modules

@@ -153,7 +153,7 @@ def test_a_wrong_file_names_place_and_cure(here, text, parts):
         ("toy_schedule.factor = 'a'", ["toy_schedule.factor", "a number"]),
         ("ToyOptions.path = 3", ["a text"]),
         ("UNITS", ["NAME=VALUE"]),
-        ("UNITS = 3", ["nothing uses 'UNITS'"]),
+        ("UNITS = 3", ["no setting uses the macro 'UNITS'"]),
     ],
 )
 def test_a_wrong_parameter_names_value_and_cure(here, param, parts):
