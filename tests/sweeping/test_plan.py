@@ -174,7 +174,7 @@ def test_two_cells_of_one_name_are_refused(second, tmp_path, monkeypatch):
     ("param", "part"),
     [
         ("SearchesOptions.gin_files=('ptp.gin',)", "did you mean 'ptb.gin'?"),
-        ("SearchesOptions.grid={'LAMDA_W': (0.1,)}", "nothing uses 'LAMDA_W'"),
+        ("SearchesOptions.grid={'LAMDA_W': (0.1,)}", "no setting uses the macro 'LAMDA_W'"),
         ("SearchesOptions.grid={'CellOptions.norm': ('bach',)}", "CellOptions.norm cannot be 'bach'"),
         ("SearchesOptions.grid={'LAMBDA_W': 0.1}", "must be a tuple of values"),
         ("SearchesOptions.seeds=(1, 1)", "two searches have the name LAMBDA_W=0.1-seed1"),

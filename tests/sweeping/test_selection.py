@@ -177,7 +177,7 @@ def test_one_training_has_no_spread():
         ({"gin_files": ()}, "gin_files"),
         ({"epochs": 0}, "epochs=0 must be at least 1"),
         ({"rungs": (40, 10)}, "ascending"),
-        ({"rungs": (100,)}, "below 100"),
+        ({"rungs": (100,)}, "below RankOptions.epochs=100"),
         ({"keep": 1.0}, r"be in \(0, 1\)"),
         ({"seed_of_search": True, "cells": ("GDAS",)}, "cells"),
     ],
