@@ -168,6 +168,17 @@ def test_paths_follow_from_other_flags(monkeypatch, tmp_path):
     assert flags.parse("search", ["--gin_file=a"]).data_dir == tmp_path / ".cache" / "bayesnas_tf"
 
 
+def test_a_run_and_a_model_are_guessed_from_a_misspelt_folder(here):
+    model = here / "runs" / "toy-seed0" / "saved_model"
+    model.mkdir(parents=True)
+    for file in (model / "saved_model.pb", model.parent / "config.gin"):
+        file.touch()
+    with pytest.raises(UserError, match=r"no SavedModel.*\(did you mean 'runs/toy-seed0/saved_model'\?\)"):
+        flags.parse("score", ["--model=runs/toy-seed0", "--generate=1"])
+    with pytest.raises(UserError, match=r"no run in .*\(did you mean 'runs/toy-seed0'\?\)"):
+        config.open_run(flags.parse("export", ["--run=runs/toy-seed"]), MODULES)
+
+
 @pytest.mark.parametrize(
     ("error", "line"),
     [

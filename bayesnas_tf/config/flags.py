@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from absl import flags as absl_flags
 
-from bayesnas_tf.config.help import EXAMPLES, help_text, invalid
+from bayesnas_tf.config.help import EXAMPLES, help_text, invalid, nearest_model
 from bayesnas_tf.errors import UsageError, UserError, did_you_mean, expanded
 from bayesnas_tf.run_files import RunFiles
 
@@ -276,7 +276,8 @@ def _checked(command: str, values: absl_flags.FlagValues, options: SimpleNamespa
         if options.text is None and not options.generate:
             raise UsageError("score needs a text or a number of tokens. Add --text=FILE or --generate=N")
         if not (options.model / "saved_model.pb").is_file():
-            raise UserError(f"no SavedModel in {options.model}. Give the directory that `export` wrote")
+            hint = nearest_model(options.model)
+            raise UserError(f"no SavedModel in {options.model}. Give the directory that `export` wrote{hint}")
         if not math.isfinite(options.temperature):
             raise UsageError(f"--temperature={options.temperature} is not finite. Give a value such as 0.8")
     if command == "report":

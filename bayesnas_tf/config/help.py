@@ -2,6 +2,7 @@
 
 import re
 import textwrap
+from pathlib import Path
 
 from absl import flags as absl_flags
 
@@ -108,3 +109,9 @@ def _allowed(flag: absl_flags.Flag, given: str) -> str:
     if low is not None and high is not None:
         return f"{kind} from {low} to {high}"
     return kind if low is None else f"{kind} of at least {low:g}"
+
+
+def nearest_model(path: Path) -> str:
+    """The SavedModel that a path probably meant: one in the folder, or one beside it."""
+    found = [*path.glob("*/saved_model.pb"), *path.parent.glob("*/saved_model.pb")]
+    return did_you_mean(str(path), (str(file.parent) for file in found))

@@ -18,7 +18,7 @@ from bayesnas_tf.config import checks, cluster, gin_files, locks, resolve, store
 from bayesnas_tf.config.flags import CommandLine
 from bayesnas_tf.config.run import Run, config_name, default_directory, run_of
 from bayesnas_tf.config.stored import CONFIGURATION, HEADER, header, pins
-from bayesnas_tf.errors import UserError, expanded, writing
+from bayesnas_tf.errors import UserError, did_you_mean, expanded, writing
 from bayesnas_tf.files import write_text
 from bayesnas_tf.run_files import RunFiles
 
@@ -231,7 +231,9 @@ def stored_config(directory: Path) -> str:
     """
     text, path = _stored(directory) if directory.is_dir() else None, RunFiles(directory).config
     if text is None:
-        raise UserError(f"no run in {directory}: it has no {path.name}. Give the directory of a trained run")
+        near = (str(known.parent) for known in directory.parent.glob(f"*/{path.name}"))
+        cure = f"Give the directory of a trained run{did_you_mean(str(directory), near)}"
+        raise UserError(f"no run in {directory}: it has no {path.name}. {cure}")
     stored.identity(text, path)
     stored.check_whole(text, path, pins(directory))
     return text
