@@ -35,16 +35,18 @@ def expanded(name: str | Path) -> Path:
     """
     path = Path(name)
     if "\0" in str(name):
-        raise UserError(f"no path has a zero byte, and {str(name)[:60]!r} has one. Give another one")
+        raise UserError(f"the path {str(name)[:60]!r} has a zero byte. Give another one")
     try:
         path = path.expanduser()
         path.exists()
     except RuntimeError as error:
         raise UserError(
-            f"there is no user {str(name).split('/')[0]!r}. Named in {name}. Write the path out"
+            f"no user {str(name).split('/')[0]!r}. Named in {name}. Write the whole path"
         ) from error
     except OSError as error:
-        raise UserError(f"no path {str(name)[:60]!r}: {reason(error)}. Give another one") from error
+        raise UserError(
+            f"cannot use the path {str(name)[:60]!r}: {reason(error)}. Give another one"
+        ) from error
     return path
 
 
@@ -67,3 +69,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     by_lower = {word.lower(): word for word in sorted(known)}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
     return f" (did you mean {by_lower[near[0]]!r}?)" if near else ""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """`unknown space 'x' (did you mean 'y'?). The spaces are y, z`."""
+    names = list(known)
+    return f"unknown {kind} {name!r}{did_you_mean(name, names)}. The {kind}s are {', '.join(names)}"

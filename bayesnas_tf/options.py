@@ -39,7 +39,7 @@ class Range(NamedTuple):
         """What a number outside of it must be: `be at least 1`, `be at most 64`, `lie in [0, 1)`."""
         if self.open_high or (self.open_low and self.high < math.inf):
             ends = "(" if self.open_low else "[", ")" if self.open_high else "]"
-            return f"lie in {ends[0]}{self.low:g}, {self.high:g}{ends[1]}"
+            return f"be in {ends[0]}{self.low:g}, {self.high:g}{ends[1]}"
         if value > self.high:
             return f"be at most {self.high:,.15g}"
         return f"be above {self.low:g}" if self.open_low else f"be at least {self.low:g}"
@@ -188,8 +188,11 @@ def described(expected: Any) -> str:
         return " or ".join(described(kind) for kind in arguments)
     if origin in (tuple, list):
         many = len(arguments) == 2 and arguments[1] is Ellipsis
-        inside = f"{described(arguments[0])} each" if many or origin is list else ""
-        return f"a tuple of {inside}" if inside else f"a tuple of {len(arguments)}"
+        if not many and origin is tuple:
+            return f"a tuple of {len(arguments)}"
+        one = described(arguments[0])
+        plurals = {"a whole number": "whole numbers", "a number": "numbers", "a text": "texts"}
+        return f"a tuple of {plurals.get(one) or f'items, each {one}'}"
     words = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
     words |= {type(None): "None", dict: "a dictionary", tuple: "a tuple", list: "a tuple"}
     if (kind := origin or expected) in words:

@@ -1,6 +1,8 @@
 """The command line as a user meets it: help, one-line errors, exit codes, interruption."""
 
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -9,11 +11,21 @@ import time
 import pytest
 
 from bayesnas_tf import config
-from bayesnas_tf.config import flags
+from bayesnas_tf.config import flags, help
 from bayesnas_tf.errors import UsageError, UserError
 
 MODULES = ("tests.configurables",)
 COMMANDS = ("search", "evaluate", "sweep", "export", "score", "curvature", "report")
+FROM_GIN = ("search", "evaluate", "sweep")  # the commands that need a --gin_file
+OWN = {
+    "search": ["diagnose"],
+    "evaluate": ["genotype", "extend", "dynamic"],
+    "sweep": ["engine"],
+    "export": ["run", "out"],
+    "score": ["model", "text", "generate", "prompt", "temperature", "top_k"],
+    "curvature": ["run", "out"],
+    "report": ["runs", "out"],
+}
 COMMON = ("gin_file", "gin_param", "run_dir", "data_dir", "seed", "overwrite", "dry_run", "verbose")
 
 # A command of its own, so that these tests need no model.
@@ -78,19 +90,39 @@ def test_help_lists_every_flag_at_once_and_imports_no_tensorflow(python, command
     process = python("-X", "importtime", "-m", f"bayesnas_tf.{command}", "--help")
     out, err = process.communicate()
     assert process.returncode == 0
-    own = {
-        "search": ["diagnose"],
-        "evaluate": ["genotype", "extend"],
-        "sweep": ["engine"],
-        "export": ["run", "out"],
-        "curvature": ["run", "out"],
-        "report": ["runs", "out"],
-    }
-    for flag in (*COMMON, *own.get(command, ["model", "text", "generate"])):
+    for flag in (*COMMON, *OWN[command]):
         assert f"--{flag}" in out
     imported = {line.rsplit("|", 1)[-1].strip() for line in err.splitlines()}
     assert not imported & {"tensorflow", "keras", "numpy", "tensorflow_datasets"}
     assert time.monotonic() - begin < 1.0 + 2.0  # measured 0.15 s; the rest is for a loaded machine
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example_and_the_default_of_every_flag(command):
+    text = flags.parse(command, ["--help"])
+    assert f"\n  python -m bayesnas_tf.{command} --" in text
+    assert max(map(len, text.splitlines())) <= 120
+    blocks = re.split(r"\n  --", text.partition("\nFlags:")[2])[1:]
+    told = {re.match(r"\w+", block)[0]: " ".join(block.split()) for block in blocks}
+    assert set(told) == {*OWN[command], *COMMON, "help"}
+    assert [flag for flag, line in told.items() if "(default: " not in line] == []
+    assert "(default: 0)" in told["seed"]
+    assert "(default: runs/<config>-seed<seed>)" in told["run_dir"]
+    assert "(default: $BAYESNAS_DATA, else ~/.cache/bayesnas_tf)" in told["data_dir"]
+
+
+@pytest.mark.parametrize(
+    ("command", "example"), [(name, example) for name in COMMANDS for example in help.EXAMPLES[name]]
+)
+def test_the_examples_of_help_are_accepted(command, example, here, capfd):
+    if command in FROM_GIN:
+        assert config.run_command(lambda run: None, command, shlex.split(example)) == 0, capfd.readouterr()
+        return
+    model = here / "runs" / "quickstart_eval-seed0" / "saved_model"
+    for folder in (model, here / "runs" / "sweep_quickstart-seed0"):
+        folder.mkdir(parents=True)
+    (model / "saved_model.pb").touch()
+    assert flags.parse(command, shlex.split(example)).command == command
 
 
 def test_a_misspelt_flag_is_a_usage_error(capfd):
@@ -105,7 +137,11 @@ def test_a_misspelt_flag_is_a_usage_error(capfd):
         ("search", ["ptb.gin"], "--gin_file=ptb.gin"),
         ("search", ["--gin_file=a.gin", "--seed=one"], "--seed=one"),
         ("search", ["--gin_file=a.gin", "--seed=-1"], "--seed=-1"),
-        ("search", ["--gin_file=a.gin", "--genotype=x"], "--genotype of search"),
+        ("search", ["--gin_file=a.gin", "--seed"], "--seed needs a value"),
+        ("search", ["--gin_file=a.gin", "--verbose=maybe"], "--verbose=maybe must be true or false"),
+        ("search", ["--gin_file=a.gin", "--genotype=x"], "--genotype of search. It is a flag of `evaluate`"),
+        ("sweep", ["--gin_file=a.gin", "--engine=loca"], "one of local, ray (did you mean 'local'?)"),
+        ("score", ["--temperature=-1"], "--temperature=-1 must be a number of at least 0"),
         ("export", [], "--run="),
         ("curvature", [], "--run="),
         ("score", ["--text=a"], "--model="),
@@ -131,6 +167,17 @@ def test_paths_follow_from_other_flags(monkeypatch, tmp_path):
     assert flags.parse("search", ["--gin_file=a"]).data_dir == tmp_path / ".cache" / "bayesnas_tf"
 
 
+def test_a_run_and_a_model_are_guessed_from_a_misspelt_folder(here):
+    model = here / "runs" / "toy-seed0" / "saved_model"
+    model.mkdir(parents=True)
+    for file in (model / "saved_model.pb", model.parent / "config.gin"):
+        file.touch()
+    with pytest.raises(UserError, match=r"no SavedModel.*\(did you mean 'runs/toy-seed0/saved_model'\?\)"):
+        flags.parse("score", ["--model=runs/toy-seed0", "--generate=1"])
+    with pytest.raises(UserError, match=r"no run in .*\(did you mean 'runs/toy-seed0'\?\)"):
+        config.open_run(flags.parse("export", ["--run=runs/toy-seed"]), MODULES)
+
+
 @pytest.mark.parametrize(
     ("error", "line"),
     [
@@ -139,7 +186,7 @@ def test_paths_follow_from_other_flags(monkeypatch, tmp_path):
         (ValueError("units = 0.\n  Take more"), "error: units = 0. Take more\n"),
         (
             RuntimeError("out of\nmemory"),
-            "error: RuntimeError: out of memory. Add --verbose for the place in the code\n",
+            "error: RuntimeError: out of memory. Add --verbose to see the place in the code\n",
         ),
     ],
 )

@@ -149,11 +149,11 @@ def test_a_wrong_file_names_place_and_cure(here, text, parts):
         ("ToyOptions.switch = 1", ["True or False"]),
         ("ToyOptions.norm = 'bacth'", ["one of 'batch', 'mean', 'none'", "did you mean 'batch'?"]),
         ("ToyOptions.limit = 'all'", ["a whole number or None"]),
-        ("ToyOptions.widths = (1, 'a')", ["a tuple of a whole number each"]),
+        ("ToyOptions.widths = (1, 'a')", ["a tuple of whole numbers"]),
         ("toy_schedule.factor = 'a'", ["toy_schedule.factor", "a number"]),
         ("ToyOptions.path = 3", ["a text"]),
         ("UNITS", ["NAME=VALUE"]),
-        ("UNITS = 3", ["nothing uses 'UNITS'"]),
+        ("UNITS = 3", ["no setting uses the macro 'UNITS'"]),
     ],
 )
 def test_a_wrong_parameter_names_value_and_cure(here, param, parts):

@@ -117,7 +117,7 @@ def judged(case, found, folder):
     assert "Expecting value" not in found.error
     assert str(folder) in found.error
     name = case.file.rpartition("/")[2].partition(".data")[0].removesuffix(".index")
-    assert name in found.error or "saved_model" in found.error or "weights are gone" in found.error
+    assert name in found.error or "saved_model" in found.error or "weights are missing" in found.error
     assert ". " in found.error, found.error  # a cure
 
 
@@ -203,11 +203,11 @@ def unended_cases():
     last = "checkpoints/last"
     for damage in ("cut", "object"):
         yield Case("evaluate", "evaluate", "summary.json", damage, False, "The result is computed again")
-    yield Case("evaluate", "evaluate", last, "removed", False, "The run begins anew")
+    yield Case("evaluate", "evaluate", last, "removed", False, "The run starts again")
     yield Case("search", "search", "posterior.npz", "noise", False)  # of one update, which is made again
     yield Case("evaluate", "evaluate", "metrics.jsonl", "list")
-    yield Case("evaluate", "evaluate", "metrics.jsonl", "empty", False, "goes on without")
-    yield Case("evaluate", "evaluate", "pins.json", "removed", False, "is tied to the present one")
+    yield Case("evaluate", "evaluate", "metrics.jsonl", "empty", False, "continues without")
+    yield Case("evaluate", "evaluate", "pins.json", "removed", False, "now records the present one")
     yield Case("evaluate", "evaluate", "vocabulary.txt", "cut", False)
     yield Case("evaluate", "evaluate", f"{last}/checkpoint", "noise", False)
     yield Case("evaluate", "evaluate", f"{last}/ckpt-4.index", "noise", False, "Resuming from")
@@ -253,7 +253,7 @@ def test_a_search_does_not_go_on_without_its_earlier_updates(tmp_path, damage):
     with pytest.raises(UserError, match="the 4 updates"):
         listener.on_start(facts._replace(epochs_done=4))
     DAMAGES[damage](path)
-    with pytest.raises(UserError, match=r"posterior\.npz is missing or damaged.*Put it back"):
+    with pytest.raises(UserError, match=r"posterior\.npz is missing or damaged.*Restore it"):
         listener.on_start(facts)
     listener.on_start(facts._replace(epochs_done=0))  # the first update begins anew
 

@@ -103,7 +103,7 @@ def test_another_configuration_in_the_same_directory_is_refused_with_the_differe
     again = tiny.command(corpus, "begun", short, param("CellOptions.units=5"))
     assert config.run_command(search.main, "search", again) == 1
     lines = capsys.readouterr().err.splitlines()
-    assert "was begun with another configuration" in lines[0]
+    assert "started with another configuration" in lines[0]
     assert [line for line in lines[1:] if "units" in line] == [
         "-CellOptions.units = 3",
         "+CellOptions.units = 5",

@@ -39,14 +39,14 @@ RAW = "{{function_node __wrapped__SaveV2}} "
     [
         (UserError("no text. In a.txt. Write one"), ["no text. In a.txt. Write one"]),
         (ValueError("CellOptions.units=0 must be at least 1"), ["CellOptions.units=0 must be at least 1"]),
-        (os_error(errno.ENOSPC), ["cannot write /data/run", "no space left on device", "Make room"]),
+        (os_error(errno.ENOSPC), ["cannot write /data/run", "no space left on device", "Free some space"]),
         (os_error(errno.EROFS), ["cannot write /data/run", "read-only file system", "Choose a folder"]),
         (os_error(errno.EACCES), ["/data/run", "permission denied"]),
         (os_error(errno.EMFILE), ["too many open files", "ulimit -n"]),
         (os_error(errno.EIO), ["input/output error", "Check the disk"]),
         (
             of_tensorflow(FULL, f"{RAW}{PATH}; No space left on device [Op:SaveV2]"),
-            [f"cannot write {PATH}: no space left on device. Make room; the same command resumes"],
+            [f"cannot write {PATH}: no space left on device. Free some space; the same command resumes"],
         ),
         (
             of_tensorflow(OFF, f"{RAW}{PATH}; Read-only file system [Op:SaveV2]"),

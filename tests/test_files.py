@@ -31,7 +31,7 @@ def test_metrics_survive_a_torn_line_and_forget_what_is_not_wanted(tmp_path):
 def test_a_damaged_row_is_told(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b'{"step": 1}\n\xff\0\n{"step": 2}\n')
-    with pytest.raises(UserError, match=r"metrics\.jsonl has a damaged line.*Put the file back"):
+    with pytest.raises(UserError, match=r"line \d+ of .*metrics\.jsonl is damaged.*Restore the file"):
         config.Metrics(path).rows()
 
 

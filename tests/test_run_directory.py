@@ -143,7 +143,7 @@ def test_a_pinned_fact_must_stay():
     run = open_run()
     config.pin(run, "corpus", "abc")
     config.pin(run, "corpus", "abc")
-    with pytest.raises(UserError, match="begun with another corpus") as caught:
+    with pytest.raises(UserError, match="started with another corpus") as caught:
         config.pin(run, "corpus", "xyz")
     assert caught.value.details == "-abc\n+xyz"
     run.close()
@@ -246,7 +246,7 @@ def test_overwrite_begins_again():
 def test_a_directory_that_is_no_run_is_left_alone(overwrite, name):
     Path("mine").mkdir()
     Path("mine", name).write_text("ToyOptions.units = 3")
-    assert "holds files but no run" in str(refused("--run_dir=mine", *overwrite))
+    assert "holds files that are not of a run" in str(refused("--run_dir=mine", *overwrite))
     assert content("mine") == {name: "ToyOptions.units = 3"}
 
 

@@ -15,6 +15,8 @@ import venv
 from collections.abc import Sequence
 from pathlib import Path
 
+from tools import cli
+
 ROOT = Path(__file__).resolve().parents[1]
 SEARCHED, TRAINED = "runs/quickstart-seed0", "runs/quickstart_eval-seed0"
 CHECKLIST = """What is left to do for a release, by hand:
@@ -28,11 +30,10 @@ CHECKLIST = """What is left to do for a release, by hand:
 
 def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    form = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("python -m tools.release", description=__doc__, formatter_class=form)
-    parser.add_argument("--out", type=Path, default=Path("dist"), help="folder of the distributions (dist)")
+    parser = cli.Parser("tools.release", __doc__)
+    parser.add_argument("--out", type=Path, default=Path("dist"), help="folder of the distributions")
     parser.add_argument("--linked", action="store_true", help="use the libraries of this environment")
-    parser.add_argument("--tokens", type=int, default=0, help="use so many tokens of the corpus (0: all)")
+    parser.add_argument("--tokens", type=int, default=0, help="use so many tokens of the corpus; 0: all")
     return parser.parse_args(arguments)
 
 
@@ -95,4 +96,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cli.ended(main))

@@ -127,33 +127,37 @@ class Health:
         checks = [
             (
                 math.isfinite(self.unigram_nats) and not math.isfinite(self.valid_nats),
-                "The validation loss of the supernet is not finite: nothing it says can be trusted.",
+                "The validation loss of the supernet is not finite: do not trust this search.",
             ),
             (
                 self.gain < LEAST_GAIN,
-                f"The supernet gains {self.gain:.1%} over word frequencies (under {LEAST_GAIN:.0%}): it has "
-                "learned too little to rank operations.",
+                f"The supernet gains {self.gain:.1%} over word frequencies (less than {LEAST_GAIN:.0%}): it "
+                "has learned too little to rank operations.",
             ),
             (
                 self.pull_ratio >= BALANCE,
-                f"L1 pulls {self.pull_ratio:.3g} times as hard on w as the data: all scalars fall together, "
-                "nothing is selected.",
+                f"L1 pulls w {self.pull_ratio:.3g} times as hard as the data: all scalars shrink together "
+                "and nothing is selected.",
             ),
             (
                 self.pull_ratio <= 1.0 / BALANCE,
-                f"L1 pulls on w with only {self.pull_ratio:.3g} of the data gradient: nothing is selected.",
+                f"L1 pulls w only {self.pull_ratio:.3g} times as hard as the data: nothing is selected.",
             ),
             (
                 self.h_reliability < LEAST_RELIABILITY,
-                f"Two halves of the Hessian windows agree with rank correlation {self.h_reliability:.2f} "
-                f"only (under {LEAST_RELIABILITY}): use more windows or probes.",
+                f"The rank correlation of h between two halves of the windows is {self.h_reliability:.2f} "
+                f"(less than {LEAST_RELIABILITY}): use more windows or probes.",
             ),
             (
                 self.stability < LEAST_STABILITY,
-                f"Resampled windows choose the same input and operation for {self.stability:.0%} of nodes.",
+                f"Only {self.stability:.0%} of the nodes keep their input and operation when the windows are "
+                "resampled.",
             ),
             (self.star_share == 1.0, "Every node takes its input from node 0: the cell is a star."),
-            (self.identity_share >= MOST_IDENTITY, f"{self.identity_share:.0%} of the nodes are identity."),
+            (
+                self.identity_share >= MOST_IDENTITY,
+                f"{self.identity_share:.0%} of the nodes apply the identity.",
+            ),
         ]
         return [sentence for applies, sentence in checks if applies]
 

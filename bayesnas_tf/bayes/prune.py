@@ -107,7 +107,10 @@ def penalised(scores: np.ndarray, factor: float, sites: Sites) -> np.ndarray:
 def choices(scores: np.ndarray, mask: np.ndarray, options: PruneOptions, space: Space) -> np.ndarray:
     """What is chosen at each node (`Space.decisions`, M12); `ValueError` when a score is NaN."""
     if np.isnan(scores).any():
-        raise ValueError(f"{int(np.isnan(scores).sum())} scores are NaN: no edge-op can be chosen by them")
+        raise ValueError(
+            f"{int(np.isnan(scores).sum())} scores are NaN, so that no edge-op can be chosen. The network "
+            "has diverged: lower the learning rate or set a norm in the cell"
+        )
     scores = penalised(scores, options.identity_penalty, space.sites)
     return space.decisions(scores, mask, options.keep_all_nodes)
 
@@ -122,8 +125,8 @@ def derive(scores: np.ndarray, mask: np.ndarray, options: PruneOptions, space: S
     cell = space.decode(chosen)
     if cell is None:
         raise CollapsedCell(
-            f"the cell has collapsed: all {len(chosen)} nodes are dead. Lower lambda_w or lr_w, use gauge "
-            "'rms', or set PruneOptions.target_pruned_share"
+            f"the cell has collapsed: all {len(chosen)} nodes are dead. Lower ScalarOptions.lambda_w or "
+            "ScalarOptions.lr, set ScalarOptions.gauge to 'rms', or set PruneOptions.target_pruned_share"
         )
     origin = {"score": options.score, "identity_penalty": options.identity_penalty}
     return dataclasses.replace(cell, provenance=origin)

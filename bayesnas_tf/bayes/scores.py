@@ -87,7 +87,7 @@ def evidence(context: Context) -> np.ndarray:
 
 def taylor(context: Context) -> np.ndarray:
     """-w dL/dw + w^2 h / 2: the loss change when w goes to 0, to second order; may be negative."""
-    gradient = _required("taylor", "the gradient of the loss by w", context.gradient)
+    gradient = _required("taylor", "the gradient of the loss with respect to w", context.gradient)
     return saliency(context) - context.w * gradient
 
 
@@ -122,7 +122,7 @@ def _required(name: str, what: str, value: np.ndarray | None) -> np.ndarray:
     if value is None:
         others = ", ".join(other for other in SCORES if other not in ("taylor", "oracle"))
         raise ValueError(
-            f"score {name!r} needs {what}, which this search has not computed. Compute it before "
-            f"pruning, or set PruneOptions.score to one of {others}"
+            f"PruneOptions.score={name!r} needs {what}, and this search has not computed it. "
+            f"Set PruneOptions.score to one of {others}"
         )
     return np.asarray(value, dtype=np.float64)

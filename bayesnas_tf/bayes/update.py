@@ -88,8 +88,8 @@ def kappa(
     checked("scale", scale, Scale)
     if scale.endswith("over_lambda") and lambda_w <= 0.0:
         raise ValueError(
-            f"scale {scale!r} divides by {setting} = {lambda_w!r}. Set {setting} above 0, "
-            "or BayesOptions.scale to 'sum', 'mean' or 'corpus'"
+            f"BayesOptions.scale={scale!r} divides by {setting} = {lambda_w!r}. Set {setting} above 0, "
+            "or set BayesOptions.scale to 'sum', 'mean' or 'corpus'"
         )
     if scale == "sum_over_lambda":
         return tokens_per_window / lambda_w
@@ -158,8 +158,8 @@ def prior_variance(
     if parents == "zero_edge":
         if s_zero is None:
             raise ValueError(
-                "parents 'zero_edge' needs the switches of the zero edges. Set CellOptions.zero_edge_switch "
-                "= True, or BayesOptions.parents = 'parents'"
+                "BayesOptions.parents='zero_edge' needs the switches of the zero edges. Set "
+                "CellOptions.zero_edge_switch = True, or BayesOptions.parents = 'parents'"
             )
         strength = both(s_zero[:, None], s)
     gamma = np.array(s, dtype=np.float64)
@@ -200,7 +200,7 @@ def _checked(name: str, value: np.ndarray, prior: Prior) -> np.ndarray:
     """The array in float64, of the prior's shape and finite; else `ValueError`."""
     array = np.asarray(value, dtype=np.float64)
     if array.shape != prior.gamma.shape:
-        raise ValueError(f"{name} has shape {array.shape}, its prior has {prior.gamma.shape}")
+        raise ValueError(f"{name} has shape {array.shape}, but its prior has shape {prior.gamma.shape}")
     broken = int(np.sum(~np.isfinite(array)))
     if broken:
         raise ValueError(

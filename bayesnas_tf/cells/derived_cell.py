@@ -39,7 +39,7 @@ class DerivedOptions(Options):
         try:
             units = units_for(genotype, vocabulary, self.parameters)
         except ValueError as error:
-            raise UserError(f"DerivedOptions.parameters: {error}. Raise it") from error
+            raise UserError(f"DerivedOptions.parameters is too low. {error}. Raise it") from error
         return dataclasses.replace(self, units=units)
 
 

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from bayesnas_tf.errors import unknown
+
 LEAK = 0.01  # the slope of `leaky_relu` below 0, which is PyTorch's
 
 
@@ -69,7 +71,7 @@ _BY_NAME = {function.name: function for function in FUNCTIONS}
 def by_name(name: str) -> Primitive:
     """The function of that name; `ValueError` lists the names there are."""
     if name not in _BY_NAME:
-        raise ValueError(f"unknown operation {name!r}. The operations are {', '.join(_BY_NAME)}")
+        raise ValueError(unknown("operation", name, _BY_NAME))
     return _BY_NAME[name]
 
 

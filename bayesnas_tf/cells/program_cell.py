@@ -122,8 +122,8 @@ class ProgramCell(keras.layers.Layer):
         """
         if training and (self.input_dropout or self.hidden_dropout):
             raise ValueError(
-                f"{self.name} has dropout rates, and nobody draws its masks in this model. Set its "
-                "input_dropout and hidden_dropout to 0, and use keras.layers.Dropout around the RNN"
+                f"{self.name} has dropout, but this model draws no dropout masks for it. Set its "
+                "input_dropout and hidden_dropout to 0, and put keras.layers.Dropout around the RNN"
             )
         reading = self.read()
         ends = dict(

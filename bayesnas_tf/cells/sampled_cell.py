@@ -38,8 +38,8 @@ class SampledCell(ProgramCell):
         ):
             if getattr(options, name) != needed:
                 raise ValueError(
-                    f"a strategy that samples cells needs CellOptions.{name} = {needed!r}, "
-                    f"not {getattr(options, name)!r}"
+                    f"a strategy that samples cells cannot use CellOptions.{name} = "
+                    f"{getattr(options, name)!r}. Set it to {needed!r}"
                 )
         space = options.searched()
         super().__init__(options.units, space.sampled(options.form()), options.init_range, **kwargs)

@@ -42,7 +42,9 @@ class CellOptions(Options):
         super().__post_init__()
         base.searched(self.space).check_form(self.form(), self.zero_edge_switch)
         if self.norm_learnable and self.norm not in ("batch", "layer"):
-            raise ValueError(f"CellOptions.norm_learnable needs norm 'batch' or 'layer', not {self.norm!r}")
+            raise ValueError(
+                f"CellOptions.norm_learnable=True needs the norm 'batch' or 'layer', not {self.norm!r}"
+            )
 
     def searched(self) -> base.Space:
         """The space with so many nodes."""

@@ -46,7 +46,7 @@ def run_curvature(run: config.Run) -> None:
     """
     out = Path(run.options.out)
     if out.exists() and not run.overwrite:
-        raise UserError(f"{out} exists. Choose another --out, or replace it with --overwrite")
+        raise UserError(f"{out} already exists. Choose another --out, or replace it with --overwrite")
     options: CurvatureOptions = gin.get_configurable("CurvatureOptions")()
     check_writable(out)
     trained = load(run)
@@ -86,12 +86,12 @@ def load(run: config.Run) -> Trained:
     if command == "evaluate" and (settings.baseline or settings.head):
         other = "a baseline" if settings.baseline else "a mixture of softmaxes"
         raise UserError(
-            f"{run.directory} holds {other}, and h is known for a searched cell or a genotype under one "
+            f"{run.directory} holds {other}, but `curvature` needs a searched cell or a genotype under one "
             "softmax. Give the run of such a cell"
         )
     corpus = corpora.load(settings.corpus, run.data_dir)
     if config.pins(run.directory).get("corpus", corpus.digest()) != corpus.digest():
-        raise UserError(f"{run.directory} was trained on a text that has changed since. Bring it back")
+        raise UserError(f"the text of {run.directory} has changed since its training. Restore the text")
     size = len(corpus.vocabulary)
 
     def execution(units: int):
@@ -101,8 +101,8 @@ def load(run: config.Run) -> Trained:
         model = search_settings.build_model(settings, size, execution(settings.cell.units))
         if not model.cell.has_lanes:
             raise UserError(
-                f"{run.directory} was searched by {settings.strategy.name}, whose cells have no lanes for "
-                "the curvature. Train its genotype with `evaluate`, and give that run"
+                f"{run.directory} was searched by {settings.strategy.name}, and `curvature` cannot use its "
+                "supernet. Train its genotype with `evaluate`, and give that run"
             )
     else:
         genotype = trained_files.read_genotype(run.directory)

@@ -47,7 +47,10 @@ def run_evaluate(run: config.Run) -> None:
         return
     listeners = begin_files(run, settings, problem) if run.writes else FanOut()
     if ended:
-        print(f"note: {' and '.join(lost)} in {run.directory} had to be written again", file=sys.stderr)
+        print(
+            f"note: {' and '.join(lost)} in {run.directory} was lost or damaged, and is written again",
+            file=sys.stderr,
+        )
         show_ended(run, summary)
         return
     loop = EvaluateLoop(problem, settings, run.seed, run.files.checkpoints, listeners)
@@ -64,7 +67,7 @@ def run_evaluate(run: config.Run) -> None:
 def show_ended(run: config.Run, summary: dict) -> None:
     """The result of a run that ended before."""
     print("\n".join(summary_lines(summary)))
-    print(f"this evaluation has ended. Its result is in {run.directory}. --overwrite repeats it")
+    print(f"this evaluation has finished. Its result is in {run.directory}. --overwrite repeats it")
 
 
 def begin_files(run: config.Run, settings: EvaluateSettings, problem: EvaluateProblem) -> FanOut:
@@ -97,7 +100,9 @@ def pin_trained(run: config.Run, problem: EvaluateProblem) -> None:
         try:
             config.pin(run, CELL, str(Genotype.load(stored)))
         except ValueError as error:
-            cure = "It tells which cell the run trains. Put it back, or remove it if that is the present one"
+            cure = (
+                "It records the cell of this run. Restore it, or delete it if --genotype is still that cell"
+            )
             raise UserError(f"{stored} is damaged. {cure}") from error
     config.pin(run, CELL, str(problem.genotype or problem.name))
     config.pin(run, WORDS, digest_of(problem.corpus.vocabulary))
@@ -127,7 +132,7 @@ def chosen_genotype(settings: EvaluateSettings, run: config.Run) -> Genotype | N
     if run.options.genotype:
         raise UserError(
             f"{run.config_name} trains the baseline {settings.baseline.name!r}, and --genotype="
-            f"{run.options.genotype} is another cell. Leave --genotype out, or choose another --gin_file"
+            f"{run.options.genotype} is another cell. Remove --genotype, or choose another --gin_file"
         )
     return None
 

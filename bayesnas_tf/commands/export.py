@@ -21,7 +21,9 @@ def run_export(run: config.Run) -> None:
     if config.stored_command(directory) != "evaluate":
         raise UserError(f"{directory} holds no trained cell. Give the directory of a run of `evaluate`")
     if (out / "saved_model.pb").is_file() and not run.overwrite:
-        raise UserError(f"{out} holds a SavedModel. Choose another --out, or replace it with --overwrite")
+        raise UserError(
+            f"{out} already holds a SavedModel. Choose another --out, or replace it with --overwrite"
+        )
     settings: EvaluateSettings = gin.get_configurable("evaluate")()
     genotype = trained_files.read_genotype(directory) if settings.baseline is None else None
     vocabulary = trained_files.read_vocabulary(directory)
@@ -34,4 +36,4 @@ def run_export(run: config.Run) -> None:
         return
     texts = {ABOUT: about(facts), Path(model_card.FILE): model_card.card(facts)}
     export(model, vocabulary, RULES[settings.corpus.name], texts, out)
-    print(f"wrote {out}: {facts.name}, {facts.parameters:,} parameters; it computes what the run did")
+    print(f"wrote {out}: {facts.name}, {facts.parameters:,} parameters; it computes the same as the run")

@@ -26,7 +26,7 @@ def run_report(run: config.Run) -> None:
         beside = csv_files.write(content, out)
     print(_told(content))
     print(f"page       {out}")
-    print(f"tables     {', '.join(path.name for path in beside)} beside it")
+    print(f"tables     {', '.join(path.name for path in beside)} in the same folder")
 
 
 def examine(collection: Collection) -> Content:
@@ -34,7 +34,7 @@ def examine(collection: Collection) -> Content:
     if not collection.runs and not any(problem.file for problem in collection.problems):
         raise UserError(
             f"no run in {', '.join(collection.roots)}. Give a run directory, a sweep directory, or a "
-            "folder that holds them"
+            "folder of them"
         )
     found = grouping.protocols(collection)
     asked = comparisons.all_of(found.protocols)
@@ -56,7 +56,5 @@ def _told(content: Content) -> str:
     ]
     if unread:
         first = content.problems[0]
-        lines.append(
-            f"not read   {unread} files or folders, the first: {first.path} {first.file}: {first.what}"
-        )
+        lines.append(f"not read   {unread} files or folders, first {first.path} {first.file}: {first.what}")
     return "\n".join(lines)

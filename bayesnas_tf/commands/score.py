@@ -13,7 +13,7 @@ def run_score(run: config.Run) -> None:
     loaded = load(Path(options.model))  # the signatures do not keep the weights alive
     signatures = loaded.signatures
     if run.dry_run:
-        print(f"{options.model} loads. --dry_run: nothing is scored or generated", flush=True)
+        print(f"{options.model} loads. --dry_run scores and generates nothing", flush=True)
         return
     if options.generate:
         prompt = options.prompt or (last_line(Path(options.text)) if options.text else "")

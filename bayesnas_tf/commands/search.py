@@ -33,12 +33,12 @@ def run_search(run: config.Run) -> None:
     result = config.result(summary_file, "search") if run.resumed else {}
     if result and (not run.options.diagnose or result.get("health", {}).get("oracle_correlations")):
         print("\n".join(summary_lines(result)))
-        print(f"this search has ended. Its result is in {run.directory}. --overwrite repeats it")
+        print(f"this search has finished. Its result is in {run.directory}. --overwrite repeats it")
         return
     if run.options.diagnose and not isinstance(settings.strategy, BayesNasOptions):
         raise UserError(
-            "--diagnose removes edge-ops from the scalars of BayesNAS, and search.strategy is "
-            f"{settings.strategy.name}. Leave it out"
+            "--diagnose works only with the scalars of BayesNAS, and search.strategy is "
+            f"{settings.strategy.name}. Remove --diagnose"
         )
     sharing = begin(settings, Machine.here())
     problem = build(settings, corpora.load(settings.corpus, run.data_dir), run.seed, sharing)
@@ -97,7 +97,7 @@ def describe(problem: SearchProblem, settings: SearchSettings) -> str:
             f"supernet   {cell.nodes} nodes, {space.sites.edges.sum()} edges{several}, {cell.units} units, "
             f"norm {cell.norm}, weight sharing {cell.weight_sharing}: "
             f"{problem.model.count_params():,} parameters",
-            f"cell       {found:,} parameters at {EVALUATION_UNITS} units if all nodes live{plain}",
+            f"cell       {found:,} parameters at {EVALUATION_UNITS} units if every node stays{plain}",
             last,
         ]
     )

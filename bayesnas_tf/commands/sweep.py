@@ -98,8 +98,11 @@ def drive(planned: Plan, ledger: Ledger, engine: Engine) -> None:
         engine.close()
     print("\n".join(result_lines(ledger)))
     if failed := {job.directory for job in ledger.jobs.values() if ledger.state(job) == "failed"}:
-        given_up = f"{min(failed)} was given up" if len(failed) == 1 else f"{len(failed)} runs were given up"
-        raise UserError(f"{given_up}. {RunFiles(ledger.root).logs} says why. The same command tries again")
+        given_up = min(failed) if len(failed) == 1 else f"{len(failed)} runs"
+        logs = RunFiles(ledger.root).logs
+        raise UserError(
+            f"{given_up} failed for good. The logs in {logs} say why. The same command tries again"
+        )
 
 
 def finish(planned: Plan, ledger: Ledger, driver: Driver) -> None:
@@ -110,7 +113,8 @@ def finish(planned: Plan, ledger: Ledger, driver: Driver) -> None:
     rank = planned.rank
     if planned.searches and not searched:
         raise UserError(
-            f"every search failed. {RunFiles(ledger.root).logs} says why. The same command tries again"
+            f"every search failed. The logs in {RunFiles(ledger.root).logs} say why. "
+            "The same command tries again"
         )
     if rank is None:
         return
@@ -163,7 +167,7 @@ def result_lines(ledger: Ledger) -> list[str]:
         lines.append(f"{kind:<10} {entry['candidate']}: valid {valid}, test {test}, {cell}")
     if ledger.budget:
         lines.append(
-            "trained    {epochs:,} epochs; without rungs {epochs_without_rungs:,}".format(**ledger.budget)
+            "trained    {epochs:,} epochs; {epochs_without_rungs:,} without rungs".format(**ledger.budget)
         )
     runs = {job.directory: job for job in ledger.jobs.values()}
     for job in runs.values():

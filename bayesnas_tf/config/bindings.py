@@ -101,7 +101,8 @@ def _bind_import(statement: Import) -> None:
         gin.parse_config(statement.text)
     except ImportError as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"cannot {statement.text}. {statement.where}: {reason}") from error
+        cure = "Check the name, or add the folder of the module to PYTHONPATH"
+        raise UserError(f"cannot {statement.text}. {statement.where}: {reason}. {cure}") from error
 
 
 def checked(command: str, files: Sequence[str], params: Sequence[str]) -> dict[str, Any]:

@@ -37,11 +37,11 @@ def check_names(statements: Sequence[Statement]) -> None:
             elif isinstance(leaf, Macro) and not is_constant(leaf.name):
                 used.add(leaf.name)
                 if leaf.name not in macros:
-                    hint = did_you_mean(leaf.name, macros)
-                    raise UserError(f"no value for %{leaf.name}. {statement.where}{hint}")
+                    hint = did_you_mean(leaf.name, macros) or f". Add a line {leaf.name} = VALUE"
+                    raise UserError(f"the macro %{leaf.name} has no value. {statement.where}{hint}")
     for name in macros.keys() - used:
         hint = did_you_mean(name, used) or ". Remove it, or use it as %" + name
-        raise UserError(f"nothing uses {name!r}. {macros[name].where}{hint}")
+        raise UserError(f"no setting uses the macro {name!r}. {macros[name].where}{hint}")
 
 
 def _check_cycles(statements: Sequence[Statement]) -> None:
@@ -49,7 +49,7 @@ def _check_cycles(statements: Sequence[Statement]) -> None:
     known = resolve.macros(statements)
     for s in statements:
         if isinstance(s, Binding) and s.macro_name in resolve.macros_in([known.get(s.macro_name)], known):
-            raise UserError(f"the macro {s.macro_name!r} stands for itself. {s.where}. Give it a value")
+            raise UserError(f"the macro {s.macro_name!r} refers to itself. {s.where}. Give it a value")
 
 
 def _check_scopes(statements: Sequence[Statement]) -> None:
@@ -67,7 +67,7 @@ def _check_scopes(statements: Sequence[Statement]) -> None:
             hint = (
                 did_you_mean(s.scope, filter(None, entered)) or f". Refer to it as @{s.scope}/{s.selector}()"
             )
-            raise UserError(f"nothing enters the scope {s.scope!r} of {s.name}. {s.where}{hint}")
+            raise UserError(f"nothing uses the scope {s.scope!r} of {s.name}. {s.where}{hint}")
 
 
 def check_types(statements: Sequence[Statement]) -> None:
@@ -124,10 +124,10 @@ def check_whole(command: str, statements: Sequence[Statement]) -> None:
     lacking = [p.name for p in parameters.values() if p.default is p.empty and p.name not in bound]
     if lacking or not bound:
         others = {s.selector for s in statements if isinstance(s, Binding)} & EXAMPLES.keys() - {command}
-        what = f"is one of {' and '.join(sorted(others))}" if others else f"sets no {command}"
+        what = f"is for {' and '.join(sorted(others))}" if others else f"has no settings of {command}"
         raise UserError(
             f"the configuration {what}, and {command} needs {command}.{[*lacking, *parameters][0]}. "
-            f"Give a --gin_file for it, such as {EXAMPLES[command]}"
+            f"Give a --gin_file for {command}, such as {EXAMPLES[command]}"
         )
 
 

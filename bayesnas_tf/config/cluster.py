@@ -18,7 +18,7 @@ def leads() -> bool:
     """
     task, workers = _read()
     if task.get("type") != "worker" or task.get("index") not in range(len(workers)):
-        raise _unusable(f"it must name workers alone and give this process an index below {len(workers)}")
+        raise _unusable(f"it must list only workers and give this process an index below {len(workers)}")
     return task["index"] == 0
 
 
@@ -36,5 +36,5 @@ def _read() -> tuple[dict[str, Any], list[str]]:
 def _unusable(reason: str) -> UserError:
     return UserError(
         f"distribute='multi_worker' reads the environment variable {VARIABLE}: {reason}. "
-        f"Give every process its own, such as {EXAMPLE} (docs/distributed.md)"
+        f"Set it in every process, such as {EXAMPLE} (docs/distributed.md)"
     )

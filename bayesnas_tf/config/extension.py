@@ -29,11 +29,11 @@ def extend(run: Run, source: Path) -> None:
     if run.files.checkpoints.exists():
         return
     if not RunFiles(source).summary.is_file():
-        raise UserError(f"no ended run in {source}. Let it end first, or leave out --extend")
+        raise UserError(f"no finished run in {source}. Finish that run first, or remove --extend")
     _check_extends(run, source)
     for name in _COPIED:
         if name != _MAY_LACK and not (source / name).exists():
-            raise UserError(f"{source} has no {name}. Bring it back, or leave out --extend")
+            raise UserError(f"{source} has no {name}. Restore it, or remove --extend")
     for name in _COPIED:
         if (source / name).exists():
             _copy(source / name, run.directory / name)
@@ -67,12 +67,11 @@ def _check_extends(run: Run, source: Path) -> None:
     changed += [name for name in sorted(shared) if theirs[name] != ours[name]]
     if changed:
         raise UserError(
-            f"{run.directory} does not go on with {source}: {', '.join(changed)} differ. "
-            f"Only {EPOCHS} may be another"
+            f"{run.directory} cannot continue {source}: {', '.join(changed)} differ. Change only {EPOCHS}"
         )
     if new != old and after.get(DECAY) == "linear":
         raise UserError(
-            f"{DECAY}='linear' spreads its fall over all epochs, and {EPOCHS} = {new} are not the {old} of "
+            f"{DECAY}='linear' lowers the rate over all epochs, and {EPOCHS} = {new} is not the {old} of "
             f"{source}. Train the longer run from its start, without --extend"
         )
     if new < old:

@@ -10,10 +10,10 @@ from bayesnas_tf.errors import UserError
 FULL = "no space left on device"
 # what TensorFlow says of files -> what a user may do
 REASONS = {
-    FULL: "Make room; the same command resumes",
-    "disk quota exceeded": "Make room; the same command resumes",
-    "read-only file system": "Choose a folder that can be written",
-    "permission denied": "Choose a folder that may be read and written",
+    FULL: "Free some space; the same command resumes",
+    "disk quota exceeded": "Free some space; the same command resumes",
+    "read-only file system": "Choose a folder that you can write to",
+    "permission denied": "Choose a folder that you may read and write",
     "too many open files": "Raise the limit with `ulimit -n`",
     "input/output error": "Check the disk; the same command resumes",
 }
@@ -39,7 +39,7 @@ def told(error: BaseException) -> str:
     if (reason := _of_files(error)) is not None:
         return reason
     kind = type(error).__name__
-    return f"{kind}: {one_line(error)}. Add --verbose for the place in the code"
+    return f"{kind}: {one_line(error)}. Add --verbose to see the place in the code"
 
 
 def _foreign(error: BaseException) -> bool:

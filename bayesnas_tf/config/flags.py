@@ -13,28 +13,9 @@ from typing import NamedTuple
 
 from absl import flags as absl_flags
 
+from bayesnas_tf.config.help import EXAMPLES, help_text, invalid, nearest_model
 from bayesnas_tf.errors import UsageError, UserError, did_you_mean, expanded
 from bayesnas_tf.run_files import RunFiles
-
-SUMMARIES = {
-    "search": "Search a recurrent cell on a corpus and write it as a genotype.",
-    "evaluate": "Train a genotype (or a baseline) and report its perplexity.",
-    "sweep": "Run many searches and trainings, one process each, and select the best cells.",
-    "export": "Write a trained run as a SavedModel that loads with TensorFlow alone.",
-    "score": "Report the perplexity of a text file under a SavedModel, or continue a prompt.",
-    "curvature": "Write the diagonal Hessian of every weight of a trained run, and print a table of it.",
-    "report": "Write tables and figures of many runs as one HTML page, with CSV files beside it.",
-}
-
-_EXAMPLES = {
-    "search": "--gin_file=ptb.gin",
-    "evaluate": "--gin_file=ptb_eval.gin --genotype=DARTS_V2",
-    "sweep": "--gin_file=sweep_quickstart.gin",
-    "export": "--run=runs/ptb_eval-seed0",
-    "score": "--model=runs/ptb_eval-seed0/saved_model --text=my.txt",
-    "curvature": "--run=runs/ptb_eval-seed0 --gin_param=\"CurvatureOptions.estimator='recursive'\"",
-    "report": "--runs=runs",
-}
 
 # Commands that read a finished run -> what they write in it, unless --out says otherwise.
 READS_RUN = {"export": RunFiles.saved_model, "curvature": RunFiles.curvature}
@@ -71,27 +52,40 @@ def _common(values: absl_flags.FlagValues) -> None:
     absl_flags.DEFINE_multi_string(
         "gin_file",
         [],
-        "Configuration, from here, ./gin or the installed ones. Repeatable.",
+        "Configuration file, from the current folder, ./gin or the installed files. Repeatable.",
         flag_values=values,
     )
     absl_flags.DEFINE_multi_string(
-        "gin_param", [], "One setting, NAME=VALUE, stronger than the files. Repeatable.", flag_values=values
+        "gin_param", [], "One setting. It overrides the files. Repeatable.", flag_values=values
     )
-    text("run_dir", "", "Directory of this run (default: runs/<config>-seed<seed>).", flag_values=values)
-    text("data_dir", "", "Corpora (default: $BAYESNAS_DATA, else ~/.cache/bayesnas_tf).", flag_values=values)
+    text("run_dir", "", "Directory of the run (default: runs/<config>-seed<seed>).", flag_values=values)
+    text(
+        "data_dir",
+        "",
+        "Folder of the texts (default: $BAYESNAS_DATA, else ~/.cache/bayesnas_tf).",
+        flag_values=values,
+    )
     absl_flags.DEFINE_integer(
-        "seed", 0, "Seed of everything random.", lower_bound=0, upper_bound=2**31 - 1, flag_values=values
+        "seed", 0, "Seed of all random numbers.", lower_bound=0, upper_bound=2**31 - 1, flag_values=values
     )
-    switch("overwrite", False, "Replace what an earlier run left in the directory.", flag_values=values)
-    switch("dry_run", False, "Parse, build, print what would run; prepare corpora only.", flag_values=values)
-    switch("verbose", False, "Show warnings of the libraries, and tracebacks.", flag_values=values)
-    absl_flags.DEFINE_boolean("help", False, "Show this help.", short_name="h", flag_values=values)
+    switch("overwrite", False, "Replace what an earlier run wrote.", flag_values=values)
+    switch("dry_run", False, "Check the configuration, print what would run, and stop.", flag_values=values)
+    switch(
+        "verbose",
+        False,
+        "Show the warnings of the libraries, and the traceback of an error.",
+        flag_values=values,
+    )
+    absl_flags.DEFINE_boolean("help", False, "Show this help and stop.", short_name="h", flag_values=values)
 
 
 def _search(values: absl_flags.FlagValues) -> None:
     """Flags of `search` alone."""
     absl_flags.DEFINE_boolean(
-        "diagnose", False, "Also remove every edge-op once, and rank the scores by it.", flag_values=values
+        "diagnose",
+        False,
+        "Also measure the loss without each edge-op, and compare the scores with it.",
+        flag_values=values,
     )
 
 
@@ -100,17 +94,21 @@ def _evaluate(values: absl_flags.FlagValues) -> None:
     absl_flags.DEFINE_string(
         "genotype",
         "",
-        "Cell to train: a genotype.json, a name such as DARTS_V2, random-N, or nasbench-ID.",
+        "Cell to train: a genotype.json, a name such as DARTS_V2, random-N or nasbench-ID "
+        "(default: the baseline of the configuration).",
         flag_values=values,
     )
     absl_flags.DEFINE_string(
         "extend",
         "",
-        "Ended run of `evaluate` that this one goes on with, for more epochs.",
+        "Directory of a finished run of `evaluate` to continue for more epochs.",
         flag_values=values,
     )
     absl_flags.DEFINE_boolean(
-        "dynamic", False, "Also measure with weights that adapt to the text they read.", flag_values=values
+        "dynamic",
+        False,
+        "Also measure the perplexity of weights that adapt to the text (dynamic evaluation).",
+        flag_values=values,
     )
 
 
@@ -120,56 +118,77 @@ def _sweep(values: absl_flags.FlagValues) -> None:
         "engine",
         "local",
         ["local", "ray"],
-        "Where runs go: this machine, or a Ray cluster.",
+        "Where to start the runs: on this machine, or on a Ray cluster.",
         flag_values=values,
     )
 
 
 def _export(values: absl_flags.FlagValues) -> None:
     """Flags of `export` alone."""
-    absl_flags.DEFINE_string("run", "", "Run directory of `evaluate` to export.", flag_values=values)
     absl_flags.DEFINE_string(
-        "out", "", "Where to write (default: saved_model in the run).", flag_values=values
+        "run", "", "Directory of a run of `evaluate` (default: --run_dir).", flag_values=values
+    )
+    absl_flags.DEFINE_string(
+        "out", "", "Folder to write (default: saved_model in the run).", flag_values=values
     )
 
 
 def _curvature(values: absl_flags.FlagValues) -> None:
     """Flags of `curvature` alone."""
-    absl_flags.DEFINE_string("run", "", "Run directory of `search` or `evaluate`.", flag_values=values)
     absl_flags.DEFINE_string(
-        "out", "", "Where to write (default: curvature.npz in the run).", flag_values=values
+        "run", "", "Directory of a run of `search` or `evaluate` (default: --run_dir).", flag_values=values
+    )
+    absl_flags.DEFINE_string(
+        "out", "", "File to write (default: curvature.npz in the run).", flag_values=values
     )
 
 
 def _score(values: absl_flags.FlagValues) -> None:
     """Flags of `score` alone."""
     absl_flags.DEFINE_string(
-        "model", "", "SavedModel written by `export` (default: that of --run_dir).", flag_values=values
+        "model", "", "SavedModel that `export` wrote (default: saved_model in --run_dir).", flag_values=values
     )
-    absl_flags.DEFINE_string("text", "", "Text file whose perplexity to report.", flag_values=values)
+    absl_flags.DEFINE_string("text", "", "Text file to measure.", flag_values=values)
     absl_flags.DEFINE_integer(
-        "generate", 0, "Tokens to generate.", lower_bound=0, upper_bound=1_000_000, flag_values=values
+        "generate",
+        0,
+        "Number of tokens to generate.",
+        lower_bound=0,
+        upper_bound=1_000_000,
+        flag_values=values,
     )
-    absl_flags.DEFINE_string("prompt", "", "Words that --generate continues.", flag_values=values)
+    absl_flags.DEFINE_string(
+        "prompt",
+        "",
+        "Words that --generate continues (default: the last line of --text).",
+        flag_values=values,
+    )
     absl_flags.DEFINE_float(
         "temperature",
         1.0,
-        "Of --generate: 0 takes the likeliest word, 1 draws as the model says.",
+        "For --generate: 0 takes the most probable word, 1 draws from the probabilities of the model.",
         lower_bound=0.0,
         flag_values=values,
     )
     absl_flags.DEFINE_integer(
-        "top_k", 0, "Of --generate: words to draw from, 0 for all.", lower_bound=0, flag_values=values
+        "top_k",
+        0,
+        "For --generate: draw from this many most probable words, 0 for all.",
+        lower_bound=0,
+        flag_values=values,
     )
 
 
 def _report(values: absl_flags.FlagValues) -> None:
     """Flags of `report` alone."""
     absl_flags.DEFINE_multi_string(
-        "runs", [], "Run or sweep directory, or a folder of them. Repeatable.", flag_values=values
+        "runs",
+        [],
+        "Directory of a run or sweep, or a folder of them. Repeatable (default: --run_dir).",
+        flag_values=values,
     )
     absl_flags.DEFINE_string(
-        "out", "", "Page to write (default: report.html in the first --runs).", flag_values=values
+        "out", "", "HTML page to write (default: report.html in the first --runs).", flag_values=values
     )
 
 
@@ -184,24 +203,6 @@ _OWN: dict[str, Callable[[absl_flags.FlagValues], None]] = {
 }
 
 
-def help_text(command: str, values: absl_flags.FlagValues) -> str:
-    """Usage, one example and every flag with its default."""
-    lines = [
-        f"usage: python -m bayesnas_tf.{command} [flags]",
-        "",
-        SUMMARIES[command],
-        f"Example: python -m bayesnas_tf.{command} {_EXAMPLES[command]}",
-        "",
-    ]
-    for name in dict.fromkeys(flag.name for flag in (values[name] for name in values)):
-        flag = values[name]
-        number = flag.flag_type() in ("int", "float")
-        value = "" if flag.boolean else "=" + ("N" if number else "...")
-        default = f" (default: {flag.default})" if number else ""
-        lines.append(f"  {'--' + name + value:<18} {flag.help.split(';')[0]}{default}")
-    return "\n".join(lines)
-
-
 def parse(command: str, arguments: Sequence[str]) -> CommandLine | str:
     """The parsed command line, or the text of `--help`; `UsageError` says what is wrong."""
     values = absl_flags.FlagValues()
@@ -211,19 +212,35 @@ def parse(command: str, arguments: Sequence[str]) -> CommandLine | str:
     try:
         rest = values([command, *arguments])[1:]
     except absl_flags.UnrecognizedFlagError as error:
-        hint = did_you_mean(f"--{error.flagname}", [f"--{name}" for name in values])
-        hint = hint or f". See python -m bayesnas_tf.{command} --help"
-        raise UsageError(f"unknown flag --{error.flagname} of {command}{hint}") from error
-    except absl_flags.Error as error:
+        hint = _meant(error.flagname, values)
         raise UsageError(
-            f"{' '.join(str(error).split())}. See python -m bayesnas_tf.{command} --help"
+            f"unknown flag --{error.flagname} of {command}{hint or _see_help(command)}"
         ) from error
+    except absl_flags.Error as error:
+        raise UsageError(f"{invalid(str(error), values)}{_see_help(command)}") from error
     if values["help"].value:
         return help_text(command, values)
     if rest:
-        flag = "gin_file" if rest[0].endswith(".gin") else "name"
-        raise UsageError(f"unexpected argument {rest[0]!r}. Flags are written --{flag}={rest[0]}")
+        cure = f"Write --gin_file={rest[0]}" if rest[0].endswith(".gin") else "Write flags as --NAME=VALUE"
+        raise UsageError(f"unexpected argument {rest[0]!r}. {cure}")
     return _checked(command, values, SimpleNamespace(**{name: values[name].value for name in own}))
+
+
+def _meant(name: str, values: absl_flags.FlagValues) -> str:
+    """The commands that have a flag of this name, or the flag that was probably meant."""
+    owners = []
+    for command, define in _OWN.items():
+        other = absl_flags.FlagValues()
+        define(other)
+        owners += [f"`{command}`"] * (name in other)
+    if owners:
+        return f". It is a flag of {' and '.join(owners)}"
+    return did_you_mean(f"--{name}", [f"--{known}" for known in values])
+
+
+def _see_help(command: str) -> str:
+    """Where all flags are shown."""
+    return f". See python -m bayesnas_tf.{command} --help"
 
 
 def _checked(command: str, values: absl_flags.FlagValues, options: SimpleNamespace) -> CommandLine:
@@ -242,26 +259,27 @@ def _checked(command: str, values: absl_flags.FlagValues, options: SimpleNamespa
     )
     if command in ("search", "evaluate", "sweep") and not line.gin_files:
         raise UsageError(
-            f"{command} needs a configuration. Add --gin_file=..., for example {_EXAMPLES[command]}"
+            f"{command} needs a configuration. Add --gin_file=FILE, for example {EXAMPLES[command][0]}"
         )
     if command in READS_RUN:
         options.run = _path(options.run) or line.run_dir
         if options.run is None:
             raise UsageError(
-                f"{command} needs a trained run. Add --run=..., for example {_EXAMPLES[command]}"
+                f"{command} needs a trained run. Add --run=DIR, for example {EXAMPLES[command][0]}"
             )
         options.out = _path(options.out) or options.run / READS_RUN[command]
     if command == "score":
         options.model = _path(options.model) or (line.run_dir and RunFiles(line.run_dir).saved_model)
         options.text = _path(options.text)
         if options.model is None:
-            raise UsageError(f"score needs a model. Add --model=..., for example {_EXAMPLES[command]}")
+            raise UsageError(f"score needs a model. Add --model=DIR, for example {EXAMPLES[command][0]}")
         if options.text is None and not options.generate:
-            raise UsageError("score has nothing to do. Add --text=FILE or --generate=N")
+            raise UsageError("score needs a text or a number of tokens. Add --text=FILE or --generate=N")
         if not (options.model / "saved_model.pb").is_file():
-            raise UserError(f"no SavedModel in {options.model}. Give the directory that `export` wrote")
+            hint = nearest_model(options.model)
+            raise UserError(f"no SavedModel in {options.model}. Give the directory that `export` wrote{hint}")
         if not math.isfinite(options.temperature):
-            raise UsageError(f"--temperature={options.temperature} is not finite. Give one such as 0.8")
+            raise UsageError(f"--temperature={options.temperature} is not finite. Give a value such as 0.8")
     if command == "report":
         _check_report(line)
     return line
@@ -272,9 +290,9 @@ def _check_report(line: CommandLine) -> None:
     options = line.options
     options.runs = [_path(name) for name in options.runs if name] or [line.run_dir]
     if options.runs == [None]:
-        raise UsageError(f"report needs runs. Add --runs=..., for example {_EXAMPLES['report']}")
+        raise UsageError(f"report needs runs. Add --runs=DIR, for example {EXAMPLES['report'][0]}")
     if line.gin_files or line.gin_params:
-        raise UsageError("report reads what runs were configured with. Remove --gin_file and --gin_param")
+        raise UsageError("report reads the configurations of the runs. Remove --gin_file and --gin_param")
     for folder in options.runs:
         if not folder.is_dir():
             near = [str(path) for path in folder.parent.glob("*") if path.is_dir()]

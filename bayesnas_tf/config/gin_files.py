@@ -135,7 +135,7 @@ def _parse(text: str, source: str) -> list[Any]:
         ) from error
     except (RecursionError, MemoryError, TypeError, ValueError) as error:  # brackets in brackets, {[]: 1}
         raise UserError(
-            f"cannot read {source}: {_short(str(error), 300)}. Write values as Python does, and simple ones"
+            f"cannot read {source}: {_short(str(error), 300)}. Write simple values of Python"
         ) from error
 
 
@@ -165,20 +165,20 @@ def _file(path: Path, chain: tuple[Path, ...]) -> Iterator[Statement]:
     """The statements of one file; `chain` holds the files that include it."""
     path = path.resolve()
     if path in chain:
-        raise UserError(f"{path} includes itself. Give your own file a name of its own")
+        raise UserError(f"{path} includes itself. Give your file another name")
     try:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise UserError(f"cannot read {path}: {reason(error)}. Give another gin file") from error
     if len(content) > MOST_BYTES:
-        raise UserError(f"{path} is no gin file: it has more than {MOST_BYTES:,} bytes. Give another one")
+        raise UserError(f"{path} is not a gin file: it has more than {MOST_BYTES:,} bytes. Give another one")
     try:
         text = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig").read()  # with any line ends
     except UnicodeDecodeError as error:
         raise UserError(f"cannot read {path}: {error}. Save it as UTF-8 text") from error
     if "\0" in text:
-        raise UserError(f"{path} is no gin file: it has zero bytes. Save it as UTF-8 text")
+        raise UserError(f"{path} is not a gin file: it has zero bytes. Save it as UTF-8 text")
     yield from _statements(text, path.name, (*chain, path))
 
 
@@ -196,8 +196,8 @@ def read(files: Sequence[str], params: Sequence[str] = (), prefix: str = "--gin"
         found = list(_statements(param, f"{prefix}_param {param}", ()))
         if not all(isinstance(statement, Binding) for statement in found):
             raise UserError(
-                f"{prefix}_param={param} is no setting. `import` and `include` belong into a file, which "
-                f"{prefix}_file names"
+                f"{prefix}_param={param} is not a setting. Write `import` and `include` into a file, and "
+                f"name it with {prefix}_file"
             )
         statements += found
     return statements

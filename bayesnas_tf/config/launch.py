@@ -51,8 +51,8 @@ def open_run(line: flags.CommandLine, modules: Iterable[str] = bindings.MODULES)
     except registry.Unknown as error:
         if not left_out:
             raise
-        told = f"the run has `{left_out[0]}`, and {line.command} imports nothing that a run names"
-        raise UserError(f"{error}. But {told}. Add --gin_file=FILE, a file with that line") from error
+        told = f"The run needs `{left_out[0]}`, and {line.command} does not import the modules of a run"
+        raise UserError(f"{error}. {told}. Add --gin_file=FILE, a file with that line") from error
     if reads_run:
         return _reader(line, line.options.run)
     if line.command == "score":
@@ -136,7 +136,7 @@ def run_command(
             run.close()
         return 0
     except KeyboardInterrupt:
-        cure = "resumes from what is saved" if command in ("search", "evaluate", "sweep") else "begins again"
+        cure = "resumes from what is saved" if command in ("search", "evaluate", "sweep") else "starts again"
         print(f"interrupted. The same command {cure}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:

@@ -53,7 +53,7 @@ class Metrics:
         return row
 
     def _damaged(self, number: int) -> UserError:
-        return UserError(f"{self.path} has a damaged line, line {number}. Put the file back, or remove it")
+        return UserError(f"line {number} of {self.path} is damaged. Restore the file, or delete it")
 
     def keep(self, wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
         """Drop the other rows, which a run that resumes writes again, and return those that stay.

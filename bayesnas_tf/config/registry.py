@@ -30,7 +30,7 @@ def lookup(selector: str, where: str) -> Any:
         raise UserError(f"{selector!r} is ambiguous. {where}. Write one of {', '.join(sorted(matches))}")
     found = registered()
     known = {entry.name for entry in found.values()} | set(found)
-    raise Unknown(f"nothing named {selector!r} can be configured. {where}{did_you_mean(selector, known)}")
+    raise Unknown(f"unknown name {selector!r}. {where}{did_you_mean(selector, known)}")
 
 
 def parameter(binding: Binding) -> inspect.Parameter | None:

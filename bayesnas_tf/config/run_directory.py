@@ -18,7 +18,7 @@ from bayesnas_tf.config import checks, cluster, gin_files, locks, resolve, store
 from bayesnas_tf.config.flags import CommandLine
 from bayesnas_tf.config.run import Run, config_name, default_directory, run_of
 from bayesnas_tf.config.stored import CONFIGURATION, HEADER, header, pins
-from bayesnas_tf.errors import UserError, expanded, writing
+from bayesnas_tf.errors import UserError, did_you_mean, expanded, writing
 from bayesnas_tf.files import write_text
 from bayesnas_tf.run_files import RunFiles
 
@@ -119,11 +119,13 @@ def _stored(directory: Path) -> str | None:
             return text
     if _begun(directory):
         raise UserError(
-            f"{config} is missing or damaged, and only it says which run {directory} holds. Put it back, or "
+            f"{config} is missing or damaged, and only it identifies the run in {directory}. Restore it, or "
             "choose another --run_dir"
         )
     if directory.is_dir() and not all(map(_of_a_start, directory.iterdir())):
-        raise UserError(f"{directory} holds files but no run. Choose another --run_dir, or empty it yourself")
+        raise UserError(
+            f"{directory} holds files that are not of a run. Choose another --run_dir, or empty it"
+        )
     return None
 
 
@@ -147,14 +149,14 @@ def pin(run: Run, name: str, value: str) -> None:
     """
     known = pins(run.directory)
     if run.resumed and not known:
-        told = f"nothing in {run.files.pins} says which {name} the run began with"
-        print(f"note: {told}. It is tied to the present one", file=sys.stderr)
+        told = f"{run.files.pins} does not record with which {name} the run started"
+        print(f"note: {told}. It now records the present one", file=sys.stderr)
     begun = run.files.config.read_text(encoding="utf-8", errors="replace")
     known.setdefault(CONFIGURATION, stored.configuration_digest(begun))
     if (before := known.setdefault(name, value)) != value:
         raise UserError(
-            f"{run.directory} was begun with another {name} (- then, + now), and its state does not fit this "
-            f"one. Bring the {name} back, choose another --run_dir, or replace the run with --overwrite",
+            f"{run.directory} started with another {name} (- then, + now), and its state does not fit this "
+            f"one. Restore the {name}, choose another --run_dir, or replace the run with --overwrite",
             _diff(before.splitlines(), value.splitlines()),
         )
     write_text(run.files.pins, json.dumps(known, indent=1) + "\n")
@@ -193,8 +195,8 @@ def _check_same(directory: Path, begun: str, text: str) -> None:
     if header(begun) != header(text) or deciding(begun, path) != deciding(text):
         stored.check_whole(begun, path, pins(directory))
         raise UserError(
-            f"{directory} was begun with another configuration (- then, + now). "
-            "Use another --run_dir, or --overwrite to begin again",
+            f"{directory} started with another configuration (- then, + now). "
+            "Choose another --run_dir, or start again with --overwrite",
             _diff(stored.facts(begun), stored.facts(text)),
         )
 
@@ -203,7 +205,7 @@ def _check_files(directory: Path) -> None:
     """Refuse a folder where the run writes a file, before it computes what goes there."""
     for path in sorted(directory.iterdir()):
         if path.suffix in _FILES and path.is_dir():
-            raise UserError(f"{path} is a folder, and the run keeps a file there. Move the folder away")
+            raise UserError(f"{path} is a folder, and the run writes a file there. Move the folder away")
 
 
 def _empty(directory: Path) -> None:
@@ -229,7 +231,9 @@ def stored_config(directory: Path) -> str:
     """
     text, path = _stored(directory) if directory.is_dir() else None, RunFiles(directory).config
     if text is None:
-        raise UserError(f"no run in {directory}: it has no {path.name}. Give the directory of a trained run")
+        near = (str(known.parent) for known in directory.parent.glob(f"*/{path.name}"))
+        cure = f"Give the directory of a trained run{did_you_mean(str(directory), near)}"
+        raise UserError(f"no run in {directory}: it has no {path.name}. {cure}")
     stored.identity(text, path)
     stored.check_whole(text, path, pins(directory))
     return text

@@ -15,7 +15,7 @@ HEADER = "# bayesnas_tf run: "  # begins its first line; the rest of that is a J
 CONFIGURATION = "configuration"  # what pins.json calls the digest of config.gin
 NEEDED = {"search": ("genotype",), "evaluate": ("valid_ppl", "test_ppl")}  # in a summary, by its kind
 NUMBERS = ("valid_ppl", "test_ppl", "parameters", "epochs", "tokens_per_second")
-BACK = "Put it back"
+BACK = "Restore it"
 
 
 def parsed(path: Path) -> dict[str, Any]:
@@ -33,9 +33,9 @@ def parsed(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ValueError(reason(error)) from None
     except (ValueError, RecursionError):  # those of JSON and of UTF-8 are ValueErrors
-        raise ValueError("cut or damaged") from None
+        raise ValueError("truncated or damaged") from None
     if not isinstance(found, dict):
-        raise ValueError("no JSON object")
+        raise ValueError("not a JSON object")
     return found
 
 
@@ -59,12 +59,12 @@ def summary(path: Path, kind: str) -> dict[str, Any]:
     """
     found = parsed(path)
     if found.get("kind") != kind:
-        raise ValueError(f"its kind is {found.get('kind')!r} and not {kind!r}")
+        raise ValueError(f"its kind is {found.get('kind')!r}, not {kind!r}")
     if lacking := [name for name in NEEDED.get(kind, ()) if name not in found]:
         raise ValueError(f"it has no {' and no '.join(lacking)}")
     for name in NUMBERS:
         if isinstance(found.get(name), bool) or not isinstance(found.get(name), int | float | None):
-            raise ValueError(f"{name} is no number")
+            raise ValueError(f"{name} is not a number")
     return found
 
 
@@ -91,7 +91,7 @@ def pins(directory: Path) -> dict[str, str]:
     path = RunFiles(directory).pins
     if not path.exists():
         return {}
-    cure = f"It says which text and cell the run belongs to. {BACK}, or remove it if these did not change"
+    cure = f"It records the text and the cell of the run. {BACK}, or delete it if neither has changed"
     found = json_object(path, cure)
     if not all(isinstance(value, str) for value in found.values()):
         raise UserError(f"{path} is damaged. {cure}")
@@ -115,7 +115,7 @@ def identity(text: str, path: str | Path) -> dict[str, Any]:
         found = None
     whole = isinstance(found, dict) and isinstance(found.get("command"), str)
     if not whole or type(found.get("seed")) is not int:
-        raise UserError(f"{path} does not begin as the configuration of a run: it is damaged. {BACK}")
+        raise UserError(f"{path} is damaged: it does not begin like the configuration of a run. {BACK}")
     return found
 
 
@@ -138,4 +138,4 @@ def check_whole(text: str, path: Path, tied: Mapping[str, str]) -> None:
       UserError: it is; runs of earlier versions are not tied to it.
     """
     if tied.get(CONFIGURATION, configuration_digest(text)) != configuration_digest(text):
-        raise UserError(f"{path} is not what the run began with: it was cut or edited. {BACK}")
+        raise UserError(f"{path} has changed since the run started: it was truncated or edited. {BACK}")

@@ -50,7 +50,7 @@ def in_groups(model: LanguageModel, window: Window, lanes: Lanes, seed: tf.Tenso
       ValueError: the lanes do not keep sequences apart.
     """
     if groups > 1 and not lanes.rule.per_sequence:
-        raise ValueError(f"{groups} groups of rows: batch norm couples all rows of a batch")
+        raise ValueError(f"batch norm couples all rows, so that {groups} groups cannot be computed apart")
 
     def of_group(group: int) -> Pass:
         rows, own = row_groups.rows_of(group, groups), lanes._replace(group=group, groups=groups)

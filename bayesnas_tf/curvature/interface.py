@@ -56,11 +56,11 @@ class CurvatureOptions(Options):
         """Refuse what no estimator can do."""
         super().__post_init__()
         if self.tau < 1 and self.estimator != "recursive":
-            raise ValueError(f"CurvatureOptions.tau={self.tau} must be at least 1, but for 'recursive'")
+            raise ValueError(f"CurvatureOptions.tau={self.tau} must be at least 1 for {self.estimator!r}")
         if self.target_error and self.probes < 2:
             raise ValueError(
-                f"CurvatureOptions.target_error={self.target_error} needs at least 2 probes: their spread is "
-                "the error"
+                f"CurvatureOptions.target_error={self.target_error} needs CurvatureOptions.probes of at "
+                "least 2: it measures their spread"
             )
 
 
@@ -129,8 +129,8 @@ class Diagonal:
             shape = x.shape if shape is None else shape
             if x.shape != shape or y.shape != shape:
                 raise ValueError(
-                    f"window {k} has x of shape {x.shape} and y of {y.shape}, the first x {shape}. "
-                    "All windows must have one shape: cut them to one length"
+                    f"window {k} has x of shape {x.shape} and y of shape {y.shape}, but the first x has "
+                    f"shape {shape}. Cut all windows to one length"
                 )
             estimate = self.window(x, y, state, seeds.fold(seed, k), probes)
             state = estimate.state
@@ -138,8 +138,8 @@ class Diagonal:
             rows.append([None if part is None else part.numpy().astype(np.float64) for part in parts])
         if not rows:
             raise ValueError(
-                "no window to take the curvature of: the split is shorter than one window. "
-                "Lower bptt or batch"
+                "no window for the curvature: the split is shorter than one window. "
+                "Lower WindowOptions.bptt or WindowOptions.batch_size"
             )
         _warn_of_few(len(rows), self.options.windows)
         stacked: list[Any] = [None if part[0] is None else np.stack(part) for part in zip(*rows, strict=True)]
@@ -173,8 +173,8 @@ def _warn_of_few(found: int, wanted: int) -> None:
     """Say that the split holds fewer windows than asked for."""
     if found < wanted:
         logging.warning(
-            "h is the mean over %d windows, not over CurvatureOptions.windows = %d: the split holds no more. "
-            "Lower bptt or batch, or ask for fewer windows",
+            "h is the mean over %d windows, not over CurvatureOptions.windows = %d: the split has no more. "
+            "Lower WindowOptions.bptt, WindowOptions.batch_size or CurvatureOptions.windows",
             found,
             wanted,
         )

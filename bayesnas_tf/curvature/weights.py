@@ -63,8 +63,8 @@ def lanes_of(model: LanguageModel, options: CurvatureOptions) -> Lanes:
     """
     if options.estimator not in ESTIMATORS:
         raise ValueError(
-            f"CurvatureOptions.estimator={options.estimator!r} has no curvature of weights. "
-            f"Take one of {ESTIMATORS}"
+            f"CurvatureOptions.estimator={options.estimator!r} cannot compute the curvature of weights. "
+            f"Choose one of {', '.join(map(repr, ESTIMATORS))}"
         )
     return recursive.lanes_of(options) if options.estimator == "recursive" else ggn.lanes_of(model, options)
 
@@ -176,6 +176,6 @@ def diagonal(
         arrays = [part.numpy().astype(np.float64) for part in (*found.weights, *found.scalars)]
         total = arrays if total is None else [a + b for a, b in zip(total, arrays, strict=True)]
     if total is None:
-        raise ValueError("no window to take the curvature of: the split is shorter than one window")
+        raise ValueError("no window for the curvature: the split is shorter than one window")
     mean, first = [part / count for part in total], len(weight_variables(model))
     return WeightCurvature(mean[:first], mean[first:], count, tokens)

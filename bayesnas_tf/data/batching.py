@@ -70,7 +70,9 @@ def plan(columns: int, bptt: int, seed: int | Sequence[int], jitter: bool = True
     gives the same plan.
     """
     if columns < 2 or bptt < 1:
-        raise ValueError(f"no window of {bptt} steps in rows of {columns} tokens: need 1 step and 2 tokens")
+        raise ValueError(
+            f"a window of {bptt} steps needs rows of 2 tokens and 1 step, not of {columns} tokens"
+        )
     steps = columns - 1
     if jitter:
         lengths = _jittered(-(-steps // MIN_LENGTH), bptt, np.random.default_rng(np.random.PCG64(seed)))

@@ -132,7 +132,7 @@ def lines(builder: tfds.core.DatasetBuilder, split: str) -> Iterator[str]:
       UserError: they come in another order, cannot be read, or some are missing: its files are damaged.
     """
     if split not in builder.info.splits:
-        raise _damaged(builder.data_dir, f"nothing tells of its split {split}")
+        raise _damaged(builder.data_dir, f"it has no split {split}")
     kept = builder.info.splits[split]
     mean_bytes = kept.num_bytes // max(1, kept.num_examples)
     expected, pieces = 0, []
@@ -158,9 +158,9 @@ def lines(builder: tfds.core.DatasetBuilder, split: str) -> Iterator[str]:
     except tf.errors.OpError as error:
         raise _damaged(builder.data_dir, str(error).splitlines()[0]) from error
     if expected != kept.num_examples:
-        raise _damaged(builder.data_dir, f"{split} has {expected} lines of {kept.num_examples}")
+        raise _damaged(builder.data_dir, f"{split} has {expected} lines instead of {kept.num_examples}")
 
 
 def _damaged(folder: str | Path, what: str) -> UserError:
     first = next(iter(what.splitlines()), "").rstrip(".") or "it cannot be read"
-    return UserError(f"prepared text in {folder} is damaged: {first}. Remove that folder")
+    return UserError(f"prepared text in {folder} is damaged: {first}. Delete that folder")

@@ -67,7 +67,7 @@ def members(archive: BinaryIO, names: set[str]) -> dict[str, bytes]:
             if (name := member.name.rpartition("/")[2]) in names and not member.isdir():
                 file = tar.extractfile(member) if member.isfile() else None
                 if file is None:
-                    raise ValueError(f"{name} in it is a link and no file")
+                    raise ValueError(f"{name} in it is a link, not a file")
                 found[name] = _bounded(file.read(MOST_FILE + 1), MOST_FILE)
     return found
 
@@ -75,7 +75,7 @@ def members(archive: BinaryIO, names: set[str]) -> dict[str, bytes]:
 def _unzipped(zipped: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     """The content of one file of a zip archive."""
     if info.compress_type not in ZIP_METHODS:
-        raise NotImplementedError(f"{info.filename} in it is packed in a way that is not read here")
+        raise NotImplementedError(f"{info.filename} in it has an unsupported compression")
     with zipped.open(info) as file:
         return _bounded(file.read(MOST_FILE + 1), MOST_FILE)  # the header may say less than there is
 

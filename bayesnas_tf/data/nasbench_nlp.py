@@ -53,7 +53,7 @@ def find(name: str, data_dir: str | Path) -> Genotype:
 def lacking(what: str, data_dir: str | Path) -> UserError:
     """That something is not there, and where it is to be had."""
     return UserError(
-        f"no {what} in {Path(data_dir) / FOLDER}. Put there a table ({' or '.join(TABLES)}, plain or as .xz) "
+        f"no {what} in {Path(data_dir) / FOLDER}. Put a table there ({' or '.join(TABLES)}, plain or as .xz) "
         f"or the unpacked logs of {RELEASE}; published losses are at {LOSSES}. See docs/nasbench_nlp.md"
     )
 
@@ -71,7 +71,7 @@ def _cell(number: int, recipe: Any, path: Path) -> Genotype:
         read = recipes.from_dict(recipe)
         return Genotype((), (), name, {"source": source}, NasBenchNlp.name, recipe=read)
     except ValueError as error:
-        raise UserError(f"cannot use {name} of {path}. {error}. Take another cell") from error
+        raise UserError(f"cannot use {name} of {path}. {error}. Choose another cell") from error
 
 
 def read(path: Path) -> dict[int, dict[str, Any]]:
@@ -88,7 +88,7 @@ def _read(path: Path, changed: int) -> dict[int, dict[str, Any]]:
         lines = [json.loads(line) for line in content.splitlines() if line.strip()]
         return {int(line["id"]): line for line in lines}
     except ODD as error:
-        raise UserError(f"{path} is no table of cells: {_said(error)}. Replace it or remove it") from error
+        raise UserError(f"{path} is not a table of cells: {_said(error)}. Replace it or remove it") from error
 
 
 def _logged(path: Path) -> Any:
@@ -96,7 +96,7 @@ def _logged(path: Path) -> Any:
     try:
         return json.loads(json.loads(path.read_bytes())["recepie"])
     except ODD as error:
-        raise UserError(f"{path} is no log of a cell: {_said(error)}. Replace it or remove it") from error
+        raise UserError(f"{path} is not a log of a cell: {_said(error)}. Replace it or remove it") from error
 
 
 def _said(error: Exception) -> str:

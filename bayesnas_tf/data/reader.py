@@ -146,10 +146,10 @@ def blocks(path: Path) -> Iterator[str]:
             raise UserError(f"{path} is packed twice: it unpacks to a {suffix} file. Unpack it once")
         for mark, name in OTHERS.items():
             if head.startswith(mark):
-                raise UserError(f"{path} holds no plain text: it is {name}. Save it as UTF-8 text")
+                raise UserError(f"{path} is not plain text: it is {name}. Save it as UTF-8 text")
         for text in _decoded(raw, head, path):
             if "\0" in text:  # in no text, but in archives, programs and UTF-16 without its mark
-                raise UserError(f"{path} holds no plain text: it has zero bytes. Save it as UTF-8 text")
+                raise UserError(f"{path} is not plain text: it has zero bytes. Save it as UTF-8 text")
             if text:
                 yield text
 
@@ -165,7 +165,7 @@ def _decoded(raw: Iterable[bytes], head: bytes, path: Path) -> Iterator[str]:
             yield decoder.decode(block, final)
         except UnicodeDecodeError:  # which leaves the decoder as it was
             if whole:
-                told = f"note: {path} is not all {encoding.upper()}: what is not becomes U+FFFD"
+                told = f"note: {path} is not all {encoding.upper()}: other bytes are read as U+FFFD"
                 print(told, file=sys.stderr)
             whole, decoder.errors = False, "replace"
             yield decoder.decode(block, final)
@@ -206,5 +206,5 @@ def _check_words(line: str, path: Path) -> None:
     """Refuse a line with a word of more than LONG characters: there is no blank to cut it at."""
     if len(line) > LONG and any(len(piece) > LONG for piece in pieces(line, LONG)):
         raise UserError(
-            f"{path} has a word of more than {LONG:,} characters. Separate its words by blanks, or its lines"
+            f"{path} has a word of more than {LONG:,} characters. Put blanks or line ends between its words"
         )

@@ -32,8 +32,8 @@ def derived_root(data_dir: str | Path) -> Path:
         if _writable(folder):
             return folder
     raise UserError(
-        f"no place to keep prepared data: neither {data_dir} nor {cache_dir()} can be written. "
-        "Set BAYESNAS_CACHE to a folder that can"
+        f"cannot write prepared data: neither {data_dir} nor {cache_dir()} is writable. "
+        "Set BAYESNAS_CACHE to a writable folder"
     )
 
 
@@ -55,7 +55,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as found:
             return {name: found[name] for name in found.files}
     except (*unpacking.REFUSALS, TypeError, AttributeError):
-        raise ValueError("no readable arrays: truncated or damaged") from None
+        raise ValueError("truncated or damaged") from None
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:

@@ -124,7 +124,7 @@ def reason(error: BaseException, path: Path | None = None) -> str:
     if path is not None and isinstance(error, FileNotFoundError) and (told := dangling(path)):
         return told
     if isinstance(error, MemoryError):
-        return "it needs more memory than there is"
+        return "it needs more memory than this machine has"
     told = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(told.split()) or type(error).__name__
 
@@ -172,10 +172,10 @@ def _awaited(file: io.BufferedReader, path: Path) -> bytes:
             if stat.S_ISFIFO(mode) and not (taken := os.read(number, 1)):
                 raise UserError(
                     f"nobody writes to the pipe {path}: waited {PATIENCE:g} seconds. "
-                    "Start what writes to it first, or give a file"
+                    "Start the program that writes to it first, or give a file"
                 )
         if not taken:
-            print(f"note: waiting for what comes from {path}", file=sys.stderr)
+            print(f"note: waiting for input from {path}", file=sys.stderr)
             poller.poll()
     os.set_blocking(number, True)
     return taken
@@ -194,7 +194,7 @@ def blocks(path: Path) -> Iterator[bytes]:
         head, raw = with_head(itertools.chain([taken] if taken else [], rest))
         found, named = packed_as(head), path.suffix.lower()
         if named in UNPACKERS and named != found:
-            raise ValueError(f"its name ends in {named}, and its content is no {named[1:]} file")
+            raise ValueError(f"its name ends in {named}, but its content is not that of an {named[1:]} file")
         yield from unpacked(raw, found)
 
 

@@ -39,7 +39,7 @@ class Vocabulary:
         if max_size is None:
             return cls(tuple(counted))
         if max_size < 2:
-            raise ValueError(f"a vocabulary of {max_size} has no room for {UNK} and {EOS}. Take at least 2")
+            raise ValueError(f"a vocabulary of {max_size} has no room for {UNK} and {EOS}. Use at least 2")
         counts = collections.Counter(counted)
         for special in (UNK, EOS):
             counts.setdefault(special, 0)

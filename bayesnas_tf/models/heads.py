@@ -33,7 +33,7 @@ class Softmax:
         """
         if units != embedding_size:
             raise ValueError(
-                f"a tied softmax needs outputs as wide as the embedding, and they have {units} and "
+                f"a tied softmax needs outputs as wide as the embedding, but they have {units} and "
                 f"{embedding_size} units. Make them equal, or set evaluate.head = @MixtureOptions()"
             )
 

@@ -44,8 +44,8 @@ class ModelOptions(Options):
         super().__post_init__()
         if self.input_std > 0.0 and self.embedding_range == 0.0:
             raise ValueError(
-                f"ModelOptions.input_std={self.input_std} cannot be had of embeddings that are all 0. "
-                "Give ModelOptions.embedding_range a value above 0, or input_std 0"
+                f"ModelOptions.input_std={self.input_std} needs embeddings that are not all 0. Set "
+                "ModelOptions.embedding_range above 0, or ModelOptions.input_std to 0"
             )
 
 

@@ -33,7 +33,7 @@ def rows_of(group: int | tf.Tensor, groups: int) -> Rows:
     def rows(tensor: tf.Tensor) -> tf.Tensor:
         share, rest = divmod(tensor.shape[0], groups)
         if rest:
-            raise ValueError(f"{tensor.shape[0]} rows cannot be shared by {groups} groups")
+            raise ValueError(f"cannot split {tensor.shape[0]} rows into {groups} equal groups")
         # `group` may be a tensor, the number of a replica: no slice that begins there has a known size
         return tf.ensure_shape(tensor[group * share :][:share], [share, *tensor.shape[1:]])
 

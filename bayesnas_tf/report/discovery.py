@@ -177,9 +177,11 @@ class _Reading:
             if state == "failed" or error:
                 attempts = entry.get("attempts")
                 count = attempts if type(attempts) is int else 1
-                self.fail(directory, state, str(error or "no reason kept"), count)
+                self.fail(directory, state, str(error or "unknown reason"), count)
             elif state == "done" and len(names) == 1 and not directory.is_dir():
-                self.note(directory, "", f"{file.name} calls this run done, and its directory is gone")
+                self.note(
+                    directory, "", f"{file.name} says that this run is done, but its directory is missing"
+                )
         chosen = _left_out(data)
         for entry in _entries(data, "selected"):
             told, control = entry.get("genotype"), entry.get("control") is True

@@ -28,9 +28,7 @@ def budgets(protocols: Sequence[Protocol]) -> Section:
         counts = (size, f"{one.budget.epochs:,}", tables.millions(seen.mean))
         made = (", ".join(one.changes) or tables.NONE, "; ".join(one.makers) or tables.NONE)
         rows.append((one.name, text, *counts, str(len(one.cells)), str(len(runs)), *made))
-    caption = (
-        "Configurations under which cells were trained. Only numbers of one letter stand beside each other."
-    )
+    caption = "The configurations of the trainings. Compare only numbers with the same letter."
     table = Table(caption, tuple(columns), (Group("plain", "", tuple(rows)),))
     return Section(
         "budgets", "Budgets", "", "No training of a cell has ended here.", tables=(table,) if rows else ()
@@ -52,7 +50,7 @@ ANSWER_COLUMNS = (
 
 def short(asked: Sequence[Comparison]) -> Section:
     """Who is better, in sentences."""
-    empty = "No searched cell was trained here: of none can be said what it is worth."
+    empty = "No searched cell was trained here, so that the report cannot judge any."
     return Section("short", "In short", "", empty, tuple(comparisons.sentences(asked)))
 
 
@@ -62,19 +60,19 @@ def answers(asked: Sequence[Comparison]) -> Section:
     intro = (
         f"Differences of {comparisons.SPLIT} perplexity, because cells are chosen on validation text. A "
         f"cell is compared with random cells of its size and mean depth (within {comparisons.MATCHED} "
-        "steps), seed by seed (paired t test): that says something about these cells. A strategy is "
-        "compared with uniformly random cells (Welch's t test); each search counts with the mean of its "
-        "cell: that says something about the strategy. Nothing is said where a training or a search has no "
-        "result. The best cell on validation text is also compared with each published one. All assume "
-        f"normal differences. {tests} test{'' if tests == 1 else 's'} in this "
-        f"report; p is corrected for that number (Holm), and decides at {comparisons.SIGNIFICANT}."
+        "steps), seed by seed (paired t test): this judges the cells. A strategy is compared with uniformly "
+        "random cells (Welch's t test), and each search counts with the mean of its cell: this judges the "
+        "strategy. There is no test where a training or a search has no result. The best cell on validation "
+        "text is also compared with each published one. All tests assume normal differences. This report "
+        f"has {tests} test{'' if tests == 1 else 's'}; p is corrected for that number (Holm), and a "
+        f"difference exceeds the noise below {comparisons.SIGNIFICANT}."
     )
     groups = []
     for protocol in dict.fromkeys(one.protocol.label for one in asked):
         here = [one for one in asked if one.protocol.label == protocol and one.difference is not None]
         groups += [Group("plain", protocol, tuple(map(_answer, here)))] if here else []
-    table = Table("Every test; a difference below 0 speaks for the first", ANSWER_COLUMNS, tuple(groups))
-    empty = "No test was possible: either no searched cell was trained here, or too few seeds."
+    table = Table("Every test. A difference below 0 favours the first", ANSWER_COLUMNS, tuple(groups))
+    empty = "No test was possible: no searched cell was trained here, or there are too few seeds."
     return Section("answers", "Better than chance?", intro, empty, tables=(table,) if groups else ())
 
 
@@ -105,13 +103,13 @@ def strategies(content: Content) -> Section:
             rows = tuple(_strategy(name, members, protocol) for name, members in by.items())
             groups.append(Group("plain", protocol.label, rows))
     caption = (
-        "Who chose the cells: mean ± standard deviation over searches, each with the mean of its cell over "
-        "seeds, also where two found one cell; over cells where nothing was searched"
+        "Mean ± standard deviation over the searches of a strategy, each with the mean of its cell over "
+        "seeds, also if two found the same cell; over cells if nothing was searched"
     )
     table = (Table(caption, tuple(columns), tuple(groups)),) if groups else ()
     intro = (
-        "Uniform random cells are the floor. Cells drawn to match the size and depth of a searched one stand "
-        "beside that one alone. Absent: searches that failed, or whose cell was not trained here."
+        "Uniform random cells are the floor. Cells that match the size and depth of a searched one are "
+        "compared only with that one. Absent are searches that failed, or whose cell was not trained here."
     )
     return Section("strategies", "Strategies", intro, "All cells here come from one strategy.", tables=table)
 

@@ -28,7 +28,7 @@ def text(path: Path) -> str:
     except FileNotFoundError:
         raise ValueError("missing") from None
     except UnicodeDecodeError:
-        raise ValueError("no UTF-8 text") from None
+        raise ValueError("not UTF-8 text") from None
     except OSError as error:
         raise ValueError(reason(error)) from None
 
@@ -43,7 +43,7 @@ def config(path: Path, pins: Mapping[str, Any]) -> tuple[str, int, settings.Sett
     except UserError as error:
         raise ValueError(str(error).removeprefix(f"{path} ")) from None
     if identity is None:
-        raise ValueError("does not begin as the configuration of a run")
+        raise ValueError("does not begin like the configuration of a run")
     return identity["command"], identity["seed"], settings.read(content, path.name)
 
 
@@ -63,7 +63,7 @@ def genotype(data: Any) -> Genotype | None:
         cell = Genotype.from_dict(data)
         return dataclasses.replace(cell, name="".join(c if c.isprintable() else "?" for c in cell.name))
     except (ValueError, TypeError, AttributeError, KeyError) as error:
-        raise ValueError(f"no cell: {error}") from None
+        raise ValueError(f"not a cell: {error}") from None
 
 
 def metrics(path: Path) -> tuple[tuple[Row, ...], str]:

@@ -44,8 +44,8 @@ def _progress(content: Content) -> Section:
     """Figure 5.3."""
     drawn = (*figures.progress(content.searches), *figures.training(content.protocols))
     intro = (
-        "As figure 5.3 of the thesis: a line is the mean over seeds (searches) or over cells (trainings), "
-        "the band one standard deviation each way, shown where there are two or more."
+        "Like figure 5.3 of the thesis: a line is the mean over seeds (searches) or over cells (trainings). "
+        "The band is one standard deviation each way, where there are two or more."
     )
     table, empty = _by_lambda(content.searches), "No run here has two points of a curve."
     return Section("progress", "Search progress", intro, empty, tables=table, figures=drawn)
@@ -93,10 +93,10 @@ def _sizes(protocols: Sequence[Protocol]) -> Section:
 def _cells(content: Content) -> Section:
     """Figures 5.1 and 5.2."""
     intro = (
-        "Every cell that a search found, as figures 5.1 and 5.2 of the thesis draw theirs, the best first. "
+        "Every cell that a search found, drawn like figures 5.1 and 5.2 of the thesis, the best first. "
         "γ is the prior variance of each scalar after the last update: edges run from the source (across) "
-        "to the target (down). Crosses are pruned; frames are the choices of the cell, where no node was "
-        "dropped."
+        "to the target (down). Crosses mark pruned scalars; frames mark the choices of the cell, if no node "
+        "was dropped."
     )
     found = tuple(cards.build(content.collection, content.protocols))
     return Section("cells", "Cells", intro, "No search has ended here.", cards=found)
@@ -129,7 +129,7 @@ def _health(searches: Sequence[Run]) -> Section:
             warnings.setdefault(str(sentence), []).append(run.path)
     sentences = [f"{sentence} ({', '.join(paths)})" for sentence, paths in warnings.items()]
     warned = len({path for paths in warnings.values() for path in paths})
-    intro = f"{warned} of {len(rows)} searches warn of themselves." if rows else ""
+    intro = f"{warned} of {len(rows)} searches give a warning." if rows else ""
     table = (
         Table(
             "What each search measured of its own signal", tuple(columns), (Group("plain", "", tuple(rows)),)
@@ -158,7 +158,7 @@ def _discretisation(searches: Sequence[Run]) -> tuple[Table, ...]:
                 rows.append((run.path, f"{update}", _health_number(left, ".0f"), *values))
     columns = [Column("Search", number=False), Column("Update"), Column("Scalars left")]
     columns += [Column("Before", "validation nats"), Column("After", "validation nats")]
-    title = "Supernets that are pruned gradually; the last update leaves the cell alone"
+    title = "Supernets that are pruned gradually; the last update leaves only the cell"
     return (Table(title, tuple(columns), (Group("plain", "", tuple(rows)),)),) if rows else ()
 
 
@@ -187,7 +187,9 @@ def _unread(problems: Sequence[Problem]) -> Section:
     """Files that could not be read."""
     columns = tuple(Column(name, number=False) for name in ("Folder", "File", "Why"))
     rows = tuple((one.path, one.file or "(all of it)", one.what) for one in problems)
-    table = Table("What could not be read. All else is in this report.", columns, (Group("plain", "", rows),))
+    table = Table(
+        "What could not be read. Everything else is in this report.", columns, (Group("plain", "", rows),)
+    )
     return Section(
         "unread", "Not read", "", "Every file that was found could be read.", tables=(table,) if rows else ()
     )

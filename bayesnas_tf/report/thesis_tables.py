@@ -27,8 +27,8 @@ NORM_COLUMNS = (
     Column("From", number=False),
 )
 FOOTNOTE = (
-    f"{tables.NOT_COMPARABLE} measured at a smaller budget than what is printed for it: it stands beside "
-    "other rows of its own group, and beside no printed one."
+    f"{tables.NOT_COMPARABLE} measured at a smaller budget than the printed number: compare it only with "
+    "rows of its own group."
 )
 
 

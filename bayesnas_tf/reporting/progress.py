@@ -163,13 +163,13 @@ class ProgressCallback(Callbacks):
         """The losses of the epoch."""
         parts = [f"epoch {record.epoch}/{self._epochs} done train {_loss(record.train_nats)}"]
         if record.valid_nats is not None:
-            parts.append(f"valid {'of the average ' if record.averaged else ''}{_loss(record.valid_nats)}")
+            parts.append(f"valid {'(averaged) ' if record.averaged else ''}{_loss(record.valid_nats)}")
         self._view.line(" ".join([*parts, f"time {duration(record.seconds)}"]))
 
     def on_update(self, record: UpdateRecord) -> None:
         """What the update left."""
         self._pruned, self._live = f"{record.pruned_fraction:.1%}", str(record.live_nodes)
-        cell = record.genotype if record.genotype is not None else "none: every node died"
+        cell = record.genotype if record.genotype is not None else "none: every node is dead"
         self._view.line(f"update {record.epoch} pruned {self._pruned} live {self._live} cell {cell}")
 
     def on_choice(self, record: ChoiceRecord) -> None:

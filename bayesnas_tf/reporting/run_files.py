@@ -68,11 +68,11 @@ def _told_of(kept: list[dict[str, Any]], before: int, facts: RunFacts) -> str:
     """What is lost of metrics.jsonl, or of the checkpoints that it goes with; empty where nothing is."""
     ended = {row["epoch"] for row in kept if row["split"] == "train_epoch"}
     if lacking := set(range(1, facts.epochs_done + 1)) - ended:
-        return f"lacks the rows of {len(lacking)} ended epochs. The run goes on without them"
+        return f"lacks the rows of {len(lacking)} finished epochs. The run continues without them"
     if facts.step and not kept:
-        return f"has no row of the {facts.step} steps done. The run goes on without them"
+        return f"has no row of the first {facts.step} steps. The run continues without them"
     if before and not facts.step:
-        return "tells of steps that no checkpoint holds. The run begins anew"
+        return "has steps that no checkpoint has. The run starts again"
     return ""
 
 
@@ -168,7 +168,7 @@ def earlier_updates(path: Path, count: int) -> dict[str, np.ndarray]:
             raise ValueError("other shapes")
     except (ValueError, LookupError, TypeError) as error:
         raise UserError(
-            f"{path} is missing or damaged: it does not hold the {count} updates of the epochs that ended. "
-            "Put it back, or search again with --overwrite"
+            f"{path} is missing or damaged: it does not hold the {count} updates of the finished epochs. "
+            "Restore it, or search again with --overwrite"
         ) from error
     return found

@@ -93,7 +93,7 @@ def _training(summary: dict[str, Any]) -> tuple[str, str]:
     if summary.get("asgd_epoch"):
         parts.append(f"averaged from epoch {summary['asgd_epoch']} on")
     if summary.get("rollbacks"):
-        parts.append(f"went back to an earlier state {summary['rollbacks']} times")
+        parts.append(f"returned to an earlier state {summary['rollbacks']} times")
     return "training", ", ".join(parts)
 
 
@@ -134,7 +134,7 @@ def _discretisation(health: dict[str, Any]) -> tuple[str, str]:
     rows = zip(told.get("left", ()), told.get("before", ()), told.get("after", ()), strict=True)
     parts = [f"{before:.3f} nats, with {left:.0f} scalars left {after:.3f}" for left, before, after in rows]
     if told.get("cell") is not None:
-        parts.append(f"as a cell, its switches on or off, {told['cell']:.3f}")
+        parts.append(f"as a cell with switches on or off {told['cell']:.3f}")
     return "removal", "; ".join(parts)
 
 

@@ -146,7 +146,7 @@ class TensorBoardCallback(Callbacks):
     def _opened(self) -> "tf.summary.SummaryWriter":
         """The writer; it exists from `on_start` on."""
         if self._writer is None:
-            raise ValueError("TensorBoardCallback heard of a step before on_start")
+            raise ValueError("TensorBoardCallback got a step before on_start")
         return self._writer
 
     def _scalars(self, step: int, values: dict[str, float]) -> None:

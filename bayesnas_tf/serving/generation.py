@@ -49,7 +49,7 @@ def continued(signatures, prompt: bytes, count: int, drawing: Drawing) -> list[s
     end, unknown = given[-1:], word_id(signatures, UNK)
     if vocabulary_size(signatures) <= len(unknown) + 1:
         raise UserError(
-            f"the model has no word to write: its vocabulary holds {UNK} and {EOS} alone. "
+            f"the model has no word to write: its vocabulary has only {UNK} and {EOS}. "
             "Train one with a larger CorpusOptions.vocabulary_size"
         )
     state = start_of_text(signatures)["state"]
@@ -59,7 +59,7 @@ def continued(signatures, prompt: bytes, count: int, drawing: Drawing) -> list[s
     drawn: list[tf.Tensor] = []
     for number in range(count):
         if np.isnan(result["log_probabilities"]).any():
-            raise UserError("the model computes no probabilities but NaN. Train it again, and export that")
+            raise UserError("all probabilities of the model are NaN. Train it again, and export the new run")
         barred = [unknown, *([end] if number == 0 else [])]
         token = sample(result["log_probabilities"], barred, drawing, number)
         if int(token[0]) == int(end[0]):

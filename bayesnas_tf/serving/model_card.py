@@ -18,15 +18,15 @@ FILE = "MODEL_CARD.md"
 
 
 LIMITS = (
-    "It knows the words of its vocabulary alone. Every other word is read as `<unk>`, and perplexities of "
-    "texts with many of them are low for that reason. Where the vocabulary has no `<unk>`, it is an error.",
-    "It repeats what its corpus says, with the corpus' opinions and errors, and it has no notion of truth.",
-    "Perplexities compare only within one corpus, vocabulary and tokenisation. Those above are static: no "
+    "It knows only the words of its vocabulary. It reads every other word as `<unk>`, which lowers the "
+    "perplexity of texts with many such words. Where the vocabulary has no `<unk>`, such a word is an error.",
+    "It repeats what its corpus says, with the opinions and errors of the corpus, and cannot judge truth.",
+    "Compare perplexities only within one corpus, vocabulary and tokenisation. Those above are static: no "
     "dynamic evaluation, no cache, no softmax temperature.",
 )
 CHANCE = (
-    "That its cell is better than a random one is not shown by one number: train random cells with the same "
-    "configuration beside it."
+    "One number does not show that its cell is better than a random one: train random cells with the same "
+    "configuration, and compare."
 )
 
 
@@ -62,7 +62,7 @@ def siblings(run: Path) -> list[dict[str, Any]]:
                 summary = config.summary(result, "evaluate")
                 found[summary["seed"]] = summary
         except (OSError, ValueError, KeyError, UserError):
-            print(f"note: {folder} cannot be read, and the model card leaves it out", file=sys.stderr)
+            print(f"note: cannot read {folder}, and the model card leaves it out", file=sys.stderr)
     return [found[seed] for seed in sorted(found)]
 
 
@@ -80,7 +80,7 @@ def card(facts: Facts) -> str:
     sections = {
         "Results": _results(facts),
         "Data": (
-            f"{text.about}. Terms of this text: {text.terms}. Within them, whoever publishes the model "
+            f"{text.about}. Terms of this text: {text.terms}. Within them, the publisher of the model "
             f"chooses its licence.\n\nVocabulary: {facts.vocabulary:,} tokens. {facts.tokenisation}"
         ),
         "Model": _model(facts),
@@ -134,7 +134,9 @@ def _results(facts: Facts) -> str:
     """Perplexities of this run and over seeds."""
     summary = facts.summary
     if summary is None:
-        return "Training had not ended when it was exported: these are the best weights so far, not measured."
+        return (
+            "The model was exported before its training ended: these are the best weights so far, unmeasured."
+        )
     rows = ["| Split | Perplexity | Nats per token | Tokens predicted |", "|---|---|---|---|"]
     for split in ("valid", "test"):
         numbers = (_shown(summary[f"{split}_{name}"], form) for name, form in _NUMBERS.items())
@@ -154,7 +156,7 @@ def _shown(value: float | None, form: str) -> str:
 def over_seeds(summaries: list[dict[str, Any]]) -> str:
     """Mean and standard deviation (of a sample) over seeds, in a sentence."""
     if len(summaries) < 2:
-        return "One seed: how much another one would change is not known."
+        return "One seed: the spread over seeds is unknown."
     parts = []
     for split in ("valid", "test"):
         values = [summary[f"{split}_ppl"] for summary in summaries]
@@ -175,7 +177,7 @@ def _model(facts: Facts) -> str:
     if facts.genotype is None:
         return (
             f"The baseline `{facts.name}` between a tied embedding and {output}, {facts.parameters:,} "
-            "parameters. Its sizes stand in the configuration below."
+            "parameters. The configuration below shows its sizes."
         )
     return (
         f"One recurrent cell of {facts.units} units between a tied embedding and {output}, "

@@ -77,7 +77,7 @@ def export(
       UserError: `out` holds something else, cannot be written, or what was written computes other numbers.
     """
     if out.exists() and not (out / "saved_model.pb").is_file() and (out.is_file() or any(out.iterdir())):
-        raise UserError(f"{out} holds something other than a SavedModel. Choose another --out")
+        raise UserError(f"{out} holds files that are not of a SavedModel. Choose another --out")
     with writing(out, "--out"):
         out.parent.mkdir(parents=True, exist_ok=True)
         with files.prepared(out) as folder, files.unpatterned(folder.parent) as beside:
@@ -125,7 +125,7 @@ def compare(loaded, model: LanguageModel, vocabulary: Vocabulary, rule: Rule) ->
     for name, (found, wanted) in pairs.items():
         if not np.allclose(found, wanted, rtol=TOLERANCE, atol=TOLERANCE):
             raise UserError(
-                f"the {name} of the SavedModel is not that of the trained model. Nothing was written"
+                f"the {name} of the SavedModel differs from that of the trained model. Nothing was written"
             )
 
 

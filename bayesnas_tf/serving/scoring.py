@@ -40,7 +40,10 @@ def generate(
     """
     try:
         if strangers := generation.unknown_words(signatures, prompt):
-            print(f"note: the model reads as {UNK}: {', '.join(map(repr, strangers))}", file=sys.stderr)
+            print(
+                f"note: the model reads these words as {UNK}: {', '.join(map(repr, strangers))}",
+                file=sys.stderr,
+            )
         return generation.continued(signatures, prompt.encode(), count, drawing)
     except tf.errors.InvalidArgumentError as error:
         raise UserError(f"cannot continue {origin}: {unknown_word(error)}. Use other words") from error
@@ -82,7 +85,8 @@ def score_file(signatures, path: Path) -> TextScore:
             result = _score_next(signatures, lines, carried, chunk.goes_on)
         except tf.errors.InvalidArgumentError as error:
             line = total.lines + _refused(signatures, lines)
-            raise UserError(f"cannot score {path}, line {line}: {unknown_word(error)}") from error
+            told = f"cannot score {path}, line {line}: {unknown_word(error)}"
+            raise UserError(f"{told}. Replace the word, or train with a vocabulary that has {UNK}") from error
         carried = {name: result[name] for name in carried}
         total = TextScore(
             total.lines + (0 if chunk.goes_on else len(lines)),
@@ -94,7 +98,7 @@ def score_file(signatures, path: Path) -> TextScore:
     if not total.tokens:
         raise UserError(f"{path} has one empty line and nothing to predict. Give a file with text")
     if math.isnan(total.nats):
-        raise UserError(f"the model computes nothing but NaN for {path}. Train it again, and export that")
+        raise UserError(f"the loss of the model for {path} is NaN. Train it again, and export the new run")
     return total
 
 

@@ -26,7 +26,7 @@ class ServedModel(tf.Module):
         """
         super().__init__()
         if vocabulary.eos_id is None:
-            raise ValueError(f"the vocabulary has no {EOS}: a text has lines, and each must end")
+            raise ValueError(f"the vocabulary has no {EOS}, the token that ends each line")
         self.weights = [variable.value for variable in model.variables]
         self.words = tf.constant(vocabulary.tokens)
         self.unknown = NOTHING if vocabulary.unk_id is None else vocabulary.unk_id
@@ -34,7 +34,7 @@ class ServedModel(tf.Module):
         order = tf.argsort(hashed)
         self.hashes, self.ids_by_hash = tf.gather(hashed, order), tf.cast(order, tf.int32)
         if len(set(self.hashes.numpy().tolist())) < len(vocabulary):
-            raise ValueError("two words of the vocabulary have one hash. Rename one of them")
+            raise ValueError("two words of the vocabulary have the same hash. Rename one of them")
         self._functions = _Functions(model, self, tokenise)
 
     def lookup(self, words):
@@ -103,7 +103,7 @@ class _Functions:
         """`ids`, if all lie in the vocabulary: some devices would read zeros for others."""
         size = len(self.served.words)
         inside = tf.reduce_all((ids >= 0) & (ids < size))
-        told = [f"ids must lie from 0 to {size - 1}, and these do not", ids]
+        told = [f"ids must be from 0 to {size - 1}, and these are not", ids]
         with tf.control_dependencies([tf.debugging.Assert(inside, told)]):
             return tf.identity(ids)
 

@@ -87,13 +87,13 @@ def _numbers_as_n(tokens):
     return tf.where(tf.strings.regex_full_match(tokens, "0.*"), "N", tokens)
 
 
-_SEPARATED = Rule(str.split, _blank_separated, "Tokens are what white space separates; case is kept.")
+_SEPARATED = Rule(str.split, _blank_separated, "White space separates tokens. Case is kept.")
 _ADDRESSES = Rule(
     lambda line: sotu.tokenise(sotu.straightened(line).replace("\0", "\ufffd")),
     _sotu,
-    "A line is one sentence of plain English: it is lower-cased, its quotes are made straight, its numbers "
-    "become N, its punctuation marks become tokens. Sentences are not told apart inside a line, as they are "
-    "when the corpus is prepared. Letters that Unicode has only since 2021 keep their case.",
+    "A line is one sentence of plain English. Letters become lower case, quotes become straight, numbers "
+    "become N and punctuation marks become tokens. A line is not split into sentences, but the preparation "
+    "of the corpus does so. Letters that entered Unicode after 2020 keep their case.",
 )
 
 RULES: dict[str, Rule] = {

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
+from bayesnas_tf.errors import unknown
 from bayesnas_tf.space.program import Form, Program
 
 if TYPE_CHECKING:
@@ -231,7 +232,7 @@ class Space(Cells):
         if form.cap:
             raise ValueError(
                 f"CellOptions.cap=True needs a forget gate, and CellOptions.space={cls.name!r} has none. "
-                "Set it to False"
+                "Set CellOptions.cap to False"
             )
 
 
@@ -252,7 +253,7 @@ class UnknownSpaceError(ValueError):
 def named(name: str) -> type[Cells]:
     """The space or set of cells of that name; `UnknownSpaceError` lists those there are."""
     if name not in _KNOWN:
-        raise UnknownSpaceError(f"unknown space {name!r}. The spaces are {', '.join(sorted(_KNOWN))}")
+        raise UnknownSpaceError(unknown("space", name, sorted(_KNOWN)))
     return _KNOWN[name]
 
 
@@ -261,6 +262,7 @@ def searched(name: str) -> type[Space]:
     found, spaces = named(name), sorted(k for k, known in _KNOWN.items() if issubclass(known, Space))
     if not issubclass(found, Space):
         raise ValueError(
-            f"CellOptions.space={name!r} has known cells and no search. Take one of {', '.join(spaces)}"
+            f"CellOptions.space={name!r} has only known cells: it cannot be searched. "
+            f"Choose one of {', '.join(spaces)}"
         )
     return found

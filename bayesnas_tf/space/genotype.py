@@ -56,25 +56,27 @@ class Genotype:
             return
         if unknown := set(self.switches).difference(space.switches):
             raise ValueError(
-                f"genotype {self.name!r} has the switch {min(unknown)!r}. Those of the space {self.space!r} "
-                f"are {', '.join(space.switches) or 'none'}"
+                f"genotype {self.name!r} has the switch {min(unknown)!r}. The switches of the space "
+                f"{self.space!r} are {', '.join(space.switches) or 'none'}"
             )
         object.__setattr__(self, "switches", tuple(name for name in space.switches if name in self.switches))
         object.__setattr__(self, "gated", tuple(sorted(set(self.gated))))
         if self.gated and not space.gates:
-            raise ValueError(f"genotype {self.name!r} has a product, and the space {self.space!r} has none")
+            raise ValueError(
+                f"genotype {self.name!r} has a gated node, and the space {self.space!r} has none"
+            )
         if not all(1 <= node <= len(self.nodes) for node in self.gated):
             raise ValueError(
-                f"products {list(self.gated)} of genotype {self.name!r} must lie in 1..{len(self.nodes)}"
+                f"gated nodes {list(self.gated)} of genotype {self.name!r} must be in 1..{len(self.nodes)}"
             )
         if len(self.nodes) > MOST_NODES:
             raise ValueError(
-                f"genotype {self.name!r} has {len(self.nodes)} nodes, and a cell at most {MOST_NODES}"
+                f"genotype {self.name!r} has {len(self.nodes)} nodes, but a cell has at most {MOST_NODES}"
             )
         space.check(self)
         if not self.output or not all(0 <= k <= len(self.nodes) for k in self.output):
             raise ValueError(
-                f"output {list(self.output)} of genotype {self.name!r} must lie in 0..{len(self.nodes)}"
+                f"output {list(self.output)} of genotype {self.name!r} must be in 0..{len(self.nodes)}"
             )
         if len(set(self.output)) < len(self.output):
             raise ValueError(f"output {list(self.output)} of genotype {self.name!r} has a node twice")
@@ -87,7 +89,7 @@ class Genotype:
         if self.nodes or self.output or self.switches or self.gated:
             raise ValueError(
                 f"genotype {self.name!r} has nodes, an output or switches. In the space {self.space!r} "
-                "a cell is its recipe alone"
+                "a cell has only a recipe"
             )
         try:
             space.check(self)
@@ -137,7 +139,7 @@ class Genotype:
         listed = [_item({**empty, **data}, name, list) for name in ("nodes", "output")]
         for name, items in zip(("nodes", "output"), listed, strict=True):
             if len(items) > MOST_NODES + 1:  # before a million of them is looked at
-                raise ValueError(f"broken genotype: {len(items)} {name}, and a cell has at most {MOST_NODES}")
+                raise ValueError(f"broken genotype: {len(items)} {name}, but a cell has at most {MOST_NODES}")
         # no operation has a name of 60 letters, and no message should have one of a million
         nodes = tuple(Node(_item(node, "source", int), _item(node, "op", str)[:60]) for node in listed[0])
         gates = [_of_type(node.get("gate", False), bool, "gate") for node in listed[0]]
@@ -169,7 +171,7 @@ class Genotype:
             text = content.decode("utf-8-sig")
             return cls.from_dict(json.loads(text, object_pairs_hook=_without_doubles))
         except RecursionError as error:
-            raise ValueError(f"{path}: nested too deep for a genotype") from error
+            raise ValueError(f"{path}: nested too deeply for a genotype") from error
         except base.UnknownSpaceError as error:
             raise base.UnknownSpaceError(f"{path}: {error}") from error
         except ValueError as error:  # json.JSONDecodeError and UnicodeDecodeError are two
@@ -219,7 +221,7 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{reprlib.repr(twice)} stands twice in one object")
+        raise ValueError(f"{reprlib.repr(twice)} occurs twice in one object")
     return found
 
 
@@ -228,7 +230,7 @@ def _check_writable(provenance: dict[str, Any]) -> None:
     try:
         json.dumps(provenance, allow_nan=False)
     except (ValueError, TypeError, RecursionError) as error:
-        raise ValueError(f"broken genotype: its 'provenance' is no JSON: {error}") from error
+        raise ValueError(f"broken genotype: its 'provenance' is not JSON: {error}") from error
 
 
 def parameter_count(genotype: Genotype, vocabulary: int, units: int) -> int:
@@ -256,5 +258,5 @@ def units_for(genotype: Genotype, vocabulary: int, parameters: int) -> int:
         )
     if low == 0:
         least = parameter_count(genotype, vocabulary, 1)
-        raise ValueError(f"{parameters:,} parameters are too few: one unit of this cell has {least:,}")
+        raise ValueError(f"{parameters:,} parameters are too few: this cell with one unit has {least:,}")
     return low

@@ -51,16 +51,18 @@ def from_dict(data: Any) -> tuple[Value, ...]:
       ValueError: it is no such object; it says which value is wrong.
     """
     if not isinstance(data, dict) or not data:
-        raise ValueError(f"broken recipe: {reprlib.repr(data)} must be an object with a value at least")
+        raise ValueError(f"broken recipe: {reprlib.repr(data)} must be an object with at least one value")
     if len(data) > MOST_VALUES:
-        raise ValueError(f"broken recipe: {len(data)} values, and a cell has at most {MOST_VALUES}")
+        raise ValueError(f"broken recipe: {len(data)} values, but a cell has at most {MOST_VALUES}")
     return tuple(_value(name, given) for name, given in data.items())
 
 
 def _value(name: Any, given: Any) -> Value:
     shown = reprlib.repr(name)
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ValueError(f"broken recipe: {shown} is no name. Take up to 40 letters, digits and underscores")
+        raise ValueError(
+            f"broken recipe: {shown} is not a name. Use up to 40 letters, digits and underscores"
+        )
     if not isinstance(given, dict) or not isinstance(given.get("op"), str):
         raise ValueError(f"broken recipe: {shown} has no 'op'")
     inputs = given.get("input")
@@ -109,13 +111,13 @@ def live(recipe: Iterable[Value]) -> tuple[Value, ...]:
 def _check_names(value: Value, by_name: dict[str, Value]) -> None:
     """Every input exists, and no value is called as an input."""
     if value.name == X or state_before(value.name) is not None:
-        raise ValueError(f"{value.name!r} is an input, and no value may have its name")
+        raise ValueError(f"{value.name!r} is the name of an input, so that no value may have it")
     for name in value.inputs:
         k = state_before(name)
         if name != X and k is None and name not in by_name:
-            raise ValueError(f"{value.name!r} reads {name!r}, which there is not")
+            raise ValueError(f"{value.name!r} reads {name!r}, which does not exist")
         if k is not None and f"h_new_{k}" not in by_name:
-            raise ValueError(f"{value.name!r} reads {name!r}, and nothing makes 'h_new_{k}'")
+            raise ValueError(f"{value.name!r} reads {name!r}, but there is no 'h_new_{k}'")
 
 
 def _in_order(wanted: Iterable[str], by_name: dict[str, Value]) -> list[Value]:

@@ -94,6 +94,6 @@ def searches(options: SearchesOptions, first_seed: int) -> list[Job]:
     names = [job.candidate for job in jobs]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ValueError(
-            f"two searches are called {min(twice)}. Remove one from SearchesOptions, or let them differ"
+            f"two searches have the name {min(twice)}. Remove one from SearchesOptions, or change its values"
         )
     return jobs

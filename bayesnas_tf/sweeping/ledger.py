@@ -124,6 +124,6 @@ def _seconds(path: Path) -> float:
     try:
         return float(config.json_object(path, "")["seconds"])
     except (UserError, ValueError, KeyError, TypeError):
-        told = f"note: {path} cannot be read. It is written again, without the seconds of earlier commands"
+        told = f"note: cannot read {path}. It is written again, without the seconds of earlier commands"
         print(told, file=sys.stderr)
         return 0.0

@@ -76,7 +76,8 @@ class RayEngine:
         except (ConnectionError, RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(
-                f"no Ray cluster at {address or 'this machine'}: {reason}. See --engine=local"
+                f"no Ray cluster at {address or 'this machine'}: {reason}. "
+                "Check EngineOptions.address, or use --engine=local"
             ) from error
 
     def start(self, job: Job) -> None:

@@ -92,9 +92,9 @@ def make(settings: SweepSettings, seed: int, data_dir: str | Path = ".") -> Plan
     stages = selection.stages(rank, cells)
     if len(stages) > 1 and not rank.restart and settled.get(extension.DECAY) == "linear":
         raise UserError(
-            f"{extension.DECAY}='linear' spreads its fall over all epochs, and RankOptions.rungs and "
-            "more_epochs go on with trainings that have ended. Set RankOptions.restart = True, or the decay "
-            "to 'constant'"
+            f"{extension.DECAY}='linear' lowers the rate over all epochs, but RankOptions.rungs and "
+            "more_epochs continue finished trainings. Set RankOptions.restart = True, or the decay to "
+            "'constant'"
         )
     for stage in stages:
         with_controls = cells + min(cells, len(searches)) * rank.controls
@@ -112,7 +112,7 @@ def _proposals(rank: RankOptions, searches: list[Round]) -> int:
     drawn = sum(search.settled.get("BayesNasOptions.proposals", 0) for search in searches)
     if not drawn:
         raise UserError(
-            "RankOptions.proposals=True trains what searches draw, and they draw nothing. Set "
+            "RankOptions.proposals=True trains cells that the searches draw, but they draw none. Set "
             "search.strategy = @BayesNasOptions() and BayesNasOptions.proposals in their configuration"
         )
     return drawn
@@ -123,7 +123,7 @@ def _check_seeds(settings: SweepSettings, seed: int) -> None:
     asked = [options.seeds for options in (settings.search, settings.rank) if options is not None]
     if (largest := seed + max(itertools.chain(*asked))) > MOST_SEED:
         raise UserError(
-            f"--seed={seed} and a seed of the sweep add up to {largest}, and a seed is at most {MOST_SEED}. "
+            f"--seed={seed} and a seed of the sweep add up to {largest}, but a seed is at most {MOST_SEED}. "
             "Lower one of them"
         )
 
@@ -144,8 +144,8 @@ def _check_distinct(names: list[str]) -> None:
     """Refuse candidates of one name: they would share run directories, and so their perplexities."""
     if twice := {name for name in names if names.count(name) > 1}:
         raise UserError(
-            f"two cells are called {min(twice)!r}. A file in RankOptions.cells is called after its folder. "
-            "Leave one out, or copy the file into a folder of its own"
+            f"two cells have the name {min(twice)!r}. A file in RankOptions.cells takes the name of its "
+            "folder. Remove one, or copy the file into another folder"
         )
 
 

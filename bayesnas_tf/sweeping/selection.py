@@ -167,7 +167,7 @@ class Selection:
             alive = survivors(alive, scores, stage.keep or len(alive))
             before = "" if self.options.restart else stage.name
             if not alive:
-                raise UserError(f"no training of stage {stage.name} ended. logs/{stage.name} says why")
+                raise UserError(f"every training of stage {stage.name} failed. logs/{stage.name} says why")
         return self._entries(alive, rounds[-1]), self._budget(rounds)
 
     def _scores(self, candidates: Sequence[Candidate], jobs: Sequence[Job], measure: str) -> dict[str, Score]:

@@ -35,7 +35,7 @@ class SearchesOptions(Options):
         super().__post_init__()
         for name in ("gin_files", "points", "seeds"):
             if not getattr(self, name):
-                _refuse(self, name, "a tuple of at least one")
+                _refuse(self, name, "a tuple with at least one item")
         for name, values in self.grid.items():
             if not isinstance(values, tuple | list) or not values:
                 raise ValueError(f"SearchesOptions.grid[{name!r}]={values!r} must be a tuple of values")
@@ -79,17 +79,17 @@ class RankOptions(Options):
         super().__post_init__()
         for name in ("gin_files", "seeds"):
             if not getattr(self, name):
-                _refuse(self, name, "a tuple of at least one")
+                _refuse(self, name, "a tuple with at least one item")
         if len(set(self.seeds)) < len(self.seeds):
-            _refuse(self, "seeds", "seeds that differ: the same one twice is one training")
+            _refuse(self, "seeds", "different seeds: the same one twice is one training")
         if "evaluate.epochs" in self.params:
             raise ValueError(
                 "RankOptions.params sets evaluate.epochs, which RankOptions.epochs decides. Remove it"
             )
         if list(self.rungs) != sorted({*self.rungs}) or not all(0 < n < self.epochs for n in self.rungs):
-            _refuse(self, "rungs", f"ascending epochs below {self.epochs}, those of the whole training")
+            _refuse(self, "rungs", f"ascending numbers of epochs below RankOptions.epochs={self.epochs}")
         if self.seed_of_search and self.cells:
-            _refuse(self, "cells", "empty where trainings have the seed of their search")
+            _refuse(self, "cells", "empty with RankOptions.seed_of_search=True")
 
     def listed(self) -> list[str]:
         """`cells` one by one, without their groups."""

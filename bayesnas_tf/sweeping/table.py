@@ -46,7 +46,7 @@ class SweepView:
         self._width = max(self._width, len(self._ledger.running))
         if jobs and jobs[0].stage != self._stage:
             self._stage = jobs[0].stage
-            self.line(f"{self._stage}: {len(jobs)} runs, {self._ledger.count(jobs, 'done')} done before")
+            self.line(f"{self._stage}: {len(jobs)} runs, {self._ledger.count(jobs, 'done')} already done")
         for directory in self._ledger.running - self._began.keys():
             self._began[directory] = now
         for ended in over:
@@ -65,7 +65,7 @@ class SweepView:
         what = f"done in {duration(seconds)}"
         if state != "done":
             what = f"failed: {self._ledger.failure(job).error}"
-            what += "" if state == "failed" else "; it is started again"
+            what += "" if state == "failed" else "; it starts again"
         count, left = self._ledger.count(jobs, "done"), duration(self.seconds_left(jobs))
         return f"{job.directory} {what} ({count} of {len(jobs)} done, left {left})"
 

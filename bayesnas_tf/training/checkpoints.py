@@ -20,8 +20,8 @@ UNUSABLE = (tf.errors.OpError, AssertionError, ValueError, IndexError, RuntimeEr
 LIST = "checkpoint"  # for the tools of TensorFlow; nothing here depends on it
 FLOATS = ("float32", "float64", "bfloat16")
 BEST_NATS = "progress/best_nats"  # of `Progress`, in a checkpoint of either loop
-CURE = "Put its files back, or train in another --run_dir; --overwrite discards what this one holds"
-ROOM = "Make room, or check the disk; the same command resumes from the one before"
+CURE = "Restore its files, or train in another --run_dir; --overwrite deletes what this one holds"
+ROOM = "Free some space, or check the disk; the same command resumes from the one before"
 
 
 class Numbered:
@@ -201,7 +201,7 @@ class Checkpoints:
         if unusable and not self._last.was_never_whole():
             raise UserError(f"cannot resume from checkpoint {unusable[0]}. {CURE}")
         for skipped in unusable:
-            logging.warning("the first checkpoint was cut off: %s. The run begins anew", skipped)
+            logging.warning("the first checkpoint is incomplete: %s. The run starts again", skipped)
         return False
 
     def _version_of(self, names: set[str]) -> tf.train.Checkpoint:
@@ -237,19 +237,19 @@ def restore_best(directory: Path, model) -> None:
     if unusable:
         raise UserError(f"cannot use checkpoint {unusable[0]}. {CURE}")
     if (best.folder / LIST).exists() or math.isfinite(_best_nats(last)):
-        raise UserError(f"the best weights are gone from {best.folder}. {CURE}")
-    raise UserError(f"no trained weights in {best.folder}. Let the training end one epoch first")
+        raise UserError(f"the best weights are missing in {best.folder}. {CURE}")
+    raise UserError(f"no trained weights in {best.folder}. Train for at least one epoch first")
 
 
 def _look_after_best(best: Numbered, last: Numbered) -> None:
     """Warn at once of best weights that are lost, not after the last epoch, when they are wanted."""
     numbers, lost = best.newest_first(), ""
     if not numbers and math.isfinite(_best_nats(last)):
-        lost = f"the best weights are gone from {best.folder}"
+        lost = f"the best weights are missing in {best.folder}"
     elif numbers and not best.is_whole(numbers[0]):
         lost = f"the best weights, {best.path(numbers[0])}, cannot be read"
     if lost:
-        logging.warning("%s. They are wanted at the end if no later epoch is better. %s", lost, CURE)
+        logging.warning("%s. The run needs them at its end if no later epoch is better. %s", lost, CURE)
 
 
 def _compared(best: Numbered, number: int, last: Numbered) -> str:

@@ -169,7 +169,9 @@ class EvaluateLoop(TrainLoop):
             self.validated(nats, self.step.averaging)
         done = int(self.progress.epoch)
         if not math.isfinite(nats):
-            logging.warning("the validation loss of epoch %d is not finite: it counts as the worst", done + 1)
+            logging.warning(
+                "the validation loss of epoch %d is not finite: the epoch counts as the worst", done + 1
+            )
         self.course.valid_nats.assign(tf.concat([self.course.valid_nats[:done], [nats]], axis=0))
         self.average_after(done + 1)
 
@@ -186,8 +188,8 @@ class EvaluateLoop(TrainLoop):
         """
         if not math.isfinite(float(self.progress.best_nats)):
             raise UserError(
-                f"no epoch of {int(self.progress.epoch)} had a finite validation loss in {self.directory}. "
-                f"{self.advice}, and choose another --run_dir"
+                f"none of {int(self.progress.epoch)} epochs in {self.directory} has a finite validation "
+                f"loss. {self.advice}, and choose another --run_dir"
             )
 
     def average_after(self, epochs: int) -> None:

@@ -78,12 +78,12 @@ class EvaluateSettings(Options):
         if averaging.after_epoch >= self.epochs > 1:
             found.append(
                 f"AveragingOptions.after_epoch={averaging.after_epoch} averages nothing in "
-                f"{self.epochs} epochs. Give it a lower value"
+                f"{self.epochs} epochs. Lower it"
             )
         if not averaging.after_epoch and 0 < self.patience <= averaging.nonmono:
             found.append(
                 f"evaluate.patience={self.patience} ends training before averaging begins, which waits for "
-                f"{averaging.nonmono} epochs without a better loss. Give evaluate.patience more than "
+                f"{averaging.nonmono} epochs without a better loss. Set evaluate.patience above "
                 "AveragingOptions.nonmono, or set AveragingOptions.after_epoch"
             )
         return found
@@ -153,7 +153,7 @@ def build_model(
     elif genotype is not None:
         cell = DerivedCell(genotype, settings.cell.sized(genotype, vocabulary + settings.spare_words))
     else:
-        raise ValueError("nothing to train: give a genotype, or bind evaluate.baseline")
+        raise ValueError("nothing to train. Give a genotype, or set evaluate.baseline")
     head = Mixture(settings.head) if settings.head else None
     return LanguageModel(vocabulary + settings.spare_words, cell, settings.model, head, execution)
 

@@ -105,8 +105,8 @@ def replicas(mode: Distribute, command: str, batch: int, norm: str = "") -> Repl
         found = Replicas(strategy, several_processes=True, leads=leads)
     elif norm == "batch":
         raise UserError(
-            f"{name} cannot have CellOptions.norm='batch', whose statistics cross devices in the time loop. "
-            "Give each device a process of its own: 'multi_worker' (docs/distributed.md)"
+            f"{name} does not allow CellOptions.norm='batch': its statistics cross devices in the time loop. "
+            "Start one process per device: 'multi_worker' (docs/distributed.md)"
         )
     else:
         devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
@@ -114,7 +114,7 @@ def replicas(mode: Distribute, command: str, batch: int, norm: str = "") -> Repl
     if batch % found.count:
         raise UserError(
             f"{name} cannot share WindowOptions.batch_size={batch} among {found.count} replicas. "
-            f"Give it a multiple of {found.count}"
+            f"Set it to a multiple of {found.count}"
         )
     return found
 

@@ -69,22 +69,22 @@ class SearchSettings(Options):
         super().__post_init__()
         if self.optimizer.rule == "asgd":
             raise ValueError(
-                "OptimizerOptions.rule='asgd' averages a cell's weights, and a search trains many cells. "
+                "OptimizerOptions.rule='asgd' averages a cell's weights, but a search trains many cells. "
                 "Use 'sgd' or 'adam'"
             )
         self.strategy.check(self)
         if self.curvature.estimator == "thesis" and self.cell.space != HIGHWAY:
             raise ValueError(
-                f"CurvatureOptions.estimator='thesis' knows no CellOptions.space but {HIGHWAY!r}, and it is "
-                f"{self.cell.space!r}. Take 'ggn' or 'recursive'"
+                f"CurvatureOptions.estimator='thesis' needs CellOptions.space={HIGHWAY!r}, and it is "
+                f"{self.cell.space!r}. Use 'ggn' or 'recursive'"
             )
         if self.distribute != "none" and not isinstance(self.strategy, BayesNasOptions):
             raise ValueError(
-                f"search.distribute={self.distribute!r} knows no strategy but @BayesNasOptions(). "
+                f"search.distribute={self.distribute!r} works only with search.strategy=@BayesNasOptions(). "
                 "Set search.distribute = 'none'"
             )
         if self.row_groups > 1 and (reason := self.whole(self.row_groups)):
-            raise ValueError(f"search.row_groups={self.row_groups} is too many for {reason}. Set it to 1")
+            raise ValueError(f"search.row_groups={self.row_groups} does not work with {reason}. Set it to 1")
 
     def whole(self, groups: int) -> str:
         """The setting under which a step cannot treat so many groups of rows apart; empty: there is none."""
@@ -92,8 +92,8 @@ class SearchSettings(Options):
         settings = {
             f"search.distribute={self.distribute!r}, which shares the rows": self.distribute != "none",
             f"search.strategy={self.strategy.name!r}": not isinstance(self.strategy, BayesNasOptions),
-            "CellOptions.norm='batch', whose statistics are those of all rows": self.cell.norm == "batch",
-            f"WindowOptions.batch_size={rows}, no multiple of it": rows % groups > 0,
+            "CellOptions.norm='batch', whose statistics need all rows": self.cell.norm == "batch",
+            f"WindowOptions.batch_size={rows}, which is not a multiple of it": rows % groups > 0,
         }
         return next((setting for setting, holds in settings.items() if holds), "")
 

@@ -15,7 +15,7 @@ from bayesnas_tf.space.genotype import Genotype
 CELL = "cell"  # what pins.json calls the genotype that was trained
 WORDS = "vocabulary"  # and the digest of the vocabulary; in a summary its size
 IMPORT = "Import the module that defines it in a gin file, and name that file with --gin_file"
-AGAIN = "Bring it back; the same evaluate that made the run writes it again"
+AGAIN = "Restore it; the `evaluate` command that made the run writes it again"
 T = TypeVar("T")
 
 
@@ -76,7 +76,7 @@ def check_trained(directory: Path, genotype: Genotype | None, vocabulary: Vocabu
     trained = pins.get(CELL) or _told(summary)
     if genotype is not None and trained and trained != str(genotype):
         raise UserError(
-            f"{RunFiles(directory).genotype} is not the cell that was trained, {trained}. {AGAIN}"
+            f"{RunFiles(directory).genotype} is not the cell that was trained: {trained}. {AGAIN}"
         )
     size, digest = len(vocabulary), digest_of(vocabulary)
     if pins.get(WORDS, digest) != digest or summary.get(WORDS, size) != size:

@@ -181,7 +181,8 @@ def test_a_removed_edge_op_is_never_chosen_even_if_all_scores_are_minus_infinity
 def test_collapse_is_an_error_with_advice():
     mask = np.ones((topology.edge_count(4), OPS), dtype=bool)
     with pytest.raises(
-        prune.CollapsedCell, match=r"all 4 nodes are dead.*lambda_w.*lr_w.*'rms'.*target_pruned_share"
+        prune.CollapsedCell,
+        match=r"all 4 nodes are dead.*ScalarOptions\.lambda_w.*ScalarOptions\.lr.*'rms'.*target_pruned_share",
     ):
         derive(np.ones(mask.shape), mask, prune.PruneOptions())
     assert choices(np.ones(mask.shape), mask, prune.PruneOptions()).tolist() == [DEAD] * 4

@@ -82,7 +82,7 @@ def test_taylor_is_exact_for_a_quadratic_loss():
 
 @pytest.mark.parametrize(("name", "field"), [("taylor", "gradient"), ("oracle", "oracle")])
 def test_a_score_without_its_input_says_what_to_do(name, field):
-    with pytest.raises(ValueError, match=f"score '{name}' needs .*PruneOptions.score"):
+    with pytest.raises(ValueError, match=f"PruneOptions.score='{name}' needs .*Set PruneOptions.score"):
         scores.score(name, make(**{field: None}))
 
 

@@ -41,7 +41,7 @@ def test_kappa_of_each_scale(scale, expected):
 
 @pytest.mark.parametrize("scale", ["sum_over_lambda", "mean_over_lambda"])
 def test_kappa_over_a_zero_lambda_says_what_to_do(scale):
-    with pytest.raises(ValueError, match=r"Set lambda_w above 0, or BayesOptions\.scale"):
+    with pytest.raises(ValueError, match=r"Set lambda_w above 0, or set BayesOptions\.scale"):
         update.kappa(scale, 2240, 929589, 0.0)
 
 

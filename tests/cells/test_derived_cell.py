@@ -180,5 +180,5 @@ def test_dropout_that_nobody_draws_is_refused_in_training_alone():
     model = keras.Sequential([keras.layers.Input((T, 3)), keras.layers.RNN(cell)])
     x = tf.zeros([2, T, 3])
     assert model(x).shape == (2, U)
-    with pytest.raises(ValueError, match=r"dropout rates.*keras\.layers\.Dropout"):
+    with pytest.raises(ValueError, match=r"has dropout.*keras\.layers\.Dropout"):
         model(x, training=True)

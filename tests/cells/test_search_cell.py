@@ -218,7 +218,7 @@ def test_keras_rebuilds_the_cell_from_its_options():
         ({"weight_sharing": "all"}, r"CellOptions\.weight_sharing='all'"),
         ({"hidden_dropout": 1.0}, r"CellOptions\.hidden_dropout=1"),
         *(({"init_range": value}, r"CellOptions\.init_range=") for value in (-1.0, 0.0, math.inf, math.nan)),
-        ({"norm": "mean", "norm_learnable": True}, "norm_learnable needs norm"),
+        ({"norm": "mean", "norm_learnable": True}, "norm_learnable=True needs the norm"),
     ],
 )
 def test_impossible_options_are_refused_by_name(wrong, message):

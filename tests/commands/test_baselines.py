@@ -104,7 +104,7 @@ def test_a_dry_run_prints_its_size(folder, capfd):
 def test_its_curvature_is_refused(folder, capfd):
     flags = [f"--run={folder}/run", f"--data_dir={folder}/data"]
     assert config.run_command(curvature_command.run_curvature, "curvature", flags) == 1
-    assert "holds a baseline, and h is known for" in capfd.readouterr().err
+    assert "holds a baseline, but `curvature` needs" in capfd.readouterr().err
 
 
 def test_a_genotype_beside_a_baseline_is_refused(folder, capfd):

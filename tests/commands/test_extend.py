@@ -60,7 +60,7 @@ def test_an_extended_run_is_the_unbroken_one(folder):
 @pytest.mark.parametrize(
     ("flags", "part"),
     [
-        (["--extend=nowhere"], "no ended run in nowhere"),
+        (["--extend=nowhere"], "no finished run in nowhere"),
         (["--extend={}/short", "--seed=1"], "command, seed or genotype differ"),
         (["--extend={}/short", "--gin_param=WeightOptions.lr=4.0"], "WeightOptions.lr differ"),
         (["--extend={}/whole", "--gin_param=evaluate.epochs=3"], "less than the 4 epochs"),

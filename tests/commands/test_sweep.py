@@ -49,7 +49,7 @@ def view(folder):
 def test_a_search_is_ranked_and_its_cell_trained_longer(folder, capfd):
     assert run(folder) == 0
     out, err = capfd.readouterr()
-    assert "search: 1 runs, 0 done before" in err
+    assert "search: 1 runs, 0 already done" in err
     assert "final/lambda_w=0.1-seed0/seed0 done in" in err
     assert "selected   lambda_w=0.1-seed0: valid" in out
     found = view(folder)
@@ -98,7 +98,7 @@ def test_a_sweep_that_gave_up_a_run_shows_its_results_and_says_so(folder, monkey
     assert run(folder, ALONE, seeds) == 1
     out, err = capfd.readouterr()
     assert "failed     search/lambda_w=0.1-seed1: exit code 1. error: it cannot" in out
-    assert err.splitlines()[-1].startswith("error: search/lambda_w=0.1-seed1 was given up.")
+    assert err.splitlines()[-1].startswith("error: search/lambda_w=0.1-seed1 failed for good.")
     assert [row["state"] for row in view(folder)["runs"]] == ["done", "failed"]
 
 
@@ -106,10 +106,10 @@ def test_when_every_search_failed_it_says_so_and_the_same_command_tries_again(fo
     fakes(monkeypatch, "fail")
     assert run(folder, ALONE) == 1
     err = capfd.readouterr().err
-    assert "failed: exit code 1. error: it cannot. In fake.py. Give up; it is started again" in err
+    assert "failed: exit code 1. error: it cannot. In fake.py. Give up; it starts again" in err
     assert err.splitlines()[-1].startswith("error: every search failed.")
     fakes(monkeypatch)
     assert run(folder, ALONE, "--gin_param=SearchesOptions.seeds=(1,)") == 1
-    assert "begun with another configuration" in capfd.readouterr().err
+    assert "started with another configuration" in capfd.readouterr().err
     assert run(folder, ALONE) == 0
     assert view(folder)["runs"][0]["state"] == "done"

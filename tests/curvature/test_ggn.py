@@ -166,7 +166,7 @@ def test_rows_that_a_norm_couples_or_that_are_too_few_have_no_groups():
     model, (x, y, state) = small_model(norm="batch"), small_window()
     with pytest.raises(ValueError, match="batch norm couples all rows"):
         ggn.of_groups(BATCH)(model, x, y, state, seeds.run_seed(4), CurvatureOptions())
-    with pytest.raises(ValueError, match="3 rows cannot be shared by 2 groups"):
+    with pytest.raises(ValueError, match="cannot split 3 rows into 2 equal groups"):
         ggn.of_groups(2)(small_model(norm="mean"), x, y, state, seeds.run_seed(4), CurvatureOptions())
 
 

@@ -52,7 +52,7 @@ def test_lines_out_of_order_are_noticed(tmp_path, monkeypatch):
         .map(lambda batch: {key: value[::-1] for key, value in batch.items()})
     )
     monkeypatch.setattr(type(builder), "as_dataset", lambda self, **_: backwards)
-    with pytest.raises(UserError, match="is damaged: the lines of train come out of order. Remove"):
+    with pytest.raises(UserError, match="is damaged: the lines of train come out of order. Delete"):
         list(builders.lines(builder, "train"))
 
 

@@ -138,7 +138,7 @@ def test_damage_to_a_prepared_text_is_one_line_that_names_the_folder(harm, own, 
         corpora.load(own, data_dir)
     assert str(folder) in str(error.value)
     assert "is damaged" in str(error.value)
-    assert "Remove that folder" in str(error.value)
+    assert "Delete that folder" in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -155,7 +155,7 @@ def test_damage_to_what_describes_a_prepared_text_is_told_or_harmless(name, cont
         assert corpora.load(own, data_dir).digest() == first.digest()
     except UserError as error:
         assert str(folder) in str(error)
-        assert "Remove that folder" in str(error)
+        assert "Delete that folder" in str(error)
         assert "\n" not in str(error)
 
 

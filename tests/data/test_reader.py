@@ -123,7 +123,7 @@ def test_bytes_that_are_no_text_are_replaced_and_that_is_said_once(block, tmp_pa
     content = b"one \xff two\n\xe2\x28\xa1 three \xc3"
     path = _write(tmp_path, content)
     assert reader.lines(path) == content.decode("utf-8", errors="replace").split("\n")
-    assert capfd.readouterr().err == f"note: {path} is not all UTF-8: what is not becomes U+FFFD\n"
+    assert capfd.readouterr().err == f"note: {path} is not all UTF-8: other bytes are read as U+FFFD\n"
     path = _write(tmp_path, codecs.BOM_UTF16_LE + "a\ud800".encode("utf-16-le", "surrogatepass") + b"b")
     assert "".join(reader.lines(path)).startswith("a\ufffd")
     assert "not all UTF-16-LE" in capfd.readouterr().err
@@ -166,7 +166,7 @@ def test_a_word_without_end_is_refused(tmp_path, monkeypatch):
     for content in (b"x" * 3000, b"a b " + b"x" * 3000, b"a\n" + b"x" * 3000 + b"\nb\n"):
         path = _write(tmp_path, content)
         for read in (reader.lines, lambda path: list(reader.chunks(path, 100))):
-            with pytest.raises(UserError, match="has a word of more than 1,000 characters. Separate"):
+            with pytest.raises(UserError, match="has a word of more than 1,000 characters. Put blanks"):
                 read(path)
 
 

@@ -75,7 +75,7 @@ def test_a_compressed_file_is_unpacked(data_dir):
     ("name", "content", "reason"),
     [
         ("a.xz", b"\xfd7zXZ garbage", "cannot be read"),
-        ("a.txt", "utf-16".encode("utf-16-le"), "no plain text"),
+        ("a.txt", "utf-16".encode("utf-16-le"), "not plain text"),
     ],
 )
 def test_a_file_that_is_no_text_is_named(name, content, reason, data_dir):

@@ -142,7 +142,7 @@ def test_a_writer_that_takes_its_time_is_waited_for_and_that_is_said(tmp_path, m
     reading, writing = os.pipe()
     threading.Timer(0.5, lambda: (os.write(writing, b"late"), os.close(writing))).start()
     assert _read(unpacking.Path(f"/dev/fd/{reading}")) == b"late"
-    assert f"note: waiting for what comes from /dev/fd/{reading}" in capfd.readouterr().err
+    assert f"note: waiting for input from /dev/fd/{reading}" in capfd.readouterr().err
     os.close(reading)
 
 

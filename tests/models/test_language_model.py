@@ -114,7 +114,7 @@ def test_a_dropped_word_is_gone_wherever_it_stands():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"word_dropout": 1.0}, r"ModelOptions\.word_dropout=1\.0 must lie in \[0, 1\)"),
+        ({"word_dropout": 1.0}, r"ModelOptions\.word_dropout=1\.0 must be in \[0, 1\)"),
         ({"output_dropout": -0.1}, r"ModelOptions\.output_dropout=-0\.1"),
         ({"decoder_bias": "frequencies"}, r"ModelOptions\.decoder_bias='frequencies' must be one of"),
         ({"embedding_range": -0.1}, r"ModelOptions\.embedding_range=-0\.1 must be at least 0"),
@@ -123,7 +123,7 @@ def test_a_dropped_word_is_gone_wherever_it_stands():
         ({"input_std": float("inf")}, r"ModelOptions\.input_std=inf must be finite"),
         (
             {"embedding_range": 0.0, "input_std": 0.3},
-            r"ModelOptions\.input_std=0\.3 .* Give ModelOptions\.embedding_range a value above 0",
+            r"ModelOptions\.input_std=0\.3 .* Set ModelOptions\.embedding_range above 0",
         ),
     ],
 )

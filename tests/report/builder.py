@@ -78,7 +78,7 @@ def search(folder, seed=0, lambda_w=0.17, genotype=None, corpus="ptb", limit=0, 
         folder / "posterior.npz", **arrays, pruned=gamma < 0.0585, edges=edges, ops=OP_NAMES, kappa=6588.0
     )
     genotype.save(folder / "genotype.json")
-    warnings = ["62% of the nodes are identity."] if seed % 2 else []
+    warnings = ["62% of the nodes apply the identity."] if seed % 2 else []
     health = {"gain": 0.17, "pull_ratio": 1.3, "travel": 0.9, "h_reliability": 0.99, "stability": 0.92,
               "star_share": 0.25, "mean_depth": 2.5, "identity_share": 0.3, "warnings": warnings}  # fmt: skip
     ppl = float(train[-1] + 8)

@@ -110,7 +110,7 @@ def test_texts_from_files_stay_texts(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "code", "part"),
     [
-        ([], 2, "report needs runs. Add --runs=..."),
+        ([], 2, "report needs runs. Add --runs=DIR"),
         (["--runs=rums"], 1, "no folder rums. Named in --runs (did you mean 'runs'?)"),
         (["--runs=runs"], 1, "no run in runs. Give a run directory"),
         (["--runs=runs", "--gin_file=ptb.gin"], 2, "Remove --gin_file"),
@@ -164,6 +164,6 @@ def test_one_search_alone_is_a_report_that_says_what_it_cannot(tmp_path):
     for sentence in (
         "No training of a cell has ended here.",
         "Never trained here",
-        "No searched cell was trained here: of none",
+        "No searched cell was trained here, so that",
     ):
         assert sentence in text

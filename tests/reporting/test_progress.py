@@ -112,7 +112,7 @@ def test_an_epoch_without_validation_names_no_valid_loss():
 def test_a_dead_cell_is_named():
     stream = io.StringIO()
     ProgressCallback(stream).on_update(update_record(genotype=None))
-    assert "cell none: every node died" in stream.getvalue()
+    assert "cell none: every node is dead" in stream.getvalue()
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
@@ -189,7 +189,7 @@ def test_perplexities_that_are_not_finite_and_dynamic_ones_have_their_words():
 def test_a_training_that_was_averaged_or_went_back_says_so():
     summary = {"kind": "evaluate", "baseline": "lstm", "epochs": 1, "asgd_epoch": 5, "rollbacks": 2}
     assert summary_lines(summary)[-1] == (
-        "training   1 epoch, averaged from epoch 5 on, went back to an earlier state 2 times"
+        "training   1 epoch, averaged from epoch 5 on, returned to an earlier state 2 times"
     )
 
 
@@ -199,7 +199,7 @@ def test_averages_and_rollbacks_have_their_words():
     callback.on_epoch(EpochRecord(3, 415, 6.1, 6.0, 65.0, averaged=True))
     callback.on_rollback(facts(400), 2)
     assert stream.getvalue().splitlines() == [
-        "epoch 3/0 done train nats 6.100 ppl 445.9 valid of the average nats 6.000 ppl 403.4 time 1:05",
+        "epoch 3/0 done train nats 6.100 ppl 445.9 valid (averaged) nats 6.000 ppl 403.4 time 1:05",
         "training diverged: back to step 400, rollback 2",
     ]
 

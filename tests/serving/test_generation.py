@@ -73,7 +73,7 @@ def test_the_command_tells_of_unknown_words_and_takes_the_flags(exported, capfd)
     arguments = ["--generate=5", "--prompt=one zebra", "--temperature=0", "--top_k=2"]
     assert trained.score(exported, *arguments) == 0
     first = capfd.readouterr()
-    assert "note: the model reads as <unk>: 'zebra'" in first.err
+    assert "note: the model reads these words as <unk>: 'zebra'" in first.err
     assert trained.score(exported, *arguments, "--seed=9") == 0
     assert capfd.readouterr().out == first.out  # the likeliest words need no seed
 
@@ -91,7 +91,5 @@ def test_a_vocabulary_without_words_to_write_is_one_line(tmp_path):
     model.initialise(tf.constant([1, 2]))
     saved_model.export(model, Vocabulary(("<unk>", "<eos>")), RULES["text"], {}, tmp_path / "model")
     loaded = tf.saved_model.load(str(tmp_path / "model"))
-    with pytest.raises(
-        UserError, match="no word to write: its vocabulary holds <unk> and <eos> alone. Train"
-    ):
+    with pytest.raises(UserError, match="no word to write: its vocabulary has only <unk> and <eos>. Train"):
         continued(loaded.signatures, b"one", 3, PLAIN)

@@ -26,7 +26,7 @@ FACTS = model_card.Facts(
     genotype=trained.GENOTYPE,
     corpus="ptb",
     text="ptb",
-    tokenisation="Tokens are what white space separates.",
+    tokenisation="White space separates tokens.",
     vocabulary=10_000,
     units=8,
     parameters=12_345,
@@ -84,7 +84,7 @@ def test_seeds_have_mean_and_deviation():
 
 def test_a_training_that_has_not_ended_is_not_given_numbers():
     card = model_card.card(FACTS._replace(summary=None, seeds=[]))
-    assert "had not ended" in card
+    assert "before its training ended" in card
     assert "| valid |" not in card
     assert "- Exported with: bayesnas_tf " in card
     assert "header" not in card
@@ -146,6 +146,6 @@ def test_a_training_that_has_not_ended_exports_its_best_weights(exported, tmp_pa
     shutil.copytree(exported / "run", tmp_path / "run", ignore=ignored)
     assert trained.export(tmp_path) == 0
     card = (tmp_path / "run" / "saved_model" / model_card.FILE).read_text()
-    assert "had not ended" in card
+    assert "before its training ended" in card
     assert "WeightOptions.lr = 5.0" in card
     assert "WeightOptions.clip" not in card

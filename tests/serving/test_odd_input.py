@@ -67,7 +67,7 @@ def test_a_prompt_that_is_no_text_is_read_as_unknown_words(exported, capfd):
     assert trained.score(exported, "--generate=2", f"--prompt={from_the_shell}") == 0
     told = capfd.readouterr()
     assert told.out.startswith("one <unk> ")
-    assert "note: the model reads as <unk>: '\ufffd'" in told.err
+    assert "note: the model reads these words as <unk>: '\ufffd'" in told.err
 
 
 def test_step_and_cell_take_no_rows_at_all(loaded):

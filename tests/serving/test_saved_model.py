@@ -243,7 +243,7 @@ def test_export_again_replaces_and_other_files_are_left_alone(exported, tmp_path
     (tmp_path / "other" / "file").write_text("mine")
     capfd.readouterr()
     assert trained.export(exported, f"--out={tmp_path}/other") == 1
-    assert "holds something other than a SavedModel" in capfd.readouterr().err
+    assert "holds files that are not of a SavedModel" in capfd.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "other"]
 
 
@@ -261,7 +261,7 @@ def test_a_run_without_trained_weights_is_refused(exported, tmp_path, capfd):
     assert "no trained weights" in capfd.readouterr().err
     (tmp_path / "run" / "vocabulary.txt").unlink()
     assert trained.export(tmp_path) == 1
-    assert "vocabulary.txt: it is missing. Bring it back; the same evaluate" in capfd.readouterr().err
+    assert "vocabulary.txt: it is missing. Restore it; the `evaluate` command" in capfd.readouterr().err
 
 
 def test_a_model_that_computes_something_else_is_never_put_in_place(tmp_path):

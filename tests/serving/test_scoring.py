@@ -160,9 +160,9 @@ def test_a_model_of_nan_has_no_perplexity(tmp_path):
     for weight in loaded.weights:
         weight.assign(np.full(weight.shape, np.nan))
     (tmp_path / "text").write_text("one two\n")
-    with pytest.raises(UserError, match="nothing but NaN"):
+    with pytest.raises(UserError, match="is NaN"):
         scoring.score_file(loaded.signatures, tmp_path / "text")
-    with pytest.raises(UserError, match="no probabilities but NaN"):
+    with pytest.raises(UserError, match="all probabilities of the model are NaN"):
         scoring.generate(loaded.signatures, "one", 3, scoring.generation.Drawing(0.0, 0, 0))
 
 

@@ -79,7 +79,7 @@ def test_trainings_that_begin_anew_are_counted_whole():
 
 
 def test_proposals_need_searches_that_draw_some():
-    with pytest.raises(UserError, match="they draw nothing"):
+    with pytest.raises(UserError, match="they draw none"):
         made("sweep_ptb_small.gin", "RankOptions.proposals=True")
 
 
@@ -166,7 +166,7 @@ def test_two_cells_of_one_name_are_refused(second, tmp_path, monkeypatch):
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_text(json.dumps(published.named(cell).to_dict()))
     assert made("sweep_ptb.gin", "RankOptions.cells=('given/genotype.json',)").given[0].name == "given"
-    with pytest.raises(UserError, match=f"two cells are called '{second.split('/')[0]}'"):
+    with pytest.raises(UserError, match=f"two cells have the name '{second.split('/')[0]}'"):
         made("sweep_ptb.gin", f"RankOptions.cells=('given/genotype.json', {second!r})")
 
 
@@ -174,10 +174,10 @@ def test_two_cells_of_one_name_are_refused(second, tmp_path, monkeypatch):
     ("param", "part"),
     [
         ("SearchesOptions.gin_files=('ptp.gin',)", "did you mean 'ptb.gin'?"),
-        ("SearchesOptions.grid={'LAMDA_W': (0.1,)}", "nothing uses 'LAMDA_W'"),
+        ("SearchesOptions.grid={'LAMDA_W': (0.1,)}", "no setting uses the macro 'LAMDA_W'"),
         ("SearchesOptions.grid={'CellOptions.norm': ('bach',)}", "CellOptions.norm cannot be 'bach'"),
         ("SearchesOptions.grid={'LAMBDA_W': 0.1}", "must be a tuple of values"),
-        ("SearchesOptions.seeds=(1, 1)", "two searches are called LAMBDA_W=0.1-seed1"),
+        ("SearchesOptions.seeds=(1, 1)", "two searches have the name LAMBDA_W=0.1-seed1"),
         ("RankOptions.params={'DerivedOptions.unit': 3}", "has no parameter 'unit'"),
         ("RankOptions.cells=('DARTS_V3',)", "did you mean"),
         ("sweep.search=None", "nothing to run"),
@@ -207,5 +207,5 @@ def test_a_sweep_goes_on_with_another_number_of_workers(tmp_path):
 
 @pytest.mark.parametrize("later", ["RankOptions.more_epochs=2", "RankOptions.rungs=(1,)"])
 def test_a_rate_that_falls_over_all_epochs_goes_on_with_no_training(later):
-    with pytest.raises(UserError, match="RankOptions.rungs and more_epochs go on with trainings"):
+    with pytest.raises(UserError, match="RankOptions.rungs and more_epochs continue finished trainings"):
         made("studies/memory_cells.gin", later)

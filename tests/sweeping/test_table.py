@@ -49,7 +49,7 @@ def test_plain_lines_tell_each_end_and_the_time_left(ledger):
     view.watch(jobs, [Ended(jobs[1], "exit code 1")])
     view.close()
     assert stream.getvalue().splitlines() == [
-        "search: 4 runs, 0 done before",
+        "search: 4 runs, 0 already done",
         "search/seed0 done in 1:00 (1 of 4 done, left 1:00)",  # two wait, one is due; two go at a time
         "search/seed1 failed: exit code 1. error: no (1 of 4 done, left 1:00)",
     ]

@@ -43,7 +43,7 @@ def test_without_a_gpu_there_is_one_line(root, tmp_path):
     said = subprocess.run(call, cwd=root, capture_output=True, text=True, env=hidden)
     assert (said.returncode, said.stdout) == (1, "")
     last = said.stderr.splitlines()[-1]
-    assert last.startswith("error: TensorFlow ") and "sees no GPU" in last and "--device=cpu" in last
+    assert last.startswith("error: TensorFlow ") and "finds no GPU" in last and "--device=cpu" in last
     assert "Traceback" not in said.stderr
     assert not file.exists()
 

@@ -187,7 +187,7 @@ def test_other_things_than_baselines_and_heads_are_refused(wrong, message):
 
 
 def test_without_genotype_and_baseline_there_is_nothing_to_train():
-    with pytest.raises(ValueError, match=r"give a genotype, or bind evaluate\.baseline"):
+    with pytest.raises(ValueError, match=r"Give a genotype, or set evaluate\.baseline"):
         build_model(settings(), 9, None)
 
 

@@ -117,9 +117,7 @@ def test_only_when_none_can_be_read_it_is_an_error_whose_cure_keeps_the_run(tmp_
     save(tmp_path, 10, 20)
     for path in (tmp_path / "last").glob("*.index"):
         cut(path)
-    with pytest.raises(
-        UserError, match=r"last/ckpt-2\. .*\. Put its files back.*another --run_dir"
-    ) as caught:
+    with pytest.raises(UserError, match=r"last/ckpt-2\. .*\. Restore its files.*another --run_dir") as caught:
         counter(tmp_path)[0].restore()
     assert "\n" not in str(caught.value)
 

@@ -107,8 +107,8 @@ def test_a_lost_best_is_told_when_the_run_resumes(run, caplog):
     assert f"the best weights, {run.directory / 'best/ckpt-2'}, cannot be read" in caplog.messages[0]
     shutil.rmtree(run.directory / "best")
     assert Run(run.directory).checkpoints.restore()
-    assert f"the best weights are gone from {run.directory / 'best'}" in caplog.messages[1]
-    with pytest.raises(UserError, match=r"the best weights are gone.*Put its files back"):
+    assert f"the best weights are missing in {run.directory / 'best'}" in caplog.messages[1]
+    with pytest.raises(UserError, match=r"the best weights are missing.*Restore its files"):
         best(run.directory)
 
 
@@ -129,7 +129,7 @@ def test_a_first_checkpoint_that_was_cut_off_is_no_state(tmp_path, caplog):
     (last / "ckpt-1.index").write_bytes(b"")
     run = Run(tmp_path)
     assert not run.checkpoints.restore()
-    assert "The run begins anew" in caplog.messages[0]
+    assert "The run starts again" in caplog.messages[0]
     run.end_epoch(1.0, 5.0)
     assert Run(tmp_path).checkpoints.restore()
     assert names(last) == ["checkpoint", "ckpt-2.data-00000-of-00001", "ckpt-2.index"]
@@ -154,7 +154,9 @@ def test_a_full_disk_leaves_the_checkpoints_before(run, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(files, "replace", refuse)
-        with pytest.raises(UserError, match=r"cannot write checkpoint .*No space left.*Make room") as caught:
+        with pytest.raises(
+            UserError, match=r"cannot write checkpoint .*No space left.*Free some space"
+        ) as caught:
             run.checkpoints.save()
     assert "\n" not in str(caught.value)
     assert names(run.directory / "last") == before

@@ -136,7 +136,7 @@ def test_a_run_without_any_finite_validation_says_so(tmp_path, monkeypatch):
     trained = loop(tmp_path, epochs=2)
     monkeypatch.setattr(trained, "measure", lambda *_: SimpleNamespace(mean=float("nan")))
     with pytest.raises(
-        UserError, match=r"no epoch of 2 had a finite validation loss.*Lower WeightOptions\.lr"
+        UserError, match=r"none of 2 epochs in .* has a finite validation loss.*Lower WeightOptions\.lr"
     ):
         trained.run()
 

@@ -115,5 +115,5 @@ def test_torn_checkpoints_are_one_line(unbroken, folder, capsys):
     assert tiny.run(folder, "torn") == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("error: cannot resume from checkpoint")
-    assert ". Put its files back, or train in another --run_dir; --overwrite discards" in error
+    assert ". Restore its files, or train in another --run_dir; --overwrite deletes" in error
     assert (directory / "genotype.json").exists()

@@ -150,7 +150,7 @@ def test_a_collapsed_cell_is_an_error_with_advice_and_keeps_its_posterior(folder
     assert tiny.run(folder, "collapsed", *flags) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("error: the cell has collapsed")
-    assert "Lower lambda_w or lr_w" in error
+    assert "Lower ScalarOptions.lambda_w or ScalarOptions.lr" in error
     directory = folder / "collapsed"
     data = tiny.posterior(directory)
     assert data["pruned"].all()

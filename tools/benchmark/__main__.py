@@ -1,27 +1,28 @@
 """Speed and memory of a search, and of the training and evaluation of a cell, on this machine.
 
 Example: python -m tools.benchmark --gin_file=ptb.gin --eval_gin_file=ptb_eval.gin --peer --json=speed.json
-Ids are random, so that no corpus is needed. Step and bare matrix products are timed in turns.
+It needs no corpus: the token ids are random. It times a step and the bare matrix products in turns.
 
---peer (pip install "bayesnas_tf[bench]") also times the same model and step written in PyTorch, in the form
-of DARTS' code, on the CPU, in one process with ours, with as many threads, in turns. It runs in four ways:
-eager; compiled (torch.compile of a time step); autocast (torch.autocast to bfloat16); autocast_compiled
-(both). `ratio` is our median in units of that of the fastest of the same precision, `ratio_to`: of the first
-two where matmul_dtype is float32, of the others where it is bfloat16. A way that cannot run here, for want of
-a C++ compiler or of bfloat16 instructions, is null. `peer_seconds` and `peer_peak_mb` are of eager. Install
-PyTorch for the CPU: `triton`, which comes with the one for GPUs, crashes beside TensorFlow.
+--peer (pip install "bayesnas_tf[bench]") also times the same model and step in PyTorch, written like the code
+of DARTS: on the CPU, in the same process, with as many threads, in turns. PyTorch runs in four ways: eager;
+compiled (torch.compile of a time step); autocast (torch.autocast to bfloat16); autocast_compiled (both).
+`ratio` is our median over the median of the fastest way of the same precision, which `ratio_to` names: of the
+first two ways if matmul_dtype is float32, of the others if it is bfloat16. A way is null if it cannot run
+here, because there is no C++ compiler or the processor has no bfloat16 instructions. `peer_seconds` and
+`peer_peak_mb` belong to eager. Install PyTorch for the CPU: `triton`, which comes with PyTorch for GPUs,
+crashes beside TensorFlow.
 
-Compiling takes PyTorch minutes, which no step's time includes. It begins anew each time, unless
-TORCHINDUCTOR_CACHE_DIR names the folder of an earlier run. Only a quiet machine gives a ratio that means
-something: PyTorch's OpenMP threads spin while they wait, and beside other work a step takes many times as
-long. OMP_WAIT_POLICY=passive lets them sleep; quote the faster of the two. Peak memory of a step is that of a
+PyTorch compiles for minutes; no step's time includes them. It compiles again each time, unless
+TORCHINDUCTOR_CACHE_DIR names the folder of an earlier run. Measure a ratio only on a quiet machine: the
+OpenMP threads of PyTorch spin while they wait, and beside other work a step takes many times as long.
+OMP_WAIT_POLICY=passive lets them sleep; quote the faster of the two. The peak memory of a step is that of a
 process that does nothing else, libraries included.
 
-The split of a step's time is that of three more steps, under TensorFlow's profiler; under XLA there is none.
+The split of a step's time comes from three more steps under TensorFlow's profiler; XLA gives none.
 
-Entries, each an object of the JSON file: search_step, hessian, one_pass of --gin_file; train_step, evaluate,
-score (1,000 tokens) and generate (50 words) of --eval_gin_file and --genotype, the last two through a
-SavedModel. hessian is related to an epoch's training where search_step is measured too.
+The JSON file has one object per entry: search_step, hessian and one_pass of --gin_file; train_step, evaluate,
+score (1,000 tokens) and generate (50 words) of --eval_gin_file and --genotype. score and generate use a
+SavedModel. hessian is compared with the training of an epoch if search_step is measured too.
 """
 
 import argparse
@@ -39,7 +40,7 @@ from bayesnas_tf import config
 from bayesnas_tf.config.failures import one_line
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.space.known import find_genotype
-from tools import machine
+from tools import cli, machine
 
 QUIET = 0.5  # load average up to which a ratio to PyTorch is worth something
 ENTRIES = ("search_step", "hessian", "one_pass", "train_step", "evaluate", "score", "generate")
@@ -76,28 +77,31 @@ SAID_ELSEWHERE = ("peer_seconds", "ratio_to")  # as peers.eager, and beside the 
 
 def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.benchmark",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    repeatable: dict[str, Any] = {"action": "append", "default": []}
-    parser.add_argument("--gin_file", **repeatable, help="a search; default ptb.gin; repeatable")
-    parser.add_argument("--gin_param", **repeatable, help="NAME=VALUE of the search; repeatable")
+    parser = cli.Parser("tools.benchmark", __doc__)
     parser.add_argument(
-        "--eval_gin_file", **repeatable, help="training of a cell; default ptb_eval.gin; repeatable"
+        "--gin_file", **cli.REPEATABLE, help="file of a search, repeatable (default: ptb.gin)"
     )
-    parser.add_argument("--eval_gin_param", **repeatable, help="NAME=VALUE of that training; repeatable")
-    parser.add_argument("--genotype", default="DARTS_V2", help="its cell: name or file (default: DARTS_V2)")
-    parser.add_argument("--only", **repeatable, choices=ENTRIES, help="measure only this entry; repeatable")
+    parser.add_argument("--gin_param", **cli.REPEATABLE, help="NAME=VALUE of the search, repeatable")
+    parser.add_argument(
+        "--eval_gin_file",
+        **cli.REPEATABLE,
+        help="file of the training of a cell, repeatable (default: ptb_eval.gin)",
+    )
+    parser.add_argument("--eval_gin_param", **cli.REPEATABLE, help="NAME=VALUE of the training, repeatable")
+    parser.add_argument("--genotype", default="DARTS_V2", help="name or file of the cell to train")
+    parser.add_argument(
+        "--only", **cli.REPEATABLE, choices=ENTRIES, help="entry to measure, repeatable (default: all)"
+    )
     parser.add_argument("--peer", action="store_true", help="also time the same steps in PyTorch")
-    parser.add_argument("--steps", type=int, default=5, help="measured steps (default: 5)")
+    parser.add_argument("--steps", type=int, default=5, help="number of measured steps")
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--xla", action="store_true", help="compile with XLA, whatever the configuration says")
     mode.add_argument("--graph", action="store_true", help="compile without XLA")
-    parser.add_argument("--vocabulary", type=int, default=0, help="tokens (default: those of the corpus)")
-    parser.add_argument("--epoch_steps", type=int, default=415, help="steps of an epoch (default: 415, PTB)")
-    parser.add_argument("--json", type=Path, help="also write the numbers to this file")
+    parser.add_argument(
+        "--vocabulary", type=int, default=0, help="number of tokens (default: that of the corpus)"
+    )
+    parser.add_argument("--epoch_steps", type=int, default=415, help="steps of an epoch; PTB has 415")
+    parser.add_argument("--json", type=Path, help="file to which the numbers are also written")
     options = parser.parse_args(arguments)
     options.gin_file = options.gin_file or ["ptb.gin"]
     options.eval_gin_file = options.eval_gin_file or ["ptb_eval.gin"]
@@ -163,12 +167,16 @@ def run(options: argparse.Namespace) -> None:
     from tools.benchmark import entries, subject
 
     if options.peer and importlib.util.find_spec("torch") is None:
-        raise UserError("--peer needs PyTorch. It is not installed. Use pip install 'bayesnas_tf[bench]'")
+        raise UserError(
+            "--peer needs PyTorch, and it is not installed. Run: pip install 'bayesnas_tf[bench]'"
+        )
     plan = subject.Plan(options.steps, options.epoch_steps, options.peer)
     facts = machine.facts()
     print(f"{facts['device']}, {facts['cores']} cores, load average {facts['load_average']:.1f}", flush=True)
     if options.peer and facts["load_average"] > QUIET:
-        print("warning: other work runs here. PyTorch loses far more by it than TensorFlow: quote no ratio")
+        print(
+            "warning: other work runs here. It slows PyTorch far more than TensorFlow: do not quote a ratio"
+        )
     written: dict[str, Any] = {"machine": facts}
     for recipe in recipes(options):
         # Entry by entry: what a run that is cut off has measured is kept.

@@ -83,5 +83,5 @@ def refuse(name: str, bench: Bench) -> None:
     for setting, found in unknown.items():
         if found:
             raise UserError(
-                f"--peer has no PyTorch form of {setting}. {name}. Change it, or leave --peer out"
+                f"--peer has no PyTorch form of {setting} for {name}. Change it, or remove --peer"
             )

@@ -1,10 +1,10 @@
 """How the seconds and the memory of a search step grow with T, B, U, n, V and the sharing of weights.
 
 Example: python -m tools.benchmark.scaling --gin_file=ptb.gin
-Prints Markdown. Each size of the configuration is halved and doubled by itself, on random ids; each point is
-measured in a process of its own. "relative" is its time in units of the unchanged configuration's.
+It prints Markdown. It halves and doubles one size of the configuration at a time, on random token ids, and
+measures each point in its own process. "relative" is the time over that of the unchanged configuration.
 
---flat N instead trains N steps and prints the resident memory after every tenth of them.
+--flat N instead trains N steps and prints the resident memory after each tenth of them.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from bayesnas_tf import config
 from bayesnas_tf.cells.search_cell import Sharing
 from bayesnas_tf.config.failures import one_line
 from bayesnas_tf.errors import UserError
-from tools import machine
+from tools import cli, machine
 from tools.benchmark.steps import train_timer
 from tools.benchmark.subject import Recipe, build, configured_search, vocabulary_of
 
@@ -105,16 +105,16 @@ def _megabytes(memory: float | None) -> str:
 
 def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.benchmark.scaling",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = cli.Parser("tools.benchmark.scaling", __doc__)
+    parser.add_argument(
+        "--gin_file", **cli.REPEATABLE, help="file of a search, repeatable (default: ptb.gin)"
     )
-    parser.add_argument("--gin_file", action="append", default=[], help="a search; default ptb.gin")
-    parser.add_argument("--gin_param", action="append", default=[], help="NAME=VALUE; repeatable")
-    parser.add_argument("--vocabulary", type=int, default=0, help="tokens (default: those of the corpus)")
-    parser.add_argument("--steps", type=int, default=5, help="measured steps of each point (default: 5)")
-    parser.add_argument("--flat", type=int, metavar="N", help="memory over N steps instead")
+    parser.add_argument("--gin_param", **cli.REPEATABLE, help="NAME=VALUE, repeatable")
+    parser.add_argument(
+        "--vocabulary", type=int, default=0, help="number of tokens (default: that of the corpus)"
+    )
+    parser.add_argument("--steps", type=int, default=5, help="measured steps of each point")
+    parser.add_argument("--flat", type=int, metavar="N", help="measure the memory over N steps instead")
     options = parser.parse_args(arguments)
     options.gin_file = options.gin_file or ["ptb.gin"]
     for name, least in (("steps", 1), ("vocabulary", 0), ("flat", 1)):

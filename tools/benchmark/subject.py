@@ -73,8 +73,8 @@ def configured_search() -> SearchSettings:
         return gin.get_configurable("search")()
     except TypeError as error:
         raise UserError(
-            "this configuration has no search. it leaves parts of `search` unset. "
-            "use one that includes base/search.gin, such as --gin_file=ptb.gin"
+            "the configuration has no search: parts of `search` are not set. "
+            "Use one that includes base/search.gin, such as --gin_file=ptb.gin"
         ) from error
 
 
@@ -88,13 +88,13 @@ def configured_training() -> EvaluateSettings:
         settings = gin.get_configurable("evaluate")()
     except TypeError as error:
         raise UserError(
-            "this configuration trains no cell. it leaves parts of `evaluate` unset. "
-            "use one that includes base/evaluate.gin, such as --eval_gin_file=ptb_eval.gin"
+            "the configuration trains no cell: parts of `evaluate` are not set. "
+            "Use one that includes base/evaluate.gin, such as --eval_gin_file=ptb_eval.gin"
         ) from error
     if settings.baseline or settings.head:
         raise UserError(
-            "only the cell of a genotype under one softmax is measured. "
-            "this configuration binds evaluate.baseline or evaluate.head. use one such as ptb_eval.gin"
+            "the benchmark measures only the cell of a genotype under one softmax, and the configuration "
+            "sets evaluate.baseline or evaluate.head. Use another one, such as ptb_eval.gin"
         )
     return settings
 

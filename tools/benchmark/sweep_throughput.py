@@ -1,8 +1,8 @@
-"""Throughput of two workers on two cores beside one worker on one core, in training tokens per second.
+"""Compare the throughput of two workers on two cores with one worker on one core, in training tokens/s.
 
 Example: python -m tools.benchmark.sweep_throughput
-Searches of quickstart.gin by the local engine: one alone on the first core, then two at a time, each on a
-core of its own. On processors whose cores are threads of one core, two workers share its arithmetic.
+It runs searches of quickstart.gin with the local engine: one on the first core, then two at a time, each on
+its own core. If the two cores are threads of one core, the two workers share its arithmetic.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from bayesnas_tf.sweeping import child, jobs, local
 from bayesnas_tf.sweeping.drive import Driver
 from bayesnas_tf.sweeping.ledger import Ledger
 from bayesnas_tf.sweeping.settings import SearchesOptions
+from tools import cli
 
 
 def speeds(folder: Path, cores: list[int], options: argparse.Namespace) -> list[float]:
@@ -43,18 +44,19 @@ def speeds(folder: Path, cores: list[int], options: argparse.Namespace) -> list[
 
 def main() -> int:
     """Print the speeds and their ratio."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.benchmark.sweep_throughput",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = cli.Parser("tools.benchmark.sweep_throughput", __doc__)
+    parser.add_argument("--tokens", type=int, default=100_000, help="training tokens of each search")
+    parser.add_argument("--units", type=int, default=64, help="units of the cell")
+    parser.add_argument(
+        "--data_dir",
+        type=Path,
+        default=Path.home() / ".cache" / "bayesnas_tf",
+        help="folder of the texts (default: ~/.cache/bayesnas_tf)",
     )
-    parser.add_argument("--tokens", type=int, default=100_000, help="of each search (default: 100,000)")
-    parser.add_argument("--units", type=int, default=64, help="(default: 64)")
-    parser.add_argument("--data_dir", type=Path, default=Path.home() / ".cache" / "bayesnas_tf")
     options = parser.parse_args()
     cores = local.cores()[:2]
     if len(cores) < 2:
-        print("error: this machine has one core. Two are needed", file=sys.stderr)
+        print("error: this machine has one core. Use a machine with two", file=sys.stderr)
         return 1
     with tempfile.TemporaryDirectory() as folder:
         (alone,) = speeds(Path(folder) / "alone", cores[:1], options)

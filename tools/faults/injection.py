@@ -1,12 +1,12 @@
-"""Break tiny commands at every file operation, give them again, and compare with unbroken ones, bit for bit.
+"""Break tiny commands at every file operation, repeat them, and compare with unbroken ones, bit for bit.
 
 Example: python -m tools.faults.injection --command=evaluate --every=10 --mode=full --out=faults.jsonl
 
-The file gets a line for each fault as it comes. Given again, the command goes on behind those that are there.
+The tool appends a line to the file for each fault. A second run continues after the faults in the file.
 
-Modes: kill, before every operation and half-way through every write; power, a kill that takes with it what
-was not flushed to the disk; full, a disk that has no room from an operation on, and has it again the next
-time. Operations are those of the C library, TensorFlow's too; without a C compiler those of Python alone.
+Modes: kill stops the command before every operation and half-way through every write; power also loses what
+was not flushed to the disk; full gives the disk no space from one operation on, and space again when the
+command is repeated. Operations are those of the C library, TensorFlow's too; without a C compiler, of Python.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bayesnas_tf.config import provenance
+from tools import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = ("search", "evaluate", "sweep", "export", "extend", "curvature", "diagnose", "dynamic")
@@ -30,14 +31,22 @@ MODES = ("kill", "power", "full")
 
 def parsed() -> argparse.Namespace:
     """The command line."""
-    name, form = "python -m tools.faults.injection", argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(name, description=__doc__, formatter_class=form)
-    parser.add_argument("--command", action="append", choices=[*COMMANDS, *MORE], help="repeatable (all)")
-    parser.add_argument("--mode", action="append", choices=MODES, help="repeatable (all)")
-    parser.add_argument("--every", type=int, default=1, help="break at one in so many operations (1)")
-    parser.add_argument("--first", type=int, default=1, help="the first operation to break at (1)")
-    parser.add_argument("--last", type=int, default=1 << 40, help="the last one")
-    parser.add_argument("--out", type=Path, help="append each fault as a line of JSON, and skip those there")
+    parser = cli.Parser("tools.faults.injection", __doc__)
+    parser.add_argument(
+        "--command",
+        action="append",
+        choices=[*COMMANDS, *MORE],
+        help="command to break, repeatable (default: all)",
+    )
+    parser.add_argument(
+        "--mode", action="append", choices=MODES, help="how to break it, repeatable (default: all)"
+    )
+    parser.add_argument("--every", type=int, default=1, help="break at one in so many operations")
+    parser.add_argument("--first", type=int, default=1, help="the first operation to break at")
+    parser.add_argument("--last", type=int, default=1 << 40, help="the last one (default: the end)")
+    parser.add_argument(
+        "--out", type=Path, help="file for the faults, one line of JSON each; those in it are skipped"
+    )
     return parser.parse_args()
 
 
@@ -50,7 +59,7 @@ def restart() -> int:
         if control.compiler():
             environment = control.environment(Path(folder))
         else:
-            print("no C compiler: what TensorFlow writes from C++ is not broken", file=sys.stderr)
+            print("note: no C compiler, so that the files that TensorFlow writes stay whole", file=sys.stderr)
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment["PYTHONPATH"] = os.pathsep.join(paths)
         environment |= {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -100,7 +109,7 @@ def broken(name: str, options: argparse.Namespace) -> Iterator[Record]:
         injector.prepare()
         for mode in options.mode or MODES:
             record = Record(options.out, name, mode)
-            print(f"{name}, {mode}: {len(record.rows)} are there", flush=True)
+            print(f"{name}, {mode}: {len(record.rows)} faults already done", flush=True)
             where = (options.every, options.first, options.last)
             injector.done = record.done()
             for fault in injector.full(*where) if mode == "full" else injector.kills(*where, mode == "power"):

@@ -1,10 +1,10 @@
-"""Watch the memory and the descriptors of a tiny search: after the first epoch both are to stay as they are.
+"""Watch the memory and the descriptors of a tiny search: after the first epoch, both should stay constant.
 
 Example: python -m tools.faults.memory_over_steps --out=memory.json
 
-By default 3,000 steps in 24 epochs: steps and updates both may leak.
+By default the search has 3,000 steps in 24 epochs, because steps and updates may both leak.
 
-The search runs in a process of its own; twice a second this one reads /proc (Linux) and metrics.jsonl.
+The search runs in its own process. This one reads /proc (Linux) and metrics.jsonl twice a second.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bayesnas_tf.run_files import RunFiles
+from tools import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 PAUSE = 0.5  # seconds
@@ -84,12 +85,12 @@ def medians(samples: list[Sample]) -> list[Sample]:
 def main() -> int:
     """Print the medians; exit code 1 where the last one is more than 5 % above that of the half."""
     sys.path.insert(0, str(ROOT))
-    form = argparse.RawDescriptionHelpFormatter
-    program = "python -m tools.faults.memory_over_steps"
-    parser = argparse.ArgumentParser(prog=program, description=__doc__, formatter_class=form)
-    parser.add_argument("--epochs", type=int, default=24)
-    parser.add_argument("--lines", type=int, default=430, help="of the corpus; 430 make 127 steps an epoch")
-    parser.add_argument("--out", type=Path, help="write the medians as JSON")
+    parser = cli.Parser("tools.faults.memory_over_steps", __doc__)
+    parser.add_argument("--epochs", type=int, default=24, help="epochs of the search")
+    parser.add_argument(
+        "--lines", type=int, default=430, help="lines of the text; 430 give 127 steps an epoch"
+    )
+    parser.add_argument("--out", type=Path, help="JSON file for the medians")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="memory-") as folder:
         found = medians(searched(options, Path(folder)))

@@ -1,8 +1,8 @@
-"""A sweep of real searches, killed again and again, beside an unbroken one: their results must be equal.
+"""Kill a sweep of real searches again and again, and compare it with an unbroken one: results must be equal.
 
 Example: python -m tools.faults.sweep_kill --folder=runs/sweep_kill
-With --lose_node it runs on two Ray nodes, one of which is killed.
-SIGKILL goes to the sweep and to its runs, at moments that a seed draws. An unbroken sweep there is reused.
+The tool sends SIGKILL to the sweep and to its runs, at moments that it draws from a seed. It reuses an
+unbroken sweep in the folder. With --lose_node the sweep runs on two Ray nodes, and the tool kills one.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from bayesnas_tf.run_files import RunFiles
+from tools import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMINGS = ("seconds", "tokens_per_second", "made_by")  # what no two runs share
@@ -62,18 +63,19 @@ def result(run: RunFiles) -> dict[str, str]:
 
 def parsed() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.faults.sweep_kill",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = cli.Parser("tools.faults.sweep_kill", __doc__)
+    parser.add_argument("--folder", type=Path, required=True, help="folder for both sweeps")
+    parser.add_argument("--gin_file", default="sweep_quickstart.gin", help="file of a sweep of searches only")
+    parser.add_argument("--gin_param", **cli.REPEATABLE, help="NAME=VALUE, repeatable")
+    parser.add_argument(
+        "--data_dir",
+        type=Path,
+        default=Path.home() / ".cache" / "bayesnas_tf",
+        help="folder of the texts (default: ~/.cache/bayesnas_tf)",
     )
-    parser.add_argument("--folder", type=Path, required=True, help="where both sweeps go")
-    parser.add_argument("--gin_file", default="sweep_quickstart.gin", help="a sweep of searches alone")
-    parser.add_argument("--gin_param", action="append", default=[], help="NAME=VALUE; repeatable")
-    parser.add_argument("--data_dir", type=Path, default=Path.home() / ".cache" / "bayesnas_tf")
-    parser.add_argument("--kills", type=int, default=3, help="(default: 3)")
+    parser.add_argument("--kills", type=int, default=3, help="number of kills")
     parser.add_argument("--lose_node", action="store_true", help="kill a Ray node instead of the sweep")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments of the kills")
     return parser.parse_args()
 
 
@@ -86,7 +88,7 @@ def break_locally(options: argparse.Namespace, draw: random.Random, seconds: flo
         moment = draw.uniform(0.0, seconds / (options.kills + 1))
         time.sleep(moment)
         if process.poll() is not None:
-            print(f"the sweep ended before kill {number}", file=sys.stderr)
+            print(f"error: the sweep ended before kill {number}. Lower --kills", file=sys.stderr)
             return 1
         print(f"kill {number} after {moment:.1f} s: the sweep and {kill(process)} runs", flush=True)
     return start(options, "broken").wait()

@@ -1,19 +1,19 @@
-"""Compare a GPU with the CPU, and time a search, a training and an evaluation on it; under ten minutes.
+"""Compare a GPU with the CPU, and time a search, a training and an evaluation on it, in under ten minutes.
 
 Example: python -m tools.gpu_check --json=gpu.json
 Nobody has run this project on a GPU yet. This is the first command to run on one. Please report the file.
 
 Correctness: small windows of every cell, strategy, estimator, head and baseline, computed on the CPU as a
 plain graph and on the GPU in the form that it takes (XLA; cuDNN; a plain graph for evaluation), from equal
-weights and seeds. Printed is the largest difference of loss, gradients, updates of variables, h and hidden
-state, relative to the largest entry of each array (or to 0.001, for h 1e-6, where all entries are smaller),
-with what is allowed. All is in float32, TF32 off.
+weights and seeds. The tool prints the largest difference of loss, gradients, updates of variables, h and
+hidden state, relative to the largest entry of each array (or to 0.001, for h 1e-6, where all entries are
+smaller), and the largest allowed difference. All is in float32, with TF32 off.
 
 Speed: a search step of ptb.gin, a training step of ptb_eval.gin with DARTS_V2 and a window of its evaluation,
 in float32 (TF32 on, TensorFlow's default) and bfloat16, on random ids.
 
-Exit code 0: every check has passed. 1: one has not, or there is no GPU. --device=cpu runs the same checks
-without one: then XLA on the CPU is compared, and the speed is that of the CPU.
+The exit code is 0 if every check passes, and 1 if one fails or there is no GPU. --device=cpu runs the same
+checks without a GPU: it compares XLA on the CPU, and measures the speed of the CPU.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from bayesnas_tf import config
 from bayesnas_tf.config.failures import one_line
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.space.known import find_genotype
-from tools import machine
+from tools import cli, machine
 from tools.gpu_check import environment
 
 SECONDS = 540.0  # after which no check begins
@@ -46,15 +46,11 @@ QUICK_WORDS = 11
 
 def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.gpu_check",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--json", type=Path, help="also write everything to this file")
-    parser.add_argument("--device", choices=("gpu", "cpu"), default="gpu", help="(default: gpu)")
-    parser.add_argument("--steps", type=int, default=20, help="timed steps of each kind (default: 20)")
-    parser.add_argument("--quick", action="store_true", help="one case of each group, tiny steps")
+    parser = cli.Parser("tools.gpu_check", __doc__)
+    parser.add_argument("--json", type=Path, help="file to which everything is also written")
+    parser.add_argument("--device", choices=("gpu", "cpu"), default="gpu", help="device to compare")
+    parser.add_argument("--steps", type=int, default=20, help="timed steps of each kind")
+    parser.add_argument("--quick", action="store_true", help="only one case of each group, with tiny steps")
     options = parser.parse_args(arguments)
     if options.steps < 1:
         parser.error("--steps must be at least 1")
@@ -135,8 +131,8 @@ def run(options: argparse.Namespace) -> bool:
     until, found = time.time() + SECONDS, machine.alone(environment.environment)
     if options.device == "gpu" and not found.gpus:
         raise UserError(
-            f"TensorFlow {found.made_by['tensorflow']} sees no GPU, only {', '.join(found.devices)}. Install "
-            "requirements.txt and NVIDIA's driver, or run the checks on the CPU with --device=cpu"
+            f"TensorFlow {found.made_by['tensorflow']} finds no GPU, only {', '.join(found.devices)}. "
+            "Install requirements.txt and NVIDIA's driver, or run the checks on the CPU with --device=cpu"
         )
     cores, load = found.machine["cores"], found.machine["load_average"]
     print(f"{found.machine['device']}, {cores} cores, load average {load:.1f}")
@@ -180,7 +176,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0 if run(options) else 1
     except concurrent.futures.process.BrokenProcessPool:
         print(
-            "error: TensorFlow crashed when it was asked for its devices. See the lines above",
+            "error: TensorFlow crashed when it listed its devices. See the lines above",
             file=sys.stderr,
         )
         return 1

@@ -4,12 +4,12 @@ Example: python -m tools.site --out=site
 Open site/index.html in a browser, or serve it while you write: .venv/bin/mkdocs serve
 """
 
-import argparse
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+from tools import cli
 from tools.site import commands, configurations, settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,9 +26,8 @@ def pages() -> dict[str, str]:
 
 def main() -> int:
     """Write the pages, then build."""
-    form = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("python -m tools.site", description=__doc__, formatter_class=form)
-    parser.add_argument("--out", type=Path, default=Path("site"), help="folder of the site (site)")
+    parser = cli.Parser("tools.site", __doc__)
+    parser.add_argument("--out", type=Path, default=Path("site"), help="folder of the site")
     parser.add_argument("--reference_only", action="store_true", help="write the pages and build nothing")
     options = parser.parse_args()
     for name, text in pages().items():
@@ -43,4 +42,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cli.ended(main))

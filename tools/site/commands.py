@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-from bayesnas_tf.config import flags
+from bayesnas_tf.config import flags, help
 
 HEAD = """# Commands
 
@@ -33,7 +33,7 @@ def tools(root: Path) -> list[tuple[str, str]]:
 def page(root: Path) -> str:
     """The page as Markdown."""
     parts = [HEAD]
-    for command in flags.SUMMARIES:
+    for command in help.SUMMARIES:
         parts.append(f"## {command}\n\n```text\n{str(flags.parse(command, ['--help'])).rstrip()}\n```\n")
     rows = [f"| `python -m {name}` | {line} |" for name, line in tools(root)]
     return "\n".join([*parts, TOOLS + "\n".join(rows), ""])

@@ -10,6 +10,7 @@ from bayesnas_tf.config import bindings, registry
 from tools.site.meanings import meanings
 from tools.site.types_in_words import default_in_words, in_words
 
+ROOTS = ("search", "evaluate", "sweep")
 HEAD = """# Settings
 
 Every setting that a gin file or `--gin_param` can change, generated from the code by
@@ -22,17 +23,9 @@ groups of this page. [Configure](../how_to/configure.md) shows how to set them, 
 def groups() -> dict[str, typing.Any]:
     """Name in a gin file -> what is configured: the roots first, then in alphabetical order."""
     bindings.load()
-    entries = {
-        entry.name: entry.wrapped
-        for name, entry in registry.registered().items()
-        if name.startswith(registry.OURS)
-    }
-    roots = {
-        entry.name: entry.wrapped
-        for entry in registry.registered().values()
-        if entry.name in ("search", "evaluate", "sweep")
-    }
-    return roots | {name: entries[name] for name in sorted(entries) if name not in roots}
+    found = registry.registered().items()
+    entries = {entry.name: entry.wrapped for name, entry in found if name.startswith(registry.OURS)}
+    return {name: entries[name] for name in [*ROOTS, *sorted(entries.keys() - ROOTS)]}
 
 
 class Setting(typing.NamedTuple):

@@ -1,7 +1,7 @@
-"""Every baseline, and cells beside them, trained on one text one after the other, and a table of results.
+"""Train every baseline, and the given cells, on one text, one after the other, and print a table.
 
 Example: python -m tools.studies.baselines --gin_file=base/small_baseline.gin DARTS_V2 random-1
-Without --gin_file each system has its published configuration. Run again, it resumes or shows what ended.
+Without --gin_file each system has its published configuration. A second run resumes the first one.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from bayesnas_tf.run_files import RunFiles
+from tools import cli
 
 SYSTEMS = ("rhn", "awd_lstm", "lstm_skip", "mos", "nas")
 HEAD = (
@@ -72,21 +73,23 @@ def row(directory: Path) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Train what has not ended, then print the table; the exit code of the first failure, which ends it."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.studies.baselines",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = cli.Parser("tools.studies.baselines", __doc__)
     parser.add_argument(
-        "genotypes", nargs="*", help="cells to train beside the baselines, as --genotype takes them"
+        "genotypes", nargs="*", help="cells to train too: names or files, like --genotype of evaluate"
     )
     parser.add_argument(
         "--out", type=Path, default=Path("runs/baselines"), help="folder of the run directories"
     )
-    parser.add_argument("--data_dir", default="", help="as evaluate takes it")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--gin_file", action="append", default=[], help="read behind each system's own file")
-    parser.add_argument("--gin_param", action="append", default=[])
+    parser.add_argument(
+        "--data_dir",
+        default="",
+        help="folder of the texts (default: $BAYESNAS_DATA, else ~/.cache/bayesnas_tf)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of all trainings")
+    parser.add_argument(
+        "--gin_file", **cli.REPEATABLE, help="file that is read after each system's own file, repeatable"
+    )
+    parser.add_argument("--gin_param", **cli.REPEATABLE, help="NAME=VALUE for all systems, repeatable")
     arguments = parser.parse_args(argv)
     systems = [*SYSTEMS, *arguments.genotypes]
     names = [folder(system) for system in systems]

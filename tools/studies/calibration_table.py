@@ -2,13 +2,13 @@
 
 Example: python -m tools.studies.calibration_table runs/ptb-seed0
 
-A run, ended or collapsed, fixes lambda_w, norm and gauge. The scale of h (kappa) only enters the update after
-training, so that each row beyond the first of a run is the same posterior updated again with another scale.
+A run, finished or collapsed, fixes lambda_w, norm and gauge. The scale of h (kappa) enters only the update
+after training: each further row of a run is the same posterior, updated again with another scale.
 """
 
-import argparse
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
@@ -20,6 +20,7 @@ from bayesnas_tf.run_files import RunFiles
 from bayesnas_tf.space.genotype import parameter_count
 from bayesnas_tf.space.highway import topology
 from bayesnas_tf.space.highway.space import Highway
+from tools import cli
 
 SCALES: tuple[update.Scale, ...] = get_args(update.Scale)
 UNITS = 850
@@ -88,15 +89,13 @@ def rows(run: Path, tokens_per_window: int, corpus_tokens: int, vocabulary: int)
 
 def main(arguments: list[str] | None = None) -> None:
     """Print the table as Markdown."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.studies.calibration_table",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = cli.Parser("tools.studies.calibration_table", __doc__)
+    parser.add_argument("runs", nargs="+", type=Path, help="directories of search runs")
+    parser.add_argument("--tokens_per_window", type=int, default=64 * BPTT, help="rows times steps")
+    parser.add_argument(
+        "--corpus_tokens", type=int, default=929_589, help="tokens of the training split, of PTB by default"
     )
-    parser.add_argument("runs", nargs="+", type=Path)
-    parser.add_argument("--tokens_per_window", type=int, default=64 * BPTT)
-    parser.add_argument("--corpus_tokens", type=int, default=929_589, help="of the training split; PTB")
-    parser.add_argument("--vocabulary", type=int, default=10_000)
+    parser.add_argument("--vocabulary", type=int, default=10_000, help="tokens of the vocabulary")
     options = parser.parse_args(arguments)
     print("| " + " | ".join(HEAD + TAIL) + " |")
     print("|" + "---|" * len(HEAD + TAIL))
@@ -106,4 +105,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(cli.ended(main))

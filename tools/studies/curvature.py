@@ -1,8 +1,8 @@
-"""How near each estimate of the curvature is to the truth, and what it costs, on real text.
+"""Compare each estimate of the curvature with the truth on real text, and measure its cost.
 
 Example: python -m tools.studies.curvature --preset=small --out=study
-Trains a supernet of each setting for one epoch of `sotu`, then compares every estimator with the exact
-Gauss-Newton diagonal and the exact Hessian at that point. DIR gets fidelity.json, fidelity.md, fidelity.svg.
+It trains a supernet of each setting for one epoch of `sotu`, then compares every estimator with the exact
+Gauss-Newton diagonal and the exact Hessian there. It writes fidelity.json, fidelity.md and fidelity.svg.
 """
 
 import argparse
@@ -10,6 +10,9 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+
+from bayesnas_tf.errors import expanded
+from tools import cli
 
 COLUMNS = {
     "setting": "{}",
@@ -33,17 +36,17 @@ HEADS = (
 
 def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.studies.curvature",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = cli.Parser("tools.studies.curvature", __doc__)
     parser.add_argument(
-        "--preset", choices=("small", "full"), default="small", help="minutes, or a quarter of an hour"
+        "--preset", choices=("small", "full"), default="small", help="some minutes, or a quarter of an hour"
     )
     parser.add_argument("--out", type=Path, required=True, help="directory of the results")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, windows and probes (default: 0)")
-    parser.add_argument("--data_dir", type=Path, help="prepared corpora (default: as the commands)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of weights, windows and probes")
+    parser.add_argument(
+        "--data_dir",
+        type=expanded,
+        help="folder of the texts (default: $BAYESNAS_DATA, else ~/.cache/bayesnas_tf)",
+    )
     return parser.parse_args(arguments)
 
 

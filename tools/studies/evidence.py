@@ -1,11 +1,10 @@
-"""Does a search beat chance? The numbers of docs/evidence.md, from the runs or from the CSV made of them.
+"""Does a search beat chance? Print the numbers of docs/evidence.md, from runs or from their CSV file.
 
 Example: python -m tools.studies.evidence --sweep=runs/truth-bayesnas --out=docs/evidence/cells.csv
 
-It writes a row per trained cell; with --csv=FILE every number is computed from those rows alone.
+It writes one row per trained cell. With --csv=FILE it computes every number from such rows.
 """
 
-import argparse
 import csv
 import json
 import math
@@ -22,6 +21,7 @@ from bayesnas_tf.run_files import RunFiles
 from bayesnas_tf.space import known
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.sweeping.jobs import RANK
+from tools import cli
 
 RANDOM, DRAWN = "random cells", "drawn cells"  # drawn from a posterior, beside the cell of a search
 RESAMPLES = 10_000
@@ -142,7 +142,7 @@ def best_of(valid: Sequence[float], test: Sequence[float], count: int) -> float:
     """Expected test nats of the best by validation among `count` of the cells, drawn without replacement."""
     total, order = len(valid), np.argsort(valid, kind="stable")
     if not 1 <= count <= total:
-        raise ValueError(f"the best of {count} needs as many cells, and there are {total}")
+        raise ValueError(f"the best of {count} needs as many cells, but there are {total}")
     chances = [math.comb(total - rank - 1, count - 1) / math.comb(total, count) for rank in range(total)]
     return float(np.dot(chances, np.asarray(test)[order]))
 
@@ -189,17 +189,15 @@ def table(rows: Sequence[Row]) -> str:
 
 def main() -> int:
     """Write the CSV, or compute from it."""
-    form = argparse.RawDescriptionHelpFormatter
-    program = "python -m tools.studies.evidence"
-    parser = argparse.ArgumentParser(prog=program, description=__doc__, formatter_class=form)
-    parser.add_argument("--sweep", type=Path, action="append", default=[], help="a sweep; repeatable")
-    parser.add_argument("--out", type=Path, help="where the CSV goes")
-    parser.add_argument("--csv", type=Path, action="append", default=[], help="compute from it; repeatable")
+    parser = cli.Parser("tools.studies.evidence", __doc__)
+    parser.add_argument("--sweep", type=Path, **cli.REPEATABLE, help="directory of a sweep, repeatable")
+    parser.add_argument("--out", type=Path, help="CSV file to write")
+    parser.add_argument("--csv", type=Path, **cli.REPEATABLE, help="CSV file to compute from, repeatable")
     options = parser.parse_args()
     rows = [row for sweep in options.sweep for row in rows_of(sweep)]
     rows += [row for path in options.csv for row in read(path)]
     if not rows:
-        parser.error("no trained cell: give --sweep or --csv")
+        parser.error("no trained cell. Give --sweep or --csv")
     if options.out:
         write(rows, options.out)
     print(table(rows))
@@ -207,4 +205,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cli.ended(main))

@@ -1,7 +1,7 @@
-"""What successive halving would have spent and chosen, from the curves of a sweep that ranked without it.
+"""Tell what successive halving would have trained and chosen, from a sweep that ranked without it.
 
 Example: python -m tools.studies.halving --sweep=runs/sweep_ptb-seed0 --rungs=50,200
-An extended training equals an unbroken one, so that the curve of a whole training holds every shorter one.
+An extended training equals an unbroken one: the curve of a whole training contains every shorter one.
 """
 
 import argparse
@@ -11,10 +11,12 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from bayesnas_tf.config.failures import told
 from bayesnas_tf.run_files import RunFiles
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.sweeping.selection import Candidate, Selection
 from bayesnas_tf.sweeping.settings import RankOptions
+from tools import cli
 
 
 class Training(NamedTuple):
@@ -38,7 +40,7 @@ def trainings(sweep: Path) -> Trainings:
     """The trainings of the ranking, random cells left out."""
     view = json.loads(RunFiles(sweep).sweep.read_text())
     if any(run["stage"].startswith("rung-") for run in view["runs"]):
-        raise ValueError(f"{sweep} was ranked with rungs, so that it holds no whole curve of every cell")
+        raise ValueError(f"{sweep} was ranked with rungs, so that not every cell has a whole curve")
     found: Trainings = {}
     for run in view["runs"]:
         if run["stage"] != "rank" or run["state"] != "done" or run["candidate"].startswith("random-"):
@@ -74,15 +76,13 @@ def select(found: Trainings, rungs: list[int], keep: float, best: int) -> Outcom
 
 def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.studies.halving",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = cli.Parser("tools.studies.halving", __doc__)
+    parser.add_argument(
+        "--sweep", type=Path, required=True, help="directory of a sweep that ranked without rungs"
     )
-    parser.add_argument("--sweep", type=Path, required=True, help="a sweep that was ranked without rungs")
-    parser.add_argument("--rungs", required=True, help="epochs, such as 50,200")
-    parser.add_argument("--keep", type=float, default=0.5, help="share that goes on (default: 0.5)")
-    parser.add_argument("--best", type=int, default=2, help="cells to select (default: 2)")
+    parser.add_argument("--rungs", required=True, help="epochs of the rungs, such as 50,200")
+    parser.add_argument("--keep", type=float, default=0.5, help="share of the cells that each rung keeps")
+    parser.add_argument("--best", type=int, default=2, help="number of cells to select")
     return parser.parse_args(arguments)
 
 
@@ -96,7 +96,10 @@ def main(arguments: list[str] | None = None) -> int:
         whole = select(found, [], options.keep, options.best)
         halved = select(found, [int(n) for n in options.rungs.split(",")], options.keep, options.best)
     except (OSError, ValueError, KeyError) as error:
-        print(f"error: {error}. Give a sweep that ended and --rungs=N,N", file=sys.stderr)
+        what = (
+            told(error) if isinstance(error, OSError) else f"{error}. Give a finished sweep and --rungs=N,N"
+        )
+        print(f"error: {what}", file=sys.stderr)
         return 1
     for name, outcome in (("whole", whole), ("halving", halved)):
         share = f"{outcome.epochs / whole.epochs:.0%}"

@@ -1,15 +1,14 @@
-"""A planted signal: a search is to keep the memory where a text needs it, and to drop it where it does not.
+"""Plant a signal: a search should keep the memory where a text needs it, and drop it elsewhere.
 
 Example: python -m tools.studies.planted --folder=texts
 then
   python -m bayesnas_tf.sweep --gin_file=studies/planted.gin --data_dir=texts --run_dir=runs/planted
   python -m tools.studies.planted --sweep=runs/planted
 
-The first command writes texts in which each line shows a symbol, then noise, then the symbol again: behind 20
-words of noise, which only a memory bridges, or behind one. The last one counts what became of each switch.
+The first command writes texts. Each line shows a symbol, then noise, then the symbol again: after 20 words of
+noise, which only a memory bridges, or after one. The last command counts how often each switch was kept.
 """
 
-import argparse
 import collections
 import json
 import random
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bayesnas_tf.run_files import RunFiles
+from tools import cli
 
 DELAYS = (1, 20)
 SYMBOLS = 8  # as many as there are words of noise
@@ -68,12 +68,10 @@ def table(found: dict[int, list[dict[str, Any]]]) -> str:
 
 def main() -> int:
     """Write the texts, or print the table."""
-    form = argparse.RawDescriptionHelpFormatter
-    program = "python -m tools.studies.planted"
-    parser = argparse.ArgumentParser(prog=program, description=__doc__, formatter_class=form)
+    parser = cli.Parser("tools.studies.planted", __doc__)
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--folder", type=Path, help="write the texts here")
-    what.add_argument("--sweep", type=Path, help="print the table of a sweep that has ended")
+    what.add_argument("--folder", type=Path, help="folder to which the texts are written")
+    what.add_argument("--sweep", type=Path, help="directory of a finished sweep whose table is printed")
     options = parser.parse_args()
     if options.folder:
         write(options.folder)
@@ -83,4 +81,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cli.ended(main))

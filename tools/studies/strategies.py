@@ -1,9 +1,9 @@
-"""Which strategy wins, and whether by more than the noise: tables from the sweep of studies/strategies.gin.
+"""Which strategy wins, and by more than the noise? Print tables of the sweep of studies/strategies.gin.
 
 Example: python -m tools.studies.strategies --sweep=runs/strategies_small-seed0
-Prints Markdown: per strategy the validation perplexity of its cells, beside the random controls of the same
-depth (paired) and beside the uniform random cells; how the ranking of all cells at the end of each epoch
-agrees with that of the last; and who wins, if anyone does.
+It prints Markdown. A table compares the validation perplexity of each strategy's cells with the random
+controls of the same depth (paired) and with the uniform random cells. Below it shows how well the ranking
+after each epoch agrees with that of the last one, and which strategy wins, if any does.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from bayesnas_tf.numerics.ranks import spearman
 from bayesnas_tf.report.statistics import Sample, sample
 from bayesnas_tf.run_files import RunFiles
 from bayesnas_tf.space.highway import published
+from tools import cli
 
 STRATEGY = "STRATEGY"  # the macro that the study varies
 ERRORS = 2  # standard errors beyond which a difference exceeds the noise
@@ -56,11 +57,7 @@ class Answer(NamedTuple):
 
 def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.studies.strategies",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = cli.Parser("tools.studies.strategies", __doc__)
     parser.add_argument("--sweep", type=Path, required=True, help="directory of the sweep")
     return parser.parse_args(arguments)
 
@@ -225,13 +222,11 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"epoch {epoch}: rank correlation with the last epoch {correlation:.2f}")
     print()
     if left := unfinished(sweep):
-        print(
-            f"Trainings without a result: {left}. They are not lost at random: nothing is said of who wins."
-        )
+        print(f"Trainings without a result: {left}. They are not lost at random: no strategy can be judged.")
     else:
         print("\n".join(verdict(found)))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cli.ended(main))

@@ -1,12 +1,11 @@
-"""Which cells of NAS-Bench-NLP are the yardstick of studies/yardstick_small.gin: two macros, as gin has them.
+"""Choose the cells of NAS-Bench-NLP for studies/yardstick_small.gin, and print them as two gin macros.
 
-Example: python -m tools.studies.yardstick --data_dir DIR
+Example: python -m tools.studies.yardstick --data_dir=~/.cache/bayesnas_tf
 
-Of the cells of ptb.jsonl that no training lost, sorted by their published loss, each of twenty equal parts
-gives two at random: the first helps to choose a protocol, the second reports how well it ranks.
+It sorts the cells of ptb.jsonl whose trainings all ended by their published loss, cuts them into twenty equal
+parts and draws two cells of each: the first helps to choose a protocol, the second measures its ranking.
 """
 
-import argparse
 import itertools
 import sys
 from collections.abc import Sequence
@@ -17,7 +16,8 @@ import numpy as np
 
 from bayesnas_tf.config.flags import default_data_dir
 from bayesnas_tf.data import nasbench_nlp as tables
-from bayesnas_tf.errors import UserError
+from bayesnas_tf.errors import UserError, expanded
+from tools import cli
 
 PARTS, PER_LINE = 20, 4
 
@@ -76,11 +76,13 @@ def macros(chosen: Halves) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the macros."""
-    form = argparse.RawDescriptionHelpFormatter
-    program = "python -m tools.studies.yardstick"
-    parser = argparse.ArgumentParser(prog=program, description=__doc__, formatter_class=form)
-    parser.add_argument("--data_dir", type=Path, help="where nasbench_nlp/ lies (default: as the commands)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser = cli.Parser("tools.studies.yardstick", __doc__)
+    parser.add_argument(
+        "--data_dir",
+        type=expanded,
+        help="folder that contains nasbench_nlp/ (default: $BAYESNAS_DATA, else ~/.cache/bayesnas_tf)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the draw")
     given = parser.parse_args(arguments)
     try:
         print(macros(halves(candidates(given.data_dir or default_data_dir()), given.seed)))

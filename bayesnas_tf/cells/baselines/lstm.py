@@ -43,8 +43,8 @@ class LstmOptions(Options):
             raise ValueError("LstmOptions.widths=() must have at least one layer")
         if self.skip and len(set(self.widths)) > 1:
             raise ValueError(
-                f"LstmOptions.skip=True adds the outputs of all layers, and widths={self.widths} differ. "
-                "Give every layer the same width"
+                f"LstmOptions.skip=True adds the outputs of all layers, but widths={self.widths} are not "
+                "equal. Give every layer the same width"
             )
 
     @property

@@ -15,7 +15,7 @@ from bayesnas_tf.data import reader, sources, storage
 from bayesnas_tf.data.corpora.options import CorpusOptions, cut_to, name_of
 from bayesnas_tf.data.corpora.records import RECORDS
 from bayesnas_tf.data.vocabulary import EOS, Vocabulary
-from bayesnas_tf.errors import expanded
+from bayesnas_tf.errors import expanded, unknown
 
 IDS_FORMAT = "1"  # raise it when the ids of a line of text change
 HELD_OUT_SHARE = 10  # `limit_tokens` leaves this many times fewer tokens to valid and to test,
@@ -34,7 +34,7 @@ class Corpus(NamedTuple):
     def stream(self, split: str) -> np.ndarray:
         """The ids of `train`, `valid` or `test`."""
         if split not in sources.SPLITS:
-            raise ValueError(f"unknown split {split!r}. The splits are {', '.join(sources.SPLITS)}")
+            raise ValueError(unknown("split", split, sources.SPLITS))
         return getattr(self, split)
 
     def digest(self) -> str:

@@ -43,7 +43,7 @@ class CorpusOptions(Options):
         unread = [key for key in ("train_file", "valid_file", "test_file") if getattr(self, key)]
         if self.name != "text" and unread:
             raise ValueError(
-                f"CorpusOptions.{unread[0]} is set but corpus {self.name} reads no files of yours. "
+                f"CorpusOptions.{unread[0]} is set but corpus {self.name} does not read your files. "
                 "Set CorpusOptions.name = 'text' or remove it"
             )
 

@@ -39,5 +39,5 @@ def node_count(edge_total: int) -> int:
     """n for a given E; `ValueError` when no n fits."""
     nodes = int((np.sqrt(8 * edge_total + 1) - 1) // 2)
     if edge_count(nodes) != edge_total:
-        raise ValueError(f"{edge_total} edges fit no number of nodes: E must be n (n + 1) / 2")
+        raise ValueError(f"no number of nodes has {edge_total} edges: E must be n (n + 1) / 2")
     return nodes

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from bayesnas_tf.errors import unknown
 from bayesnas_tf.space import base
 from bayesnas_tf.space.genotype import Genotype, Node
 from bayesnas_tf.space.memory import pictures, programs
@@ -176,22 +177,20 @@ class Memory(base.Space):
         genotype.check_sources()
         for node in genotype.nodes:
             if node.op not in OPTIONS:
-                raise ValueError(f"unknown operation {node.op!r}. The operations are {', '.join(OPTIONS)}")
+                raise ValueError(unknown("operation", node.op, OPTIONS))
         if "cap" in genotype.switches and "forget" not in genotype.switches:
-            raise ValueError(
-                f"genotype {genotype.name!r} has 'cap' without 'forget': there is no gate to cap"
-            )
+            raise ValueError(f"genotype {genotype.name!r} has 'cap' without 'forget': it has no gate to cap")
 
     @classmethod
     def check_form(cls, form: Form, zero_edges: bool) -> None:
         """No kernel per operation, and no switch per edge."""
         if form.weight_sharing == "edge_op":
             raise ValueError(
-                "CellOptions.weight_sharing='edge_op' is not known in CellOptions.space='memory'. "
+                "CellOptions.weight_sharing='edge_op' does not exist in CellOptions.space='memory'. "
                 "Use 'node' or 'edge'"
             )
         if zero_edges:
             raise ValueError(
-                "CellOptions.zero_edge_switch=True is not known in CellOptions.space='memory'. "
+                "CellOptions.zero_edge_switch=True does not exist in CellOptions.space='memory'. "
                 "Set it to False"
             )

@@ -3,6 +3,7 @@
 import re
 from typing import NamedTuple
 
+from bayesnas_tf.errors import unknown
 from bayesnas_tf.space import base
 from bayesnas_tf.space.genotype import Genotype
 from bayesnas_tf.space.nasbench_nlp import pictures, programs
@@ -52,11 +53,11 @@ class NasBenchNlp(base.Cells):
         """Operations are known and have their inputs; x, which may have another width, meets a matrix."""
         for value in genotype.recipe:
             if value.op not in OPERATIONS:
-                raise ValueError(f"unknown operation {value.op!r}. Those known are {', '.join(OPERATIONS)}")
+                raise ValueError(unknown("operation", value.op, OPERATIONS))
             arity = OPERATIONS[value.op]
             if not arity.least <= len(value.inputs) <= arity.most:
                 raise ValueError(
-                    f"{value.name!r} has {len(value.inputs)} inputs, and {value.op!r} takes {arity}"
+                    f"{value.name!r} has {len(value.inputs)} inputs, but {value.op!r} takes {arity}"
                 )
             if X in value.inputs and value.op != LINEAR:
-                raise ValueError(f"{value.name!r} is {value.op!r} of x, and x may only go into {LINEAR!r}")
+                raise ValueError(f"{value.name!r} applies {value.op!r} to x, but x may enter only {LINEAR!r}")

@@ -5,6 +5,7 @@ from typing import Literal, get_args
 
 import gin
 
+from bayesnas_tf.errors import did_you_mean
 from bayesnas_tf.training.strategies.bayesnas.options import BayesNasOptions
 from bayesnas_tf.training.strategies.bayesnas.strategy import BayesNas
 from bayesnas_tf.training.strategies.darts.step import DartsOptions
@@ -49,7 +50,8 @@ def named_strategy(name: Name) -> StrategyOptions:
       ValueError: there is none.
     """
     if name not in NAMES:
-        raise ValueError(f"named_strategy.name={name!r} must be one of {NAMES}")
+        hint = did_you_mean(str(name), NAMES)
+        raise ValueError(f"named_strategy.name={name!r} must be one of {', '.join(map(repr, NAMES))}{hint}")
     for kind in STRATEGIES:
         options = gin.get_configurable(kind)()
         if isinstance(options, DartsOptions) and name.startswith("darts"):

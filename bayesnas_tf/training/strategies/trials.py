@@ -78,7 +78,7 @@ class Trials(ChoosingStrategy):
         if not self.schedule.fits(total):
             count = self.schedule.ended(epoch + 1) - self.schedule.ended(epoch)
             raise UserError(
-                f"{count} trainings cannot share the {total} windows of an epoch: each needs one at least. "
+                f"{count} trainings cannot share the {total} windows of an epoch: each needs at least one. "
                 f"Lower {type(self.options).__name__}.cells, or give a longer text"
             )
         if done:
@@ -99,7 +99,7 @@ class Trials(ChoosingStrategy):
         """Score a cell that is trained, the worst if its training diverged; keep a checkpoint of the best."""
         if self.problem.step.lost:
             count = len(self.schedule.parts)
-            logging.warning("the cell of training %d of %d diverged and scores last", number + 1, count)
+            logging.warning("training %d of %d diverged: its cell gets the worst score", number + 1, count)
             nats = np.full(len(self.scorer.windows), MOST_NATS)
         else:
             nats = self.scorer.score(self.choice(number))

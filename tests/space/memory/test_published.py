@@ -49,7 +49,7 @@ def test_units_are_the_most_that_fit(name, budget):
 
 
 def test_a_budget_that_holds_no_unit_is_refused():
-    with pytest.raises(ValueError, match="one unit of this cell has 20,0"):
+    with pytest.raises(ValueError, match="this cell with one unit has 20,0"):
         units_for(known.named("LSTM"), 10_000, 19_000)
 
 
@@ -133,7 +133,7 @@ def test_names_of_no_cell_are_refused(name):
         ("[] none0 -> mean 1", "unknown operation 'none'"),
         ("[gate] tanh0 -> mean 1", "has the switch 'gate'"),
         ("[cap] tanh0 -> mean 1", "'cap' without 'forget'"),
-        ("[] tanh0 -> mean 2", "must lie in 0..1"),
+        ("[] tanh0 -> mean 2", "must be in 0..1"),
     ],
 )
 def test_cells_that_cannot_be_are_refused(text, said):

@@ -105,11 +105,11 @@ def test_other_strategies_search_it_too(strategy, tmp_path):
     ("refused", "said"),
     [
         (["CurvatureOptions.estimator='thesis'"], "CellOptions.space"),
-        (["CellOptions.weight_sharing='edge_op'"], "weight_sharing='edge_op' is not known"),
-        (["CellOptions.zero_edge_switch=True"], "zero_edge_switch=True is not known"),
+        (["CellOptions.weight_sharing='edge_op'"], "weight_sharing='edge_op' does not exist"),
+        (["CellOptions.zero_edge_switch=True"], "zero_edge_switch=True does not exist"),
         (["search.optimizer=@OptimizerOptions()"], "OptimizerOptions.rule='asgd'"),
         (["search.switches=@SwitchOptions()", "SwitchOptions.lambda_w=0"], "SwitchOptions.lambda_w"),
-        (["search.strategy=@DartsOptions()", *ADAM], "DartsOptions.order=2 looks through one step of SGD"),
+        (["search.strategy=@DartsOptions()", *ADAM], "DartsOptions.order=2 needs one step of SGD"),
     ],
 )
 def test_what_the_space_does_not_know_is_one_line(refused, said, tmp_path, capfd):

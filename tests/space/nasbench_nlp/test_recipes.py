@@ -77,11 +77,11 @@ def test_units_follow_from_a_budget_of_parameters():
         ({"h_new_0": {"op": "linear"}}, "must be a list of names"),
         ({"h_new_0": {"op": "linear", "input": "x"}}, "must be a list of names"),
         ({"h_new_0": {"op": "linear", "input": []}}, "0 inputs"),
-        ({"a b": {"op": "linear", "input": ["x"]}}, "is no name"),
+        ({"a b": {"op": "linear", "input": ["x"]}}, "is not a name"),
         (of(f="linear x"), "no 'h_new_0'"),
-        (of(h_new_0="activation_tanh f"), "'h_new_0' reads 'f', which there is not"),
-        (of(h_new_0="linear x h_prev_1"), "nothing makes 'h_new_1'"),
-        (of(h_new_0="linear x h_prev_01"), "which there is not"),
+        (of(h_new_0="activation_tanh f"), "'h_new_0' reads 'f', which does not exist"),
+        (of(h_new_0="linear x h_prev_1"), "there is no 'h_new_1'"),
+        (of(h_new_0="linear x h_prev_01"), "which does not exist"),
         ({**RNN, "dead": of(a="linear y")["a"]}, "'dead' reads 'y'"),
         (of(h_new_0="linear x a", a="activation_tanh b", b="activation_tanh a"), "'a' depends on itself"),
         ({**RNN, "dead": of(a="activation_tanh dead")["a"]}, "'dead' depends on itself"),
@@ -89,9 +89,9 @@ def test_units_follow_from_a_budget_of_parameters():
         (of(x="linear h_prev_0", h_new_0="linear x"), "'x' is an input"),
         ({**RNN, "h_prev_0": of(a="linear x")["a"]}, "'h_prev_0' is an input"),
         (of(h_new_0="swish x"), "unknown operation 'swish'"),
-        (of(f="linear x", h_new_0="blend f f"), "'h_new_0' has 2 inputs, and 'blend' takes 3"),
+        (of(f="linear x", h_new_0="blend f f"), "'h_new_0' has 2 inputs, but 'blend' takes 3"),
         (of(f="linear x", h_new_0="elementwise_sum f"), "takes 2 to 16"),
-        (of(f="linear x", h_new_0="elementwise_prod f x"), "x may only go into 'linear'"),
+        (of(f="linear x", h_new_0="elementwise_prod f x"), "x may enter only 'linear'"),
     ],
 )
 def test_a_malformed_recipe_is_one_line(recipe, said, tmp_path):
@@ -106,7 +106,7 @@ def test_a_malformed_recipe_is_one_line(recipe, said, tmp_path):
     ("changed", "said"),
     [
         ({"space": "highway"}, "has a recipe, and the space 'highway' has none"),
-        ({"output": [1]}, "a cell is its recipe alone"),
+        ({"output": [1]}, "a cell has only a recipe"),
         ({"input": {"cap": True}}, "has nodes, an output or switches"),
         ({"recipe": None}, "must be an object"),
     ],
@@ -182,4 +182,4 @@ def test_nothing_searches_these_cells(tmp_path, capfd):
     assert config.run_command(search.main, "search", flags) == 1
     error = capfd.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1
-    assert "known cells and no search. Take one of highway, memory" in error
+    assert "only known cells: it cannot be searched. Choose one of highway, memory" in error

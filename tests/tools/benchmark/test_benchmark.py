@@ -264,7 +264,7 @@ def test_another_system_than_a_cell_is_refused():
     with pytest.raises(UserError, match="trains no cell"):
         subject.prepare(1, VOCABULARY, published.named("DARTS_V2"))
     config.parse(["baselines/rhn.gin"])
-    with pytest.raises(UserError, match="binds evaluate.baseline"):
+    with pytest.raises(UserError, match="sets evaluate.baseline"):
         subject.prepare(1, VOCABULARY, published.named("DARTS_V2"))
 
 

@@ -59,7 +59,7 @@ def test_halving_beside_the_whole_ranking(sweep, capsys, flags, epochs, chosen):
 
 def test_what_holds_no_ranking_is_refused(sweep, capsys):
     assert halving.main([f"--sweep={sweep}", "--rungs=9"]) == 1
-    assert "ascending epochs below 4" in capsys.readouterr().err
+    assert "ascending numbers of epochs below RankOptions.epochs=4" in capsys.readouterr().err
     (sweep / "sweep.json").write_text(json.dumps({"runs": []}))
     assert halving.main([f"--sweep={sweep}", "--rungs=1"]) == 1
     assert "no ranked cell" in capsys.readouterr().err

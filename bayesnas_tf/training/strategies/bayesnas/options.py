@@ -37,7 +37,7 @@ class BayesNasOptions(StrategyOptions):
             update.kappa(bayes.scale, 1, 1, settings.switches.lambda_w, "SwitchOptions.lambda_w")
         if bayes.parents == "zero_edge" and not settings.cell.zero_edge_switch:
             raise ValueError(
-                "BayesOptions.parents='zero_edge' needs the switches. Set CellOptions.zero_edge_switch = True"
+                "BayesOptions.parents='zero_edge' needs zero edges. Set CellOptions.zero_edge_switch = True"
             )
 
     def cell(self, options: CellOptions) -> SearchCell:

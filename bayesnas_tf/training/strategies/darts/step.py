@@ -46,10 +46,10 @@ class DartsOptions(StrategyOptions):
     def check(self, settings) -> None:
         """Refuse a second scalar per edge: the softmax has one per operation."""
         if settings.cell.zero_edge_switch:
-            raise ValueError("DARTS knows no switches. Set CellOptions.zero_edge_switch = False")
+            raise ValueError("DARTS has no zero edges. Set CellOptions.zero_edge_switch = False")
         if self.order == 2 and settings.optimizer.rule != "sgd":
             raise ValueError(
-                f"DartsOptions.order=2 looks through one step of SGD, not of {settings.optimizer.rule!r}. "
+                f"DartsOptions.order=2 needs one step of SGD, not of {settings.optimizer.rule!r}. "
                 "Set DartsOptions.order = 1, or OptimizerOptions.rule = 'sgd'"
             )
 

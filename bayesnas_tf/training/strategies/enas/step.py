@@ -45,7 +45,7 @@ class EnasOptions(SampledOptions):
         if not settings.cell.searched().script:
             raise ValueError(
                 "search.strategy=@EnasOptions() cannot write cells of CellOptions.space="
-                f"{settings.cell.space!r}, which has no script. Choose another strategy"
+                f"{settings.cell.space!r} as a sequence. Choose another strategy"
             )
 
     def step(self, model, settings, valid_rows, seed) -> "EnasStep":

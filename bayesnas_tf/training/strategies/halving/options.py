@@ -48,7 +48,7 @@ class HalvingOptions(TrialOptions):
         if not self.schedule(epochs).whole:
             fitting = next(e for e in range(epochs - 1, 0, -1) if self.schedule(e).whole)
             raise ValueError(
-                f"search.epochs={epochs} would end an epoch within a training: the rungs of HalvingOptions "
+                f"search.epochs={epochs} would end an epoch during a training: the rungs of HalvingOptions "
                 f"have {listed(sizes)} cells. Set search.epochs = {fitting}, or change HalvingOptions.shares"
             )
 
