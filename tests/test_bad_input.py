@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import pytest
 
 from bayesnas_tf import config, options
-from bayesnas_tf.config import bindings, flags, registry
+from bayesnas_tf.config import bindings, help, registry
 from bayesnas_tf.options import Range
 
 FILES = {"search": "quickstart.gin", "evaluate": "quickstart_eval.gin", "sweep": "sweep_quickstart.gin"}
@@ -203,4 +203,4 @@ def test_a_command_line_that_makes_no_sense_is_one_line(capfd, tmp_path, monkeyp
 
 
 def test_every_command_is_tried():
-    assert set(NEEDED) == set(flags.SUMMARIES)
+    assert set(NEEDED) == set(help.SUMMARIES)

@@ -72,7 +72,11 @@ def again(old, name):
 
 
 def results(summary):
-    return {name: value for name, value in summary.items() if name not in TIMINGS}
+    """What a run computed; of its warnings the number, for their words change."""
+    found = {name: value for name, value in summary.items() if name not in TIMINGS}
+    if "warnings" in (health := found.get("health") or {}):
+        found["health"] = {**health, "warnings": len(health["warnings"])}
+    return found
 
 
 def close(found, wanted):

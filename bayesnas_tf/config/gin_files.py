@@ -119,15 +119,17 @@ def find(name: str, where: str = "--gin_file", beside: Path | None = None) -> Pa
     )
 
 
-def _parse(text: str, source: str) -> list[Any]:
+def _parse(statements: str, source: str) -> list[Any]:
     """Statements of one text as gin's parser gives them; `UserError` names the line it cannot read."""
     try:
-        return list(config_parser.ConfigParser(text, _Reader()))
+        return list(config_parser.ConfigParser(statements, _Reader()))
     except SyntaxError as error:
         location = error.args[1] if len(error.args) > 1 else None
         line, content = (location[1], location[3].strip()) if location else (error.lineno, error.text or "")
         bare = re.search(r"Failed to parse token '([A-Za-z_]\w*)'", str(error.args[0]))
-        reason = f"write the text as '{bare[1]}', in quotes" if bare else _short(str(error.args[0]), 300)
+        value = content.partition("=")[2].strip()
+        text = value if re.fullmatch(r"[\w./~-]+", value) else bare and bare[1]
+        reason = f"write the text as '{text}', in quotes" if bare else _short(str(error.args[0]), 300)
         raise UserError(f"cannot read {_short(content, 100)!r}. {source}, line {line}: {reason}") from error
     except tokenize.TokenError as error:
         raise UserError(

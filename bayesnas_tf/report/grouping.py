@@ -58,7 +58,9 @@ def changes(first: dict[str, str], other: dict[str, str]) -> tuple[str, ...]:
 def _makers(runs: Sequence[Run]) -> tuple[str, ...]:
     """Commit and machine of the runs."""
     makers = [run.summary["made_by"] for run in runs if isinstance(run.summary.get("made_by"), dict)]
-    return tuple(sorted({f"commit {made.get('commit')}, {made.get('machine')}" for made in makers}))
+    return tuple(
+        sorted({f"commit {made.get('commit') or 'unknown'}, {made.get('machine')}" for made in makers})
+    )
 
 
 def _cells(

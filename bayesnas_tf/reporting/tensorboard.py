@@ -204,7 +204,8 @@ def _logged(directory: Path, step: int) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     for path in sorted(directory.glob(f"{EVENTS}*")):
         try:
-            for event in tf.compat.v1.train.summary_iterator(str(path)):
+            for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+                event = tf.compat.v1.Event.FromString(record)
                 if event.session_log.status == tf.compat.v1.SessionLog.START:
                     found = [(tag, old) for tag, old in found if old.step < event.step]
                 tags = [value.tag for value in event.summary.value]

@@ -106,9 +106,9 @@ def test_keras_rebuilds_the_cell_from_its_options():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"weight_sharing": "edge"}, r"CellOptions\.weight_sharing = 'node', not 'edge'"),
-        ({"norm_learnable": True}, r"CellOptions\.norm_learnable = False"),
-        ({"zero_edge_switch": True}, r"CellOptions\.zero_edge_switch = False"),
+        ({"weight_sharing": "edge"}, r"CellOptions\.weight_sharing = 'edge'\. Set it to 'node'"),
+        ({"norm_learnable": True}, r"CellOptions\.norm_learnable = True\. Set it to False"),
+        ({"zero_edge_switch": True}, r"CellOptions\.zero_edge_switch = True\. Set it to False"),
     ],
 )
 def test_what_one_term_per_node_cannot_have_is_refused(wrong, message):

@@ -53,7 +53,7 @@ def test_the_same_command_again_shows_the_result_and_trains_no_more(exported, ca
     assert trained.evaluate(exported) == 0
     out = capfd.readouterr().out
     assert "perplexity" in out
-    assert "has ended" in out
+    assert "has finished" in out
     assert (exported / "run" / "metrics.jsonl").read_text() == before
 
 
@@ -70,7 +70,7 @@ def test_an_ended_run_can_be_measured_dynamically_and_nothing_else_changes(folde
     assert dynamic["options"]["bptt"] == 5
     assert "dynamic" in capfd.readouterr().err
     assert trained.evaluate(folder, "--dynamic") == 0
-    assert "has ended" in capfd.readouterr().out
+    assert "has finished" in capfd.readouterr().out
 
 
 def test_a_dry_run_prints_cell_and_parameters_and_writes_nothing(folder, capfd):

@@ -43,4 +43,4 @@ def test_an_ended_search_can_be_diagnosed_afterwards_and_then_only_shows_it(fold
     assert after == before
     capsys.readouterr()
     assert tiny.run(folder, "late", "--diagnose") == 0
-    assert "has ended" in capsys.readouterr().out
+    assert "has finished" in capsys.readouterr().out

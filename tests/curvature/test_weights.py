@@ -226,7 +226,7 @@ def test_windows_are_averaged_and_the_state_is_carried(name):
 
 def test_an_estimator_of_the_scalars_alone_and_a_split_without_windows_are_refused():
     model, state = small_model(), small_window()[2]
-    with pytest.raises(ValueError, match="has no curvature of weights"):
+    with pytest.raises(ValueError, match="cannot compute the curvature of weights"):
         weights.diagonal(model, [], state, CurvatureOptions("thesis"), SEED)
     with pytest.raises(ValueError, match="no window"):
         weights.diagonal(model, [], state, CurvatureOptions(), SEED)

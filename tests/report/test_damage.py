@@ -140,7 +140,7 @@ def test_a_perplexity_that_is_no_number_is_named(runs, value):
     path = runs / "evaluate-broken" / "summary.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "valid_ppl": value}))
     content, _ = report(runs)
-    assert [problem.what for problem in content.problems] == ["valid_ppl is no number"]
+    assert [problem.what for problem in content.problems] == ["valid_ppl is not a number"]
 
 
 @pytest.mark.parametrize(

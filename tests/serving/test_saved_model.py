@@ -269,5 +269,5 @@ def test_a_model_that_computes_something_else_is_never_put_in_place(tmp_path):
     model, other = fresh_model(), fresh_model()
     other.cell.recurrent_kernel.assign(other.cell.recurrent_kernel + 1.0)
     saved_model.export(model, vocabulary, RULES["text"], {}, tmp_path / "model")
-    with pytest.raises(UserError, match="not that of the trained model"):
+    with pytest.raises(UserError, match="differs from that of the trained model"):
         saved_model.compare(tf.saved_model.load(str(tmp_path / "model")), other, vocabulary, RULES["text"])

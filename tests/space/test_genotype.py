@@ -82,7 +82,7 @@ def test_name_and_provenance_may_be_missing():
         (edited(provenance={"lambda_w": [{"a": math.nan}]}), "'provenance' is not JSON"),
         (edited(provenance={"a": {1, 2}}), "'provenance' is not JSON"),
         (edited(nodes=[{"source": 0, "op": "relu"}] * 10**6), "1000000 nodes, but a cell has at most 64"),
-        (edited(output=list(range(10**6))), "1000000 output, and a cell has at most 64"),
+        (edited(output=list(range(10**6))), "1000000 output, but a cell has at most 64"),
         (edited(nodes=[{"source": 0, "op": "relu"}] * 65), "has 65 nodes, but a cell has at most 64"),
         (edited(nodes=[{"source": 10**300, "op": "relu"}]), r"one of 0\.\.0"),
         (edited(name="x" * 10**6), "its name has 1000000 characters"),

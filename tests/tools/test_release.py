@@ -14,7 +14,13 @@ from tools import release
 def test_the_wheel_passes_the_quickstart_in_an_empty_environment(tmp_path, capfd):
     assert release.main(["--linked", "--tokens=3000", f"--out={tmp_path}"]) == 0
     printed = "".join(capfd.readouterr())
-    for words in ("live nodes", "perplexity valid", "it computes what the run did", "report.html", "git tag"):
+    for words in (
+        "live nodes",
+        "perplexity valid",
+        "it computes the same as the run",
+        "report.html",
+        "git tag",
+    ):
         assert words in printed
     (source,), (wheel,) = tmp_path.glob("*.tar.gz"), tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as file:

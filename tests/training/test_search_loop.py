@@ -109,7 +109,7 @@ def test_omega_weighs_l1_from_the_second_epoch_on(unbroken):
 def test_a_search_that_has_ended_is_not_repeated(unbroken, folder, capsys):
     before = (unbroken / "metrics.jsonl").read_text()
     assert tiny.run(folder, "unbroken") == 0
-    assert "this search has ended" in capsys.readouterr().out
+    assert "this search has finished" in capsys.readouterr().out
     assert (unbroken / "metrics.jsonl").read_text() == before
 
 

@@ -141,7 +141,7 @@ def test_a_training_takes_the_units_that_a_budget_of_parameters_allows(tmp_path,
 def test_a_budget_that_holds_no_unit_is_one_line(tmp_path, capfd):
     assert dry_run(tmp_path, 20) == 1
     error = capfd.readouterr().err
-    assert error.startswith("error: DerivedOptions.parameters: 20 parameters are too few")
+    assert error.startswith("error: DerivedOptions.parameters is too low. 20 parameters are too few")
     assert error.count("\n") == 1
 
 

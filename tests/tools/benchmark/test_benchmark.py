@@ -249,7 +249,7 @@ def test_a_peer_needs_pytorch(capsys, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "torch" else object())
     assert command.main(["--peer"]) == 1
     assert capsys.readouterr().err == (
-        "error: --peer needs PyTorch. It is not installed. Use pip install 'bayesnas_tf[bench]'\n"
+        "error: --peer needs PyTorch, and it is not installed. Run: pip install 'bayesnas_tf[bench]'\n"
     )
 
 

@@ -194,7 +194,7 @@ def test_another_seed_is_another_search(folder):
         (["search.strategy=@EnasOptions()", "EnasOptions.baseline_decay=1.0"], r"must be in [0, 1)"),
         (
             ["search.strategy=@EnasOptions()", "CellOptions.weight_sharing='edge'"],
-            "needs CellOptions.weight_sha",
+            "cannot use CellOptions.weight_sha",
         ),
     ],
 )
