@@ -140,6 +140,7 @@ def test_a_misspelt_flag_is_a_usage_error(capfd):
         ("search", ["--gin_file=a.gin", "--seed"], "--seed needs a value"),
         ("search", ["--gin_file=a.gin", "--verbose=maybe"], "--verbose=maybe must be true or false"),
         ("search", ["--gin_file=a.gin", "--genotype=x"], "--genotype of search. It is a flag of `evaluate`"),
+        ("report", ["--run=x"], "a flag of `export` and `curvature` (did you mean '--runs'?)"),
         ("sweep", ["--gin_file=a.gin", "--engine=loca"], "one of local, ray (did you mean 'local'?)"),
         ("score", ["--temperature=-1"], "--temperature=-1 must be a number of at least 0"),
         ("export", [], "--run="),

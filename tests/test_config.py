@@ -122,6 +122,11 @@ def test_a_file_that_includes_itself_is_refused(here):
     [
         ("X = \n", ["a.gin, line 1"]),
         ("# one\nToyOptions.norm = mean\n", ["a.gin, line 2", "'mean', in quotes"]),
+        (
+            "ToyOptions.path = texts/my.txt\n",
+            ["a.gin, line 1", "write the text as 'texts/my.txt', in quotes"],
+        ),
+        ("ToyOptions.rate = 0,6\n", ["a.gin, line 1", "one value behind the = sign, with a point"]),
         ("ToyOptions.widths = (1,\n", ["a.gin", "Close every bracket"]),
         ("hello world\n", ["a.gin, line 1", "hello world"]),
         ("ToyOptons.units = 3\n", ["'ToyOptons'", "a.gin, line 1", "did you mean 'ToyOptions'?"]),

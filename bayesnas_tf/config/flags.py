@@ -233,9 +233,9 @@ def _meant(name: str, values: absl_flags.FlagValues) -> str:
         other = absl_flags.FlagValues()
         define(other)
         owners += [f"`{command}`"] * (name in other)
-    if owners:
-        return f". It is a flag of {' and '.join(owners)}"
-    return did_you_mean(f"--{name}", [f"--{known}" for known in values])
+    near = [f"--{own}" for own in values if not owners or own.startswith(name)]
+    elsewhere = f". It is a flag of {' and '.join(owners)}" if owners else ""
+    return elsewhere + did_you_mean(f"--{name}", near)
 
 
 def _see_help(command: str) -> str:

@@ -130,6 +130,8 @@ def _parse(statements: str, source: str) -> list[Any]:
         value = content.partition("=")[2].strip()
         text = value if re.fullmatch(r"[\w./~-]+", value) else bare and bare[1]
         reason = f"write the text as '{text}', in quotes" if bare else _short(str(error.args[0]), 300)
+        if reason.startswith("Expected newline"):
+            reason = "write one value behind the = sign, with a point for decimals"
         raise UserError(f"cannot read {_short(content, 100)!r}. {source}, line {line}: {reason}") from error
     except tokenize.TokenError as error:
         raise UserError(
