@@ -15,6 +15,7 @@ LEAST_GAIN = 0.05
 BALANCE = 10.0
 LEAST_RELIABILITY = 0.7
 LEAST_STABILITY = 0.5
+LEAST_TRAVEL = 0.1
 MOST_IDENTITY = 0.5
 
 
@@ -131,8 +132,7 @@ class Health:
             ),
             (
                 self.gain < LEAST_GAIN,
-                f"The supernet gains {self.gain:.1%} over word frequencies (less than {LEAST_GAIN:.0%}): it "
-                "has learned too little to rank operations.",
+                f"The supernet gains {self.gain:.1%} over word frequencies, too little to rank operations.",
             ),
             (
                 self.pull_ratio >= BALANCE,
@@ -144,14 +144,17 @@ class Health:
                 f"L1 pulls w only {self.pull_ratio:.3g} times as hard as the data: nothing is selected.",
             ),
             (
+                self.travel < LEAST_TRAVEL,
+                f"L1 alone moved a scalar by {self.travel:.2g}, too little to prune: raise ScalarOptions.lr.",
+            ),
+            (
                 self.h_reliability < LEAST_RELIABILITY,
                 f"The rank correlation of h between two halves of the windows is {self.h_reliability:.2f} "
                 f"(less than {LEAST_RELIABILITY}): use more windows or probes.",
             ),
             (
                 self.stability < LEAST_STABILITY,
-                f"Only {self.stability:.0%} of the nodes keep their input and operation when the windows are "
-                "resampled.",
+                f"With other windows only {self.stability:.0%} of the nodes keep their input and operation.",
             ),
             (self.star_share == 1.0, "Every node takes its input from node 0: the cell is a star."),
             (

@@ -116,6 +116,7 @@ def test_a_sound_search_has_no_warnings_nor_has_an_unmeasured_one():
         ("valid_nats", 6.6, "over word frequencies"),
         ("pull_ratio", 10.0, "L1 pulls w 10 times as hard"),
         ("pull_ratio", 0.1, "only 0.1 times as hard as the data"),
+        ("travel", 0.06, "moved a scalar by 0.06"),
         ("h_reliability", 0.6, "two halves of the windows is 0.60"),
         ("choice_stability", (0.2, 0.4), "30% of the nodes"),
         ("star_share", 1.0, "star"),
