@@ -7,6 +7,8 @@ import runpy
 import subprocess
 import sys
 
+import nbclient
+import nbformat
 import numpy as np
 import pytest
 
@@ -127,10 +129,6 @@ def test_serve(saved_model, tmp_path):
 
 
 def test_tour(tmp_path, monkeypatch):
-    nbformat = pytest.importorskip("nbformat", reason="no nbformat: pip install '.[dev]' runs the notebook")
-    nbclient = pytest.importorskip("nbclient", reason="no nbclient: pip install '.[dev]' runs the notebook")
-    for name in ("ipykernel", "matplotlib"):
-        pytest.importorskip(name, reason=f"no {name}: pip install '.[dev]' runs the notebook")
     notebook = nbformat.read(EXAMPLES / "tour.ipynb", 4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert not any(cell.outputs for cell in code), "commit it without outputs"
