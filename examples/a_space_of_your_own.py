@@ -5,7 +5,7 @@
 The cells of this space are chains: node 0 reads the input and the state, each node behind it applies one of
 four operations to the node before it, and the new state is the mean of the old one and of the last node. The
 package gives the space its gradients, curvature, strategies, training, export and drawings.
-docs/add_a_space.md explains each method. It takes half a minute on two CPU cores and writes
+docs/add_a_space.md explains each method. It writes
 runs/a_space_of_your_own/cell.svg.
 
 For a command, import the module in a gin file: `import examples.a_space_of_your_own` and

@@ -5,7 +5,7 @@
     python -m examples.classify_with_a_found_cell runs/ptb-seed0/genotype.json  # the cell that a search found
 
 The sentences are made here: "the plot was not bad and the end was great" is a good review. "not" turns the
-word behind it, so a count of words is not enough. It takes half a minute on two CPU cores.
+word behind it, so a count of words is not enough.
 """
 
 import random

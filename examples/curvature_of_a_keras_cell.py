@@ -5,7 +5,7 @@
 
 `fit` trains a cell to count: each row goes on by its own step, with some slips. Then half of the weights
 between the cell's nodes become 0: those with the smallest h w² / 2, which is what h says each one costs. Two
-other choices stand beside it: the smallest weights, and random ones. It takes a minute on two CPU cores.
+other choices stand beside it: the smallest weights, and random ones.
 
 It works for cells that this package writes as a program: a `DerivedCell` of any genotype (published,
 searched, LSTM, GRU, of a space of your own) and a `SearchCell`, in the package's `LanguageModel` with one

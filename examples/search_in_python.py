@@ -3,7 +3,7 @@
     python -m examples.search_in_python            # on the text that comes with the package
     python -m examples.search_in_python my.txt     # on your own: one sentence a line, blanks between words
 
-It takes two minutes on two CPU cores and writes the cell (genotype.json, cell.svg) and what the search knew
+It writes the cell (genotype.json, cell.svg) and what the search knew
 (posterior.npz, metrics.jsonl) into runs/search_in_python. The same command again goes on from the last
 checkpoint: remove the folder to begin anew.
 """

@@ -3,7 +3,7 @@
     python -m bayesnas_tf.export --run=runs/quickstart_eval-seed0
     python examples/serve.py runs/quickstart_eval-seed0/saved_model "we must begin ." "my fellow citizens ,"
 
-It imports nothing of bayesnas_tf and takes seconds. Without lines it reads standard input. The model
+It imports nothing of bayesnas_tf. Without lines it reads standard input. The model
 then goes on from the first line, one token at a time. A server with many clients does the same: all that it
 keeps of a client is one row of `state`.
 """

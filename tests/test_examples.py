@@ -51,10 +51,9 @@ def test_every_example_has_a_test_and_a_place_in_the_docs(path):
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
-def test_an_example_says_how_it_is_run_and_how_long_it_takes(path):
+def test_an_example_says_how_it_is_run(path):
     told = ast.get_docstring(ast.parse(path.read_text()))
     assert f"python -m examples.{path.stem}" in told or f"python examples/{path.name} " in told
-    assert re.search(r"takes .*(seconds|minute)", told.replace("\n", " "))
 
 
 def test_search_in_python(run, tmp_path):

@@ -17,7 +17,8 @@ from bayesnas_tf.curvature import exact
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.models.language_model import LanguageModel, ModelOptions
 from bayesnas_tf.space import base
-from bayesnas_tf.space.genotype import Genotype
+from bayesnas_tf.space.genotype import IMPORT, Genotype
+from bayesnas_tf.space.known import find_genotype
 from bayesnas_tf.training import trained_files
 from tests.references import program as reference
 from tests.support import chain, tiny, toy
@@ -96,10 +97,11 @@ def test_what_knows_one_space_alone_says_so(refused, tmp_path, capfd):
 def test_a_run_in_a_space_that_nobody_imported_names_the_cure(tmp_path, monkeypatch):
     toy.Toy().of_choice([[1], [0], [0]]).save(tmp_path / "genotype.json")
     monkeypatch.delitem(base._KNOWN, "toy")
-    with pytest.raises(UserError) as error:
-        trained_files.read_genotype(tmp_path)
-    assert "genotype.json: unknown space 'toy'. The spaces are " in str(error.value)
-    assert str(error.value).endswith(trained_files.IMPORT)
+    for read in (trained_files.read_genotype, lambda folder: find_genotype(str(folder / "genotype.json"), 0)):
+        with pytest.raises(UserError) as error:
+            read(tmp_path)
+        assert "genotype.json: unknown space 'toy'. The spaces are " in str(error.value)
+        assert str(error.value).endswith(IMPORT)
 
 
 CELLS = {

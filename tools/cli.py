@@ -51,6 +51,9 @@ def ended(main: Callable[[], int | None]) -> int:
     """The exit code of a tool: 1, with one line, for what its user can cure."""
     try:
         return main() or 0
-    except (UserError, ValueError, OSError, KeyError) as error:
+    except KeyError as error:
+        print(f"error: what was read has no {error}. Give another file or folder", file=sys.stderr)
+        return 1
+    except (UserError, ValueError, OSError) as error:
         print(f"error: {told(error)}", file=sys.stderr)
         return 1

@@ -60,7 +60,7 @@ def environment(folder: Path, wheel: Path, linked: bool) -> Path:
 
 
 def commands(tokens: int) -> list[list[str]]:
-    """Those of tools/quickstart."""
+    """Those of tools/quickstart, and a report."""
     few = [f"--gin_param=CorpusOptions.limit_tokens={tokens}"] if tokens else []
     return [
         ["search", "--gin_file=quickstart.gin", *few],

@@ -145,7 +145,7 @@ class Health:
             ),
             (
                 self.travel < LEAST_TRAVEL,
-                f"L1 alone moved a scalar by {self.travel:.2g}, too little to prune: raise ScalarOptions.lr.",
+                f"L1 alone moved a scalar by {self.travel:.2g}: raise ScalarOptions.lr or lambda_w.",
             ),
             (
                 self.h_reliability < LEAST_RELIABILITY,

@@ -38,7 +38,7 @@ class PruneOptions(Options):
 
     # largest gamma that is pruned; the default is the gamma whose entropy is 0
     threshold: NonNegative = ZERO_ENTROPY
-    score: Score = "gamma"  # ranks the operations of an edge, and edges under `target_pruned_share`
+    score: Score = "gamma"  # ranks what a node may take (M12)
     # entropy: gamma at most `threshold` goes (M11); evidence: evidence at most 0 goes
     criterion: Criterion = "entropy"
     keep_all_nodes: bool = False  # True: no node dies; its best entry stays, whatever its gamma

@@ -109,7 +109,7 @@ def finish(planned: Plan, ledger: Ledger, driver: Driver) -> None:
     """All searches, then the rounds of the selection."""
     driver.run(planned.searches)
     ended = [(job, summary) for job in planned.searches if (summary := ledger.summary(job))]
-    searched = [candidate(job, ledger, planned) for job, _ in ended]
+    searched = [candidate(job, summary, ledger, planned) for job, summary in ended]
     rank = planned.rank
     if planned.searches and not searched:
         raise UserError(
@@ -119,8 +119,9 @@ def finish(planned: Plan, ledger: Ledger, driver: Driver) -> None:
     if rank is None:
         return
     first = planned.rounds[len(planned.searches)].stage
-    pairs = zip(searched, ended, strict=True) if rank.proposals else ()
-    drawn = [cell for found, (_, summary) in pairs for cell in proposals(found, summary)]
+    drawn = []
+    for found, (_, summary) in zip(searched, ended, strict=True):
+        drawn += proposals(found, summary) if rank.proposals else []
     candidates = selection.with_homes(
         [*searched, *drawn, *planned.given], lambda name: (ledger.root / first / name).is_dir()
     )
@@ -130,9 +131,8 @@ def finish(planned: Plan, ledger: Ledger, driver: Driver) -> None:
     ledger.write()
 
 
-def candidate(job: Job, ledger: Ledger, planned: Plan) -> Candidate:
+def candidate(job: Job, summary: dict[str, Any], ledger: Ledger, planned: Plan) -> Candidate:
     """The cell that a search found."""
-    summary: dict[str, Any] = ledger.summary(job) or {}
     return Candidate(
         name=job.candidate,
         genotype=Genotype.from_dict(summary["genotype"]),

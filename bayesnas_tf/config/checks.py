@@ -11,11 +11,12 @@ from typing import Any
 
 from bayesnas_tf.config import resolve
 from bayesnas_tf.config.gin_files import Binding, Block, Import, Macro, Reference, Statement
+from bayesnas_tf.config.help import EXAMPLES
 from bayesnas_tf.config.registry import is_constant, lookup, ours, parameter, registered
 from bayesnas_tf.errors import UserError, did_you_mean
 from bayesnas_tf.options import Unfit, annotations, described, fitted
 
-EXAMPLES = {"search": "ptb.gin", "evaluate": "ptb_eval.gin", "sweep": "sweep_quickstart.gin"}
+ROOTS = ("search", "evaluate", "sweep")  # commands that read a configuration
 
 
 def check_names(statements: Sequence[Statement]) -> None:
@@ -117,17 +118,17 @@ def _shown(value: Any) -> str:
 def check_whole(command: str, statements: Sequence[Statement]) -> None:
     """Refuse a configuration that leaves out what a command needs: mostly it is that of another command."""
     entry = {entry.name: entry for entry in registered().values()}.get(command)
-    if command not in EXAMPLES or entry is None:
+    if command not in ROOTS or entry is None:
         return
     bound = {s.argument for s in statements if isinstance(s, Binding) and s.selector == command}
     parameters = inspect.signature(entry.wrapped).parameters
     lacking = [p.name for p in parameters.values() if p.default is p.empty and p.name not in bound]
     if lacking or not bound:
-        others = {s.selector for s in statements if isinstance(s, Binding)} & EXAMPLES.keys() - {command}
+        others = {s.selector for s in statements if isinstance(s, Binding)} & {*ROOTS} - {command}
         what = f"is for {' and '.join(sorted(others))}" if others else f"has no settings of {command}"
         raise UserError(
             f"the configuration {what}, and {command} needs {command}.{[*lacking, *parameters][0]}. "
-            f"Give a --gin_file for {command}, such as {EXAMPLES[command]}"
+            f"Give a file for {command}, such as {EXAMPLES[command][0]}"
         )
 
 

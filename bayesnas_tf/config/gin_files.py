@@ -127,10 +127,10 @@ def _parse(statements: str, source: str) -> list[Any]:
         location = error.args[1] if len(error.args) > 1 else None
         line, content = (location[1], location[3].strip()) if location else (error.lineno, error.text or "")
         bare = re.search(r"Failed to parse token '([A-Za-z_]\w*)'", str(error.args[0]))
-        value = content.partition("=")[2].strip()
+        value = content.partition("=")[2].partition("#")[0].strip()
         text = value if re.fullmatch(r"[\w./~-]+", value) else bare and bare[1]
         reason = f"write the text as '{text}', in quotes" if bare else _short(str(error.args[0]), 300)
-        if reason.startswith("Expected newline"):
+        if value and reason.startswith("Expected newline"):
             reason = "write one value behind the = sign, with a point for decimals"
         raise UserError(f"cannot read {_short(content, 100)!r}. {source}, line {line}: {reason}") from error
     except tokenize.TokenError as error:

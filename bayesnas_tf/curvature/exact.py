@@ -46,8 +46,8 @@ def estimate(
 ) -> WindowEstimate:
     """The diagonal of the true Hessian of the mean nats per token; entries may be negative.
 
-    Differentiates twice, once per scalar: E O + E passes. From ids x, y `[B, T]` and a state `[B, S]`; `seed`
-    and `options` are not used.
+    Differentiates twice, once per scalar: E O passes, and E with zero-edge switches. From ids x, y `[B, T]`
+    and a state `[B, S]`; `seed` and `options` are not used.
     """
     del seed, options
     scalars = scalar_variables(model)

@@ -44,7 +44,8 @@ def squares(lanes: Lanes, found: Sequence[tf.Tensor]) -> list[tf.Tensor]:
 def in_groups(model: LanguageModel, window: Window, lanes: Lanes, seed: tf.Tensor, groups: int) -> Pass:
     """`one_pass` over groups of rows side by side (`numerics.row_groups`), with the probes of all rows.
 
-    The lanes are those of the whole window, `[L, B, E, O]`, to rounding; `seed` is int32 `[2]`.
+    The lanes are those of the whole window to rounding: `[L, B, E, O]`, or `[L, E, O]` with batch norm;
+    `seed` is int32 `[2]`.
 
     Raises:
       ValueError: the lanes do not keep sequences apart.

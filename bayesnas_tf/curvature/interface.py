@@ -4,7 +4,7 @@ Every estimator is a function of one window that is testable eagerly:
 
     estimator(model, x, y, state, seed, options) -> WindowEstimate
 
-with x, y int32 `[B, T]`, the state `[B, U]` before the window and a stateless seed int32 `[2]`. Dropout is
+with x, y int32 `[B, T]`, the state `[B, S]` before the window and a stateless seed int32 `[2]`. Dropout is
 off and the norm uses the window's own statistics.
 """
 
@@ -115,7 +115,7 @@ class Diagonal:
         Args:
           windows: (x, y) pairs, int32 `[B, T]`, all of one shape: the window is compiled once. Fewer than
             `CurvatureOptions.windows` are taken with a warning.
-          state: hidden state `[B, U]` before the first window.
+          state: state `[B, S]` before the first window.
           seed: stateless seed int32 `[2]`; window k uses `fold(seed, k)`.
 
         Raises:

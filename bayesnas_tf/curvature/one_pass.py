@@ -45,7 +45,7 @@ class Pass(NamedTuple):
 
     lanes: list[tf.Tensor]  # [L, E, O] and [L, E], or [L, B, E, O] and [L, B, E] per sequence
     gradient: list[tf.Tensor]  # of the mean nats per token
-    state: tf.Tensor  # [B, U], after the window
+    state: tf.Tensor  # [B, S], after the window
 
 
 def shadows(lanes: Lanes, model: LanguageModel, batch: int) -> list[tf.Tensor]:

@@ -35,8 +35,8 @@ def estimate(
 ) -> WindowEstimate:
     """h of the mean nats per token by the recursion, `[E, O]`, from one backward pass (docs/method.md).
 
-    From ids x, y `[B, T]` and a state `[B, S]`; the seed is not used, for nothing is drawn. The lanes are
-    slots of the horizon: together they are h.
+    From ids x, y `[B, T]` and a state `[B, S]`; the seed is not used, for nothing is drawn. The lanes, one
+    or a slot for each step of the horizon, add up to h.
     """
     result = one_pass(model, Window(x, y, state), lanes_of(options), seed)
     return assemble([tf.reduce_sum(lane, axis=0) for lane in result.lanes], result.gradient, result.state)

@@ -34,7 +34,7 @@ class WeightEstimate(NamedTuple):
 
     weights: list[tf.Tensor]  # per entry of `weight_variables`
     scalars: list[tf.Tensor]  # per entry of `window.scalar_variables`
-    state: tf.Tensor  # [B, U], after the window
+    state: tf.Tensor  # [B, S], after the window
 
 
 class WeightCurvature(NamedTuple):

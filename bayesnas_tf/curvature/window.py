@@ -28,7 +28,7 @@ class WindowEstimate(NamedTuple):
     gradient: tf.Tensor
     h_zero: tf.Tensor | None
     gradient_zero: tf.Tensor | None
-    state: tf.Tensor  # [B, U], after the window
+    state: tf.Tensor  # [B, S], after the window
     variance: tf.Tensor | None = None  # [E, O], of h over draws of the probes; None where nothing is drawn
 
 

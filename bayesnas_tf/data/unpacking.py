@@ -194,7 +194,7 @@ def blocks(path: Path) -> Iterator[bytes]:
         head, raw = with_head(itertools.chain([taken] if taken else [], rest))
         found, named = packed_as(head), path.suffix.lower()
         if named in UNPACKERS and named != found:
-            raise ValueError(f"its name ends in {named}, but its content is not that of an {named[1:]} file")
+            raise ValueError(f"its name ends in {named}, but its content is not {named[1:]}")
         yield from unpacked(raw, found)
 
 

@@ -162,9 +162,9 @@ class ASGD(keras.optimizers.Optimizer):
     ) -> None:
         """The steps of all variables `[...]` at once, outside of `tf.distribute`: see `once`.
 
-        One compiled function makes all new values; only then are they assigned. Averaging is a matter of
-        numbers, not of branches: before it begins the share of the newest iterate is 1, so that the mean is
-        the iterate itself, and one graph serves the whole training.
+        One function, compiled on request, makes all new values; only then are they assigned. Averaging is
+        a matter of numbers, not of branches: before it begins the share of the newest iterate is 1, so that
+        the mean is the iterate itself, and one graph serves the whole training.
         """
         # the number of this step among the averaged ones, from 1; before there are any it is below 1
         start = tf.convert_to_tensor(self._start)

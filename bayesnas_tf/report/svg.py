@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from markupsafe import Markup
 
+from bayesnas_tf.reporting import raster
+
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
@@ -65,13 +67,12 @@ def chart(
 
     `log` is of y; the x of `whole` counts; `limits` are those of matplotlib's `Axes.set`.
     """
-    import matplotlib
     from matplotlib.figure import Figure
 
     columns = 2 if all(len(one.label) <= LONGEST for one in series) else 1
     height, file = HEIGHT + LEGEND_ROW * math.ceil(len(series) / columns), io.StringIO()
     settings = SETTINGS | {"svg.hashsalt": repr(series)}  # names of parts, which differ from chart to chart
-    with matplotlib.rc_context(settings), warnings.catch_warnings():
+    with raster.settings(settings), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the browser may know a letter that matplotlib's font lacks
         figure = Figure((WIDTH / 72.0, height / 72.0), layout="constrained", frameon=False)
         axes = figure.add_subplot(xlabel=labels[0], ylabel=labels[1], yscale="log" if log else "linear")
@@ -92,17 +93,23 @@ def _inline(text: str) -> str:
     text = re.sub(r' id="[\w.]+_\d+"| font-family:[^;]*;', "", text)
     text = re.sub(r"font: ([\d.]+px)[^;]*", r"font-size: \1", text)  # as matplotlib 3.9 writes it
     text = re.sub(r' d="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+|\n", r"\1", found[0]), text)
-    return re.sub("(?<=: )#00010(.)", lambda found: f"var(--{[*COLOURS][int(found[1])]})", text)
+    return re.sub(r' style="[^"]*"', lambda found: _of_the_page(found[0]), text)
+
+
+def _of_the_page(style: str) -> str:
+    """A style with the colours of the page in place of their stand-ins."""
+    return re.sub("#00010(.)", lambda found: f"var(--{[*COLOURS][int(found[1])]})", style)
 
 
 def _draw(axes: "Axes", one: Series) -> "Artist":
     """Band, line and marks of one series, with titles for those who point at them; returns line or mark."""
-    kept = [k for k, point in enumerate(one.points) if all(map(math.isfinite, point))]
+    least = 0.0 if (log := axes.get_yscale() == "log") else -math.inf  # what has no logarithm has no place
+    kept = [k for k, (x, y) in enumerate(one.points) if math.isfinite(x) and least < y < math.inf]
     x, y = np.clip([one.points[k] for k in kept], -LARGEST, LARGEST).reshape(-1, 2).T
     colour = COLOURS[f"s{(style := one.style % STYLES)}"]
     if one.band and kept:
         low, high = np.clip([one.band[k] for k in kept], -LARGEST, LARGEST).T
-        if axes.get_yscale() == "log":
+        if log:
             low = np.maximum(low, min(1.0, *y))  # no perplexity is lower
         if one.titles or len(kept) == 1:
             axes.vlines(x, low, high, alpha=0.7, linewidth=1.5, color=colour)

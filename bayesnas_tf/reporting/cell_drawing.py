@@ -60,6 +60,7 @@ def graph_svg(graph: Graph, caption: layout.Caption, description: str) -> str:
     return "\n".join([_svg_start(figure, title, description), *parts, "</svg>", ""])
 
 
+@raster.settings()
 def graph_pixels(graph: Graph, caption: layout.Caption, scale: float = 1.0) -> np.ndarray:
     """The same of any graph."""
     from matplotlib import patches

@@ -31,11 +31,12 @@ def scale_of(values: np.ndarray, log: bool) -> Any:
     shown = values[np.isfinite(values) & ((values > 0.0) | (not log))]
     low, high = (float(shown.min()), float(shown.max())) if shown.size else (1.0, 1.0)
     if low == high:  # the value has the middle
-        low, high = np.clip([low / 2.0, high * 2.0], 5e-324, 1.7e308) if log else (low - 1.0, high + 1.0)
+        low, high = np.clip([low / 2.0, high * 2.0], 1e-250, 1e250) if log else (low - 1.0, high + 1.0)
     norm = colors.LogNorm(low, high) if log else colors.Normalize(low, high)
     return ScalarMappable(norm, colormaps["viridis"].with_extremes(bad=MISSING))
 
 
+@raster.settings()
 def edge_heatmap(
     values: np.ndarray,
     title: str,

@@ -1,12 +1,25 @@
 """Pictures as pixels, drawn by matplotlib, which is imported with the first of them: it takes a second."""
 
+import contextlib
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+@contextlib.contextmanager
+def settings(own: dict[Any, Any] | None = None) -> Iterator[None]:
+    """What is drawn inside has these settings and matplotlib's own: no matplotlibrc of a user decides."""
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(own or {})
+        yield
 
 
 def paper(width: float, height: float, scale: float = 1.0) -> "Figure":

@@ -201,18 +201,18 @@ def _write_events(path: Path, events: Iterable) -> None:
 
 def _logged(directory: Path, step: int) -> list[tuple[str, Any]]:
     """What the files tell by now, as tags with their events; content only where it is of `step`."""
+    # late: only a run that goes on reads; the loader ends at the cut event of a process that was killed
+    from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+
     found: list[tuple[str, Any]] = []
     for path in sorted(directory.glob(f"{EVENTS}*")):
-        try:
-            for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-                event = tf.compat.v1.Event.FromString(record)
-                if event.session_log.status == tf.compat.v1.SessionLog.START:
-                    found = [(tag, old) for tag, old in found if old.step < event.step]
-                tags = [value.tag for value in event.summary.value]
-                short = event if event.step == step else tf.compat.v1.Event(step=event.step)
-                found += [(tag, short) for tag in tags]
-        except tf.errors.DataLossError:  # the last event of a process that was killed
-            continue
+        for record in RawEventFileLoader(str(path)).Load():
+            event = tf.compat.v1.Event.FromString(record)
+            if event.session_log.status == tf.compat.v1.SessionLog.START:
+                found = [(tag, old) for tag, old in found if old.step < event.step]
+            tags = [value.tag for value in event.summary.value]
+            short = event if event.step == step else tf.compat.v1.Event(step=event.step)
+            found += [(tag, short) for tag in tags]
     return found
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from bayesnas_tf import files
+from bayesnas_tf.errors import UserError
 from bayesnas_tf.space import base
 from bayesnas_tf.space import recipe as recipes
 from bayesnas_tf.space.graph import Graph
@@ -19,6 +20,7 @@ FIRST_FORMAT = "bayesnas_tf.genotype/1"  # names no space: it is `highway`, whos
 FORMAT = "bayesnas_tf.genotype/2"
 MOST_NODES = 64
 MOST_UNITS = 1 << 16
+IMPORT = "Import the module that defines it in a gin file, and name that file with --gin_file"
 MOST_BYTES = 1 << 22  # of a genotype file; those of this program have a few thousand
 MOST_NAME = 4096  # characters; a run names its cell after its gin files
 T = TypeVar("T")
@@ -162,7 +164,12 @@ class Genotype:
 
     @classmethod
     def load(cls, path: str | Path) -> "Genotype":
-        """Read a genotype file; `ValueError` names the file when it is no genotype."""
+        """Read a genotype file.
+
+        Raises:
+          ValueError: it is no genotype.
+          UserError: it has a cell of a space that nobody has imported.
+        """
         try:
             with Path(path).open("rb") as file:
                 content = file.read(MOST_BYTES + 1)
@@ -173,7 +180,7 @@ class Genotype:
         except RecursionError as error:
             raise ValueError(f"{path}: nested too deeply for a genotype") from error
         except base.UnknownSpaceError as error:
-            raise base.UnknownSpaceError(f"{path}: {error}") from error
+            raise UserError(f"{path}: {error}. {IMPORT}") from error
         except ValueError as error:  # json.JSONDecodeError and UnicodeDecodeError are two
             raise ValueError(f"{path}: {error}") from error
 

@@ -9,12 +9,10 @@ from bayesnas_tf.data import sources
 from bayesnas_tf.data.vocabulary import Vocabulary
 from bayesnas_tf.errors import UserError
 from bayesnas_tf.run_files import RunFiles
-from bayesnas_tf.space.base import UnknownSpaceError
 from bayesnas_tf.space.genotype import Genotype
 
 CELL = "cell"  # what pins.json calls the genotype that was trained
 WORDS = "vocabulary"  # and the digest of the vocabulary; in a summary its size
-IMPORT = "Import the module that defines it in a gin file, and name that file with --gin_file"
 AGAIN = "Restore it; the `evaluate` command that made the run writes it again"
 T = TypeVar("T")
 
@@ -53,8 +51,6 @@ def _read(path: Path, read: Callable[[], T]) -> T:
     """What `read` returns, and one line where it fails."""
     try:
         return read()
-    except UnknownSpaceError as error:
-        raise UserError(f"{error}. {IMPORT}") from error
     except (OSError, ValueError) as error:
         reason = "damaged" if path.is_file() else "a folder" if path.is_dir() else "missing"
         raise UserError(f"cannot read {path}: it is {reason}. {AGAIN}") from error

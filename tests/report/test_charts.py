@@ -36,6 +36,13 @@ def test_ticks_are_round_and_on_the_axis(heights, options, across, up):
     assert " ".join(texts(drawing)) == f"{across} across {up} up one"
 
 
+def assert_points_lie_inside(root):
+    left, top, width, height = map(float, root.get("viewBox").split())
+    for use in root.iter("use"):
+        assert left <= float(use.get("x")) <= width
+        assert top <= float(use.get("y")) <= height
+
+
 @pytest.mark.parametrize("log", [False, True])
 @pytest.mark.parametrize(
     "values", [[], [math.nan], [5.0], [0.0, 0.0], [-3.0, 4.0], [1e-9, 1e9], [-1e308, 1e308], [math.inf, 2.0]]
@@ -47,6 +54,7 @@ def test_any_values_have_a_chart(values, log):
         drawing = str(svg.chart("t", ("x", "y"), [series], log=log))
         assert texts(drawing)[-1] == "a"
         assert "nan" not in drawing and "inf" not in drawing
+        assert_points_lie_inside(ElementTree.fromstring(drawing))
 
 
 def test_a_chart_is_xml_with_a_line_for_each_series_and_a_legend():
@@ -68,10 +76,7 @@ def test_a_chart_is_xml_with_a_line_for_each_series_and_a_legend():
     assert [len(list(group.iter("use"))) for group in titles.values()] == [2, 1, 1]
     assert root.get("aria-label") == "t <>"
     assert {"x", "y & z", 'a <b> & "$c$"', "dots"} <= set(texts(text))
-    left, top, width, height = map(float, root.get("viewBox").split())
-    for use in root.iter("use"):
-        assert left <= float(use.get("x")) <= width
-        assert top <= float(use.get("y")) <= height
+    assert_points_lie_inside(root)
 
 
 def test_charts_take_fonts_and_colours_of_the_page_and_share_no_names_with_each_other():

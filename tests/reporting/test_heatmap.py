@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from matplotlib import colormaps, colors
+from matplotlib import colormaps, colors, rc_context
 
 from bayesnas_tf.reporting import heatmap
 from bayesnas_tf.space.highway import topology
@@ -32,6 +32,13 @@ def test_an_image_is_uint8_rgb_and_grows_with_the_edges(nodes, log):
     assert image.ndim == 3
     assert image.shape[2] == 3
     assert image.shape[0] > edges * heatmap.CELL[1]
+
+
+def test_the_settings_of_a_user_decide_nothing():
+    values = np.linspace(0.0, 1.0, 12).reshape(3, 4)
+    with rc_context({"text.usetex": True, "figure.facecolor": "black", "font.size": 40.0}):
+        found = draw(values)
+    np.testing.assert_array_equal(found, draw(values))
 
 
 def test_cells_have_the_colour_of_their_value():

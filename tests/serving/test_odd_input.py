@@ -86,7 +86,9 @@ def test_ids_outside_the_vocabulary_are_refused(loaded, wrong):
         loaded.signatures["decode"](ids=tf.constant([0, wrong]))
 
 
-def test_a_very_long_line_needs_no_memory_for_all_its_logits():
+@pytest.fixture(scope="module")
+def long_line():
+    """Words, nats and tokens of a very long line, and the MB that it took; None where nobody can know."""
     words = [f"w{number}" for number in range(10_000)]
     model = LanguageModel(
         len(words) + 2, DerivedCell(trained.GENOTYPE, DerivedOptions(units=4)), ModelOptions()
@@ -100,12 +102,20 @@ def test_a_very_long_line_needs_no_memory_for_all_its_logits():
     before = machine.peak_mb()
     (nats,), (tokens,) = (signatures["score"](lines=tf.constant([line]))[name] for name in ("nats", "tokens"))
     after = machine.peak_mb()
+    return len(words), float(nats), int(tokens), after - before if known else None
+
+
+def test_a_very_long_line_has_its_score(long_line):
+    words, nats, tokens, _ = long_line
     assert tokens == LONG
-    assert float(nats) / LONG == pytest.approx(np.log(len(words)), rel=0.05)
-    if not known:
-        pytest.skip("this system cannot forget a process's peak memory; the score was right")
-    all_logits = LONG * len(words) * 4 / 1e6  # 800 MB
-    assert after - before < all_logits / 4
+    assert nats / LONG == pytest.approx(np.log(words), rel=0.05)
+
+
+def test_a_very_long_line_needs_no_memory_for_all_its_logits(long_line):
+    words, _, _, taken = long_line
+    if taken is None:
+        pytest.skip("this system cannot forget a process's peak memory (Linux can)")
+    assert taken < LONG * words * 4 / 1e6 / 4  # a quarter of 800 MB
 
 
 @pytest.mark.parametrize(

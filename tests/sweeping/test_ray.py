@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
+import ray
+from ray import cluster_utils
 
 from bayesnas_tf import config
 from bayesnas_tf.errors import UserError
@@ -16,9 +18,6 @@ from bayesnas_tf.sweeping.ledger import Ledger
 from bayesnas_tf.sweeping.on_ray import RayEngine
 from bayesnas_tf.sweeping.settings import EngineOptions
 from tests.sweeping import fake
-
-ray = pytest.importorskip("ray", reason="Ray is not installed: it is needed by --engine=ray alone")
-cluster_utils = pytest.importorskip("ray.cluster_utils", reason="this Ray has no cluster for tests")
 
 NODE = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": False}
 

@@ -32,7 +32,6 @@ def test_the_wheel_passes_the_quickstart_in_an_empty_environment(tmp_path, capfd
         assert any(name.endswith("/gin/ptb.gin") for name in file.getnames())
 
 
-def test_the_checkout_on_the_path_is_noticed(tmp_path, monkeypatch):
-    monkeypatch.setattr(release, "ROOT", tmp_path.parents[-1])  # the folder above all others
+def test_the_checkout_on_the_path_is_noticed():
     with pytest.raises(RuntimeError, match="the checkout is on the path, not the wheel"):
         release.quickstart(sys.executable, ROOT, 0)

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from bayesnas_tf.config.flags import default_data_dir
 from bayesnas_tf.run_files import RunFiles
 from bayesnas_tf.sweeping import child, jobs, local
 from bayesnas_tf.sweeping.drive import Driver
@@ -50,8 +51,8 @@ def main() -> int:
     parser.add_argument(
         "--data_dir",
         type=Path,
-        default=Path.home() / ".cache" / "bayesnas_tf",
-        help="folder of the texts (default: ~/.cache/bayesnas_tf)",
+        default=default_data_dir(),
+        help="folder of the texts (default: $BAYESNAS_DATA, else ~/.cache/bayesnas_tf)",
     )
     options = parser.parse_args()
     cores = local.cores()[:2]

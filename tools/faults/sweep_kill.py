@@ -15,6 +15,7 @@ import sys
 import time
 from pathlib import Path
 
+from bayesnas_tf.config.flags import default_data_dir
 from bayesnas_tf.run_files import RunFiles
 from tools import cli
 
@@ -70,8 +71,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument(
         "--data_dir",
         type=Path,
-        default=Path.home() / ".cache" / "bayesnas_tf",
-        help="folder of the texts (default: ~/.cache/bayesnas_tf)",
+        default=default_data_dir(),
+        help="folder of the texts (default: $BAYESNAS_DATA, else ~/.cache/bayesnas_tf)",
     )
     parser.add_argument("--kills", type=int, default=3, help="number of kills")
     parser.add_argument("--lose_node", action="store_true", help="kill a Ray node instead of the sweep")

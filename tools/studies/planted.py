@@ -6,10 +6,12 @@ then
   python -m tools.studies.planted --sweep=runs/planted
 
 The first command writes texts. Each line shows a symbol, then noise, then the symbol again: after 20 words of
-noise, which only a memory bridges, or after one. The last command counts how often each switch was kept.
+noise, which only a memory bridges, or after one. The last command counts how often each switch was kept;
+with --out=planted.csv it also writes a row for each search and switch.
 """
 
 import collections
+import csv
 import json
 import random
 import sys
@@ -44,13 +46,15 @@ def write(folder: Path) -> None:
 
 
 def searches(sweep: Path) -> dict[int, list[dict[str, Any]]]:
-    """delay -> the health of its searches, by seed."""
+    """delay -> its searches by seed: `seed`, `valid_nats` and the health of each."""
     view, found = json.loads(RunFiles(sweep).sweep.read_text()), collections.defaultdict(list)
     for run in sorted(view["runs"], key=lambda run: run["seed"]):
         if run["state"] == "done":
             delay = next(d for d in DELAYS if FILE.format(delay=d, split="train") in run["run"])
             summary = json.loads(RunFiles(sweep / run["run"]).summary.read_text())
-            found[delay].append(summary["health"])
+            found[delay].append(
+                {"seed": run["seed"], "valid_nats": summary["valid_nats"], **summary["health"]}
+            )
     return dict(found)
 
 
@@ -66,17 +70,33 @@ def table(found: dict[int, list[dict[str, Any]]]) -> str:
     return "\n".join(lines)
 
 
+def rows(found: dict[int, list[dict[str, Any]]], path: Path) -> None:
+    """Write what the table counts, and the losses."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["delay", "seed", "valid_nats", "switch", "w", "gamma", "saliency", "kept"])
+        for delay, reports in sorted(found.items()):
+            for report in reports:
+                for name, switch in report["switches"].items():
+                    numbers = [switch[key] for key in ("w", "gamma", "saliency", "kept")]
+                    writer.writerow([delay, report["seed"], report["valid_nats"], name, *numbers])
+
+
 def main() -> int:
     """Write the texts, or print the table."""
     parser = cli.Parser("tools.studies.planted", __doc__)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--folder", type=Path, help="folder to which the texts are written")
     what.add_argument("--sweep", type=Path, help="directory of a finished sweep whose table is printed")
+    parser.add_argument("--out", type=Path, help="CSV file for the rows of --sweep")
     options = parser.parse_args()
     if options.folder:
         write(options.folder)
-    else:
-        print(table(searches(options.sweep)))
+        return 0
+    found = searches(options.sweep)
+    print(table(found))
+    if options.out:
+        rows(found, options.out)
     return 0
 
 

@@ -84,13 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the draw")
     given = parser.parse_args(arguments)
-    try:
-        print(macros(halves(candidates(given.data_dir or default_data_dir()), given.seed)))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    print(macros(halves(candidates(given.data_dir or default_data_dir()), given.seed)))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cli.ended(main))

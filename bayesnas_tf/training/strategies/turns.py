@@ -8,7 +8,7 @@ class Turns(tf.Module):
     """The windows of `rows` in turn, over and over; owns the place and the carried state."""
 
     def __init__(self, rows: np.ndarray, bptt: int, state: tf.Tensor):
-        """`rows` int32 `[B, C]`; `bptt` steps per window, fewer where rows are short; `state` `[B, U]`."""
+        """`rows` int32 `[B, C]`; `bptt` steps per window, fewer where rows are short; `state` `[B, S]`."""
         super().__init__()
         self.steps = min(bptt, rows.shape[1] - 1)
         self.count = (rows.shape[1] - 1) // self.steps

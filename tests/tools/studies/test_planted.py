@@ -28,17 +28,21 @@ def test_the_table_counts_the_searches_that_kept_a_switch(tmp_path, capsys, monk
     runs = []
     for delay, seed, kept in ((1, 0, False), (20, 0, True), (20, 1, False), (20, 2, True)):
         run = f"search/train_file={planted.FILE.format(delay=delay, split='train')}-seed{seed}"
-        switch = {"w": 0.7 if kept else 0.0, "kept": kept}
+        switch = {"w": 0.7 if kept else 0.0, "gamma": 0.5, "saliency": 0.1, "kept": kept}
         (tmp_path / run).mkdir(parents=True)
-        summary = {"health": {"switches": {"memory": switch}}}
+        summary = {"valid_nats": 2.0, "health": {"switches": {"memory": switch}}}
         (tmp_path / run / "summary.json").write_text(json.dumps(summary))
         runs.append({"run": run, "seed": seed, "state": "done"})
     runs.append({"run": "search/x", "seed": 3, "state": "failed"})
     (tmp_path / "sweep.json").write_text(json.dumps({"runs": runs}))
-    monkeypatch.setattr("sys.argv", ["planted", f"--sweep={tmp_path}"])
+    monkeypatch.setattr("sys.argv", ["planted", f"--sweep={tmp_path}", f"--out={tmp_path}/rows.csv"])
     assert planted.main() == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
     assert rows == [
         ["1", "memory", "0", "of", "1", "0.00"],
         ["20", "memory", "2", "of", "3", "0.70", "0.00", "0.70"],
     ]
+    written = (tmp_path / "rows.csv").read_text().splitlines()
+    assert written[0] == "delay,seed,valid_nats,switch,w,gamma,saliency,kept"
+    assert written[-1] == "20,2,2.0,memory,0.7,0.5,0.1,True"
+    assert len(written) == 5

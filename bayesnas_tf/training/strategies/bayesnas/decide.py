@@ -83,9 +83,13 @@ class Decider:
         posterior = self.posterior(h, of_switches[:, 0])
         return posterior, scores.Context.of(posterior, self.w, gradient, self.removals)
 
+    def mean(self) -> np.ndarray:
+        """The mean over all `windows`, `[3, E, O]`."""
+        return np.mean(self.windows(), axis=0)
+
     def average(self) -> tuple[update.Posterior, scores.Context]:
         """`context` of the mean over all windows, by which the search decides."""
-        return self.context(np.mean(self.windows(), axis=0))
+        return self.context(self.mean())
 
     def scored(self, context: scores.Context) -> tuple[np.ndarray, np.ndarray]:
         """Scores and the mask of what is pruned (M11), each `[E, O]`."""
@@ -211,8 +215,7 @@ class Decider:
 
     def not_taken(self) -> np.ndarray:
         """What the cell of this update lacks, bool `[E, O]`."""
-        values, mask = self.scored(self.average()[1])
-        return ~self.space.taken(prune.choices(values, mask, self.settings.prune, self.space))
+        return ~self.space.taken(self.choices(self.mean()))
 
     def provenance(self, situation: Situation) -> dict[str, Any]:
         """Where a genotype comes from."""
