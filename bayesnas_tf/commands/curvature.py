@@ -17,7 +17,7 @@ from bayesnas_tf.data import batching, corpora, storage
 from bayesnas_tf.data.corpora import Corpus
 from bayesnas_tf.errors import UserError, writing
 from bayesnas_tf.models.language_model import LanguageModel
-from bayesnas_tf.numerics import seeds
+from bayesnas_tf.numerics import seeds, sums
 from bayesnas_tf.numerics.replicas import Replicas
 from bayesnas_tf.reporting import progress
 from bayesnas_tf.training import evaluate_settings, search_settings, trained_files
@@ -81,6 +81,7 @@ def check_writable(out: Path) -> None:
 
 def load(run: config.Run) -> Trained:
     """Settings, corpus and best weights of the run in `run.options.run`."""
+    sums.keep_order()
     command = config.stored_command(run.directory)
     settings = gin.get_configurable(command)()
     if command == "evaluate" and (settings.baseline or settings.head):

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from bayesnas_tf.config import cluster, provenance
 from bayesnas_tf.errors import UserError
+from bayesnas_tf.numerics import sums
 from bayesnas_tf.numerics.blocks import KernelBlocks
 from bayesnas_tf.numerics.execution import Execution
 from bayesnas_tf.numerics.replicas import Replicas
@@ -73,8 +74,9 @@ def usual_groups(settings, machine: Machine) -> int:
 def begin(settings, machine: Machine) -> Replicas:
     """Find who shares the rows of a window, which begins `tf.distribute` or sets the threads of TensorFlow.
 
-    To be called before TensorFlow computes anything.
+    To be called before TensorFlow computes anything. Sums keep their order from here on.
     """
+    sums.keep_order()
     if settings.distribute != "none":
         norm = getattr(settings.cell, "norm", "")
         return replicas(settings.distribute, settings.configured_as, settings.windows.batch_size, norm)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from bayesnas_tf.numerics import seeds
+from bayesnas_tf.numerics.sums import ordered_sum
 from bayesnas_tf.space.base import Space
 
 INIT_RANGE = 0.1
@@ -109,7 +110,7 @@ class Controller(tf.Module):
             else:
                 inputs = tf.gather(self._parts(kind)[1], chosen)
         choices = tf.reshape(tf.stack(decisions, axis=1), [count, *self.space.slots.shape])
-        return Draw(choices, tf.add_n(log_probs))
+        return Draw(choices, ordered_sum(log_probs))
 
     def _step(self, inputs: tf.Tensor, state: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """(h, c) of the LSTM after inputs `[S, H]`."""
