@@ -4,7 +4,7 @@ from pathlib import Path
 
 from bayesnas_tf import config
 from bayesnas_tf.errors import UserError, writing
-from bayesnas_tf.report import comparisons, csv_files, discovery, grouping, page
+from bayesnas_tf.report import comparisons, csv_files, discovery, grouping, page, tables
 from bayesnas_tf.report.content import Content
 from bayesnas_tf.report.records import Collection
 
@@ -50,10 +50,11 @@ def _told(content: Content) -> str:
     """What was found, in two lines for the terminal."""
     kinds = [run.kind for run in content.collection.runs if run.summary]
     unread = len({(problem.path, problem.file) for problem in content.problems})
-    lines = [
-        f"read       {kinds.count('search')} searches, {kinds.count('evaluate')} trainings of "
-        f"{len(content.protocols)} configurations, {len(content.collection.failures)} runs without a result"
-    ]
+    searches = tables.counted(kinds.count("search"), "search", "searches")
+    trainings = tables.counted(kinds.count("evaluate"), "training")
+    configurations = tables.counted(len(content.protocols), "configuration")
+    failures = tables.counted(len(content.collection.failures), "run")
+    lines = [f"read       {searches}, {trainings} of {configurations}, {failures} without a result"]
     if unread:
         first = content.problems[0]
         lines.append(f"not read   {unread} files or folders, first {first.path} {first.file}: {first.what}")

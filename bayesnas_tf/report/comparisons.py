@@ -168,7 +168,7 @@ def _paired(asked: Comparison, cell: Cell, others: Sequence[Cell], remark: str =
 
 def _shared(pairs: Sequence[float]) -> str:
     """How many seeds two cells share where they are too few."""
-    return f"{len(pairs) or 'no'} seed{'' if len(pairs) == 1 else 's'} shared"
+    return f"{tables.counted(len(pairs), 'seed')} shared, and a test needs two"
 
 
 def _spreadless(difference: Difference | None) -> str:
@@ -221,5 +221,8 @@ def _no_strategy(protocol: Protocol, name: str, members: Sequence[Cell], floor: 
             return f"{len(absent)} of {total} {what} have no trained cell here, such as {absent[0]}"
     if lost := [cell.lacks for cell in (*members, *floor) if cell.lacks]:
         return lost[0] if len(lost) == 1 else f"{lost[0]}, and {len(lost) - 1} more cells lack some"
-    short = min(len(members), len(floor)) < 2
-    return f"{len(members)} searches and {len(floor)} uniform random cells" if short else ""
+    if min(len(members), len(floor)) > 1:
+        return ""
+    searches = tables.counted(len(members), "search", "searches")
+    random = tables.counted(len(floor), "uniform random cell")
+    return f"{searches} and {random}, and a test needs two of each"

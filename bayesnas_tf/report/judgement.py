@@ -72,7 +72,8 @@ def answers(asked: Sequence[Comparison]) -> Section:
         here = [one for one in asked if one.protocol.label == protocol and one.difference is not None]
         groups += [Group("plain", protocol, tuple(map(_answer, here)))] if here else []
     table = Table("Every test. A difference below 0 favours the first", ANSWER_COLUMNS, tuple(groups))
-    empty = "No test was possible: no searched cell was trained here, or there are too few seeds."
+    reasons = dict.fromkeys(one.why for one in asked) or ("no searched cell was trained here",)
+    empty = f"No test was possible: {'; '.join(reasons)}."
     return Section("answers", "Better than chance?", intro, empty, tables=(table,) if groups else ())
 
 

@@ -56,6 +56,11 @@ def signed(number: float, form: str = ".2f") -> str:
     return f"{number:{form}}".replace("-", "−")
 
 
+def counted(count: int, one: str, several: str = "") -> str:
+    """So many of something; `several` where it does not only take an s."""
+    return f"{count} {one if count == 1 else several or f'{one}s'}"
+
+
 def millions(parameters: float | None) -> str:
     """Parameters in millions."""
     return value(parameters / 1e6 if parameters is not None else None, ".2f")

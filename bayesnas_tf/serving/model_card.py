@@ -1,6 +1,7 @@
 """MODEL_CARD.md beside a SavedModel: what the model is, what it was made of, and what it cannot do."""
 
 import json
+import re
 import statistics
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from bayesnas_tf.run_files import RunFiles
 from bayesnas_tf.space.genotype import Genotype
 
 FILE = "MODEL_CARD.md"
+_FILE_OF_TEXT = re.compile(r"(CorpusOptions\.\w+_file = (?:\\\n\s*)?['\"])([^'\"]*)")
 
 
 LIMITS = (
@@ -207,8 +209,8 @@ def _made(facts: Facts) -> str:
 
 
 def _settings(configuration: str) -> str:
-    """What a configuration sets, without gin's headings."""
-    lines = configuration.splitlines()
+    """What a configuration sets, without gin's headings; of the user's texts their names alone."""
+    lines = _FILE_OF_TEXT.sub(lambda found: found[1] + Path(found[2]).name, configuration).splitlines()
     return "\n".join(line for line in lines if line.strip() and not line.startswith("#"))
 
 

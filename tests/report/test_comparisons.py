@@ -2,21 +2,11 @@
 
 import pytest
 
-from bayesnas_tf.commands import report as command
-from bayesnas_tf.report import cells, comparisons, discovery
+from bayesnas_tf.report import cells, comparisons, judgement
 from bayesnas_tf.space.genotype import Genotype, Node
 from bayesnas_tf.space.highway import published
 from tests.report import builder
-
-
-def examined(folder):
-    return command.examine(discovery.collect([folder]))
-
-
-def train(folder, cell, values, name=None):
-    """Trainings of a cell, one for each test perplexity; `values` maps seeds to them."""
-    for seed, value in values.items():
-        builder.evaluate(folder / f"{name or cell.name}-{seed}", cell, seed, [200.0, value + 6], value)
+from tests.report.questions import examined, floor, searched, train
 
 
 @pytest.fixture
@@ -63,8 +53,8 @@ def test_noise_is_called_noise_and_a_worse_cell_worse(tmp_path, cell):
     ("random", "why"),
     [
         ({}, "no random cell has this configuration"),
-        ({5: 120.0}, "no seeds shared"),
-        ({0: 120.0}, "1 seed shared"),
+        ({5: 120.0}, "0 seeds shared, and a test needs two"),
+        ({0: 120.0}, "1 seed shared, and a test needs two"),
     ],
 )
 def test_too_few_seeds_allow_no_statement(tmp_path, cell, random, why):
@@ -74,6 +64,29 @@ def test_too_few_seeds_allow_no_statement(tmp_path, cell, random, why):
     assert one.difference is None
     assert one.why == why
     assert one.sentence.endswith("no statement is possible.")
+    assert judgement.answers([one]).empty == f"No test was possible: {why}."
+
+
+@pytest.mark.parametrize(
+    ("searches", "why"),
+    [
+        (1, "1 seed shared, and a test needs two"),
+        (0, "no searched cell was trained here"),
+    ],
+)
+def test_a_report_without_a_test_says_why(tmp_path, cell, searches, why):
+    floor(tmp_path)
+    for seed in range(searches):
+        train(tmp_path, searched(tmp_path, seed, cell), {0: 118.0})
+    assert judgement.answers(examined(tmp_path).comparisons).empty == f"No test was possible: {why}."
+
+
+def test_two_searches_beside_one_random_cell_are_too_few(tmp_path, cell):
+    train(tmp_path, published.random_cell(1), {0: 121.0})
+    for seed in range(2):
+        train(tmp_path, searched(tmp_path, seed, builder.found_cell(seed)), {0: 118.0})
+    (one,) = [one for one in examined(tmp_path).comparisons if one.kind == "strategy"]
+    assert one.why == "2 searches and 1 uniform random cell, and a test needs two of each"
 
 
 def test_other_budgets_are_no_company(tmp_path, cell):
@@ -119,7 +132,7 @@ def test_the_best_searched_cell_stands_against_each_published_one(tmp_path, cell
     found = [one for one in examined(tmp_path).comparisons if one.kind == "published"]
     assert {(one.first, one.second, one.significant, one.why) for one in found} == {
         ("ptb-seed0", "DARTS_V2", True, ""),
-        ("ptb-seed0", "ENAS", False, "no seeds shared"),
+        ("ptb-seed0", "ENAS", False, "0 seeds shared, and a test needs two"),
     }
 
 

@@ -48,7 +48,7 @@ def test_a_report_is_one_page_and_three_tables_beside_its_first_folder(sweep, ca
     assert report(f"--runs={sweep}") == 0
     out = capsys.readouterr().out
     assert f"page       {sweep}/report.html" in out
-    assert "4 searches, 21 trainings of 1 configurations, 1 runs without a result" in out
+    assert "4 searches, 21 trainings of 1 configuration, 1 run without a result" in out
     seen = Tags((sweep / "report.html").read_text(encoding="utf-8"))
     own = [name for name in seen.ids if not re.fullmatch("[mp][0-9a-f]{10}", name)]  # others are of charts
     assert [name for name in own if not name.endswith("-title")] == list(SECTIONS)

@@ -58,6 +58,14 @@ def test_a_card_tells_what_the_model_is_where_it_comes_from_and_what_it_cannot()
     assert '\nlicense: "other"\n' in card
 
 
+@pytest.mark.parametrize("value", ["'/home/me/secret/a.txt'", "\\\n    '/home/me/secret/a.txt'", "'a.txt'"])
+def test_a_card_names_the_user_s_texts_without_their_folders(value):
+    text = f"CorpusOptions.name = 'text'\nCorpusOptions.train_file = {value}\nCellOptions.units = 3\n"
+    card = model_card.card(FACTS._replace(configuration=text))
+    assert "secret" not in card
+    assert "a.txt'\nCellOptions.units = 3" in card
+
+
 def test_the_header_is_what_model_hubs_read():
     _, header, rest = model_card.card(FACTS).split("---\n", 2)
     told = {name: json.loads(value) for name, value in re.findall("^(\\S+): (.*)$", header, re.MULTILINE)}
