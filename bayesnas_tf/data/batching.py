@@ -110,4 +110,8 @@ def windows(rows: np.ndarray, plan: WindowPlan, bucket: int, first: int = 0) -> 
 
     dataset = tf.data.Dataset.from_tensor_slices((plan.starts[first:], plan.lengths[first:]))
     # AutoGraph would look for what it may convert, and there is nothing
-    return dataset.map(tf.autograph.experimental.do_not_convert(cut)).prefetch(8)
+    dataset = dataset.map(tf.autograph.experimental.do_not_convert(cut)).prefetch(8)
+    options = tf.data.Options()
+    # nothing here is tuned, and an iterator that ends waits for the next round of the tuner, up to a minute
+    options.autotune.enabled = False
+    return dataset.with_options(options)

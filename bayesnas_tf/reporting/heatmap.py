@@ -67,14 +67,19 @@ def edge_heatmap(
     figure.text(20 / width, 1 - 28 / height, title, size=16, color=INK, parse_math=False)
     figure.text(20 / width, 1 - 48 / height, _subtitle(crossed[there], log), size=11, color=MUTED)
     length = min(height - TOP - BOTTOM, LEGEND) / height
-    beside = figure.add_axes(
-        ((LEFT + wide + 24) / width, 1 - TOP / height - length, BAR_WIDTH / width, length)
-    )
-    bar = figure.colorbar(
-        scale, cax=beside, ticks=scale.norm.inverse(np.linspace(0, 1, TICKS)), format="%.3g"
-    )
-    bar.minorticks_off()
+    place = ((LEFT + wide + 24) / width, 1 - TOP / height - length, BAR_WIDTH / width, length)
+    _legend(figure.add_axes(place), scale)
     return raster.pixels(figure)
+
+
+def _legend(axes: "Axes", scale: Any) -> None:
+    """The colours from the smallest value, below, to the largest; matplotlib's own takes twice the time."""
+    axes.set_axis_off()
+    colours = scale.cmap(np.linspace(0.0, 1.0, 256))[:, np.newaxis]
+    axes.imshow(colours, aspect="auto", extent=(0.0, 1.0, 0.0, 1.0), origin="lower")
+    for place in np.linspace(0.0, 1.0, TICKS):
+        value = f"{scale.norm.inverse(place):.3g}"
+        axes.text(1.0 + 6.0 / BAR_WIDTH, place, value, size=10, color=INK, va="center")
 
 
 def _subtitle(crossed: np.ndarray, log: bool) -> str:
@@ -86,10 +91,12 @@ def _subtitle(crossed: np.ndarray, log: bool) -> str:
 def _labels(axes: "Axes", sites: Sites) -> None:
     """Names of options, and the sites grouped by the node that they belong to."""
     rows, columns = sites.exists.shape
-    axes.set_xticks(range(columns), sites.options, color=INK, size=12)
-    axes.set_yticks(range(rows), [sites.label(row) for row in range(rows)], color=MUTED, size=11)
-    axes.tick_params(length=0, labeltop=True, labelbottom=False)
-    axes.set_frame_on(False)
+    axes.set_axis_off()  # names are written here: a tick of matplotlib takes four times as long as its text
+    for column, option in enumerate(sites.options):
+        axes.text(column, -0.5 - 4.0 / CELL[1], option, size=12, color=INK, ha="center", va="bottom")
+    for row in range(rows):
+        place, label = -0.5 - 4.0 / CELL[0], sites.label(row)
+        axes.text(place, row, label, size=11, color=MUTED, ha="right", va="center_baseline")
     changes = np.diff(sites.target) != 0
     axes.hlines(
         np.arange(1, rows) - 0.5, -0.5, columns - 0.5, "white", linewidth=np.where(changes, GAP, LINE)

@@ -133,6 +133,12 @@ def test_windows_have_a_known_batch_and_an_open_width():
     assert spec.length.shape.rank == 0
 
 
+def test_nothing_is_tuned_for_an_epoch_would_end_late():
+    """An iterator that is tuned ends with the tuner's next round: up to a minute behind the last window."""
+    rows = batching.rows(np.arange(40, dtype=np.int32), 2)
+    assert not batching.windows(rows, batching.plan(20, 5, 0), 1).options().autotune.enabled
+
+
 def test_a_bucket_below_one_is_refused():
     with pytest.raises(ValueError, match="bucket=0 must be at least 1"):
         batching.windows(batching.rows(STREAM, 4), batching.plan(250, 20, 1), 0)
