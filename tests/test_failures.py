@@ -11,7 +11,6 @@ import keras
 import pytest
 import tensorflow as tf
 
-from bayesnas_tf import config
 from bayesnas_tf.config import failures, provenance
 from bayesnas_tf.errors import UserError, expanded
 
@@ -140,27 +139,3 @@ def test_variables_that_may_change_the_last_digits_are_recorded(monkeypatch):
     assert found["TF_ENABLE_ONEDNN_OPTS"] == "0"
     assert "XLA_FLAGS" not in found
     json.dumps(found)
-
-
-@pytest.mark.parametrize(
-    ("there", "work", "left"),
-    [
-        (False, "", None),  # it made the folder and did nothing
-        (True, "", {".lock", "config.gin"}),  # the folder is the user's
-        (False, "pins.json", {".lock", "config.gin", "pins.json"}),
-    ],
-)
-def test_a_run_that_fails_before_its_first_file_leaves_no_directory(there, work, left, tmp_path, capsys):
-    folder = tmp_path / "run"
-    if there:
-        folder.mkdir(parents=True)
-
-    def fail(run):
-        if work:
-            (run.directory / work).touch()
-        raise UserError("no genotype of that name. Give another")
-
-    assert config.run_command(fail, "search", ["--gin_file=quickstart.gin", f"--run_dir={folder}"]) == 1
-    assert capsys.readouterr().err.startswith("error: no genotype of that name")
-    found = {path.name for path in folder.iterdir()} if folder.exists() else None
-    assert found == left

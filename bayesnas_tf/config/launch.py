@@ -132,9 +132,6 @@ def run_command(
         run = open_run(line, modules)
         try:
             main(run)
-        except UserError:
-            run_directory.leave(run)
-            raise
         finally:
             run.close()
         return 0

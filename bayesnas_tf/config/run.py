@@ -30,7 +30,6 @@ class Run:
     resumed: bool
     options: SimpleNamespace
     writes: bool = True  # False: another process of the same run does
-    made: bool = False  # the directory was not there before
     lock: IO[str] | None = dataclasses.field(default=None, repr=False, compare=False)
 
     @property

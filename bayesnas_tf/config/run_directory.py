@@ -65,7 +65,6 @@ def open_run(line: CommandLine, config_text: str) -> Run:
         return _follower(run, text)
     with _writing(directory):
         _stored(directory)  # a foreign folder is refused before anything is made in it
-        made = not directory.exists()
         directory.mkdir(parents=True, exist_ok=True)
         lock = locks.locked(directory)
         try:
@@ -82,15 +81,7 @@ def open_run(line: CommandLine, config_text: str) -> Run:
         except BaseException:
             lock.close()
             raise
-    return dataclasses.replace(run, lock=lock, made=made)
-
-
-def leave(run: Run) -> None:
-    """Remove the directory of a run that failed, if the run made it and got no further than its claim."""
-    if run.made and {path.name for path in run.directory.iterdir()} <= {RunFiles.config, RunFiles.lock}:
-        run.files.config.unlink(missing_ok=True)
-        (run.directory / RunFiles.lock).unlink(missing_ok=True)
-        run.directory.rmdir()
+    return dataclasses.replace(run, lock=lock)
 
 
 def _follows(command: str, text: str) -> bool:
