@@ -49,6 +49,7 @@ def run_curvature(run: config.Run) -> None:
         raise UserError(f"{out} already exists. Choose another --out, or replace it with --overwrite")
     options: CurvatureOptions = gin.get_configurable("CurvatureOptions")()
     check_writable(out)
+    sums.keep_order()
     trained = load(run)
     model, windows = trained.model, trained.settings.windows
     weights.lanes_of(model, options)  # refuses an estimator of the scalars alone before anything is computed
@@ -81,7 +82,6 @@ def check_writable(out: Path) -> None:
 
 def load(run: config.Run) -> Trained:
     """Settings, corpus and best weights of the run in `run.options.run`."""
-    sums.keep_order()
     command = config.stored_command(run.directory)
     settings = gin.get_configurable(command)()
     if command == "evaluate" and (settings.baseline or settings.head):

@@ -8,7 +8,7 @@ import numpy as np
 from markupsafe import Markup
 
 from bayesnas_tf.numerics.ranks import spearman
-from bayesnas_tf.report import cells, grouping, statistics, svg
+from bayesnas_tf.report import cells, grouping, statistics, svg, tables
 from bayesnas_tf.report.cells import Cell, Protocol
 from bayesnas_tf.report.records import Run, as_number
 from bayesnas_tf.report.settings import LAMBDA_W, SEARCHED
@@ -174,11 +174,6 @@ def _grouped(items: Iterable, key: Callable) -> dict:
     return groups
 
 
-def _count(number: int, name: str) -> str:
-    """1 seed, 2 seeds."""
-    return f"{number} {name}{'' if number == 1 else 's'}"
-
-
 def _lambda(run: Run) -> float:
     """The λ_w that a search was given."""
     return run.settings.get(LAMBDA_W, 0.0)
@@ -262,14 +257,14 @@ def _curve(
 def _searched(lambda_w: float, style: int, runs: Sequence[Run]) -> Series:
     """The training curve of the searches with one λ_w."""
     curves = [curve for run in runs if (curve := _training(run))]
-    return _curve(f"λ_w = {lambda_w:g} ({_count(len(curves), 'seed')})", style, curves, _joined)
+    return _curve(f"λ_w = {lambda_w:g} ({tables.counted(len(curves), 'seed')})", style, curves, _joined)
 
 
 def _trained(name: str, style: int, members: Sequence[Cell]) -> Series:
     """The training curve of the cells of one kind."""
     means = (_mean_curve([_validation(run) for run in cell.runs.values()]) for cell in members)
     curves = [curve for curve in means if curve]
-    return _curve(f"{name} ({_count(len(curves), 'cell')})", style, curves)
+    return _curve(f"{name} ({tables.counted(len(curves), 'cell')})", style, curves)
 
 
 def _scattered(name: str, style: int, members: Sequence[Cell]) -> Series:

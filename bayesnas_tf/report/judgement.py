@@ -64,7 +64,7 @@ def answers(asked: Sequence[Comparison]) -> Section:
         "random cells (Welch's t test), and each search counts with the mean of its cell: this judges the "
         "strategy. There is no test where a training or a search has no result. The best cell on validation "
         "text is also compared with each published one. All tests assume normal differences. This report "
-        f"has {tests} test{'' if tests == 1 else 's'}; p is corrected for that number (Holm), and a "
+        f"has {tables.counted(tests, 'test')}; p is corrected for that number (Holm), and a "
         f"difference exceeds the noise below {comparisons.SIGNIFICANT}."
     )
     groups = []

@@ -7,6 +7,7 @@ from bayesnas_tf.config import gin_files, resolve
 from bayesnas_tf.config.gin_files import Reference
 from bayesnas_tf.data.corpora.records import RECORDS
 from bayesnas_tf.errors import UserError
+from bayesnas_tf.report import tables
 
 LAMBDA_W = "ScalarOptions.lambda_w"
 SEARCHED = "bayesnas"  # the strategy of a search that names none
@@ -37,8 +38,7 @@ class Budget(NamedTuple):
     def __str__(self) -> str:
         """In words, with units."""
         part = "whole" if not self.limit_tokens else f"first {self.limit_tokens:,} tokens"
-        epochs = f"{self.epochs:,} epoch{'' if self.epochs == 1 else 's'}"
-        return f"{self.corpus} ({part}), {self.size}, {epochs}"
+        return f"{self.corpus} ({part}), {self.size}, {tables.counted(self.epochs, 'epoch')}"
 
 
 class Settings(NamedTuple):

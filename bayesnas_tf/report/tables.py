@@ -57,8 +57,8 @@ def signed(number: float, form: str = ".2f") -> str:
 
 
 def counted(count: int, one: str, several: str = "") -> str:
-    """So many of something; `several` where it does not only take an s."""
-    return f"{count} {one if count == 1 else several or f'{one}s'}"
+    """1 seed, 2 seeds; `several` where a word does not only take an s."""
+    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
 
 
 def millions(parameters: float | None) -> str:

@@ -73,7 +73,7 @@ def edge_heatmap(
 
 
 def _legend(axes: "Axes", scale: Any) -> None:
-    """The colours from the smallest value, below, to the largest; matplotlib's own takes twice the time."""
+    """The colours from the smallest value, below, to the largest; a colorbar of matplotlib takes longer."""
     axes.set_axis_off()
     colours = scale.cmap(np.linspace(0.0, 1.0, 256))[:, np.newaxis]
     axes.imshow(colours, aspect="auto", extent=(0.0, 1.0, 0.0, 1.0), origin="lower")
@@ -91,7 +91,7 @@ def _subtitle(crossed: np.ndarray, log: bool) -> str:
 def _labels(axes: "Axes", sites: Sites) -> None:
     """Names of options, and the sites grouped by the node that they belong to."""
     rows, columns = sites.exists.shape
-    axes.set_axis_off()  # names are written here: a tick of matplotlib takes four times as long as its text
+    axes.set_axis_off()  # names are written here: ticks, with their lines, take longer
     for column, option in enumerate(sites.options):
         axes.text(column, -0.5 - 4.0 / CELL[1], option, size=12, color=INK, ha="center", va="bottom")
     for row in range(rows):

@@ -16,7 +16,7 @@ from bayesnas_tf.run_files import RunFiles
 from bayesnas_tf.space.genotype import Genotype
 
 FILE = "MODEL_CARD.md"
-_FILE_OF_TEXT = re.compile(r"(CorpusOptions\.\w+_file = (?:\\\n\s*)?['\"])([^'\"]*)")
+_PLACE = re.compile(r"""(['"])([/~](?:\\.|(?!\1).)*)\1""")  # a text of gin that is a path of this machine
 
 
 LIMITS = (
@@ -209,8 +209,8 @@ def _made(facts: Facts) -> str:
 
 
 def _settings(configuration: str) -> str:
-    """What a configuration sets, without gin's headings; of the user's texts their names alone."""
-    lines = _FILE_OF_TEXT.sub(lambda found: found[1] + Path(found[2]).name, configuration).splitlines()
+    """What a configuration sets, without gin's headings; of places on this machine the file's name alone."""
+    lines = _PLACE.sub(lambda found: f"{found[1]}{Path(found[2]).name}{found[1]}", configuration).splitlines()
     return "\n".join(line for line in lines if line.strip() and not line.startswith("#"))
 
 

@@ -134,7 +134,7 @@ def test_windows_have_a_known_batch_and_an_open_width():
 
 
 def test_nothing_is_tuned_for_an_epoch_would_end_late():
-    """An iterator that is tuned ends with the tuner's next round: up to a minute behind the last window."""
+    """An iterator that is tuned ends with the tuner's next round, long behind the last window."""
     rows = batching.rows(np.arange(40, dtype=np.int32), 2)
     assert not batching.windows(rows, batching.plan(20, 5, 0), 1).options().autotune.enabled
 

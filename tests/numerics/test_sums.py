@@ -22,6 +22,7 @@ print(max(len(node.input) for graph in graphs for node in graph.node if node.op.
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("order", "most"), [("kept", 2), ("free", 4)])
 def test_no_sum_of_an_optimized_graph_has_more_than_two_terms(root, order, most):
     """Without `keep_order` TensorFlow joins the four, which is why it is there."""

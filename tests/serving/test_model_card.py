@@ -58,12 +58,24 @@ def test_a_card_tells_what_the_model_is_where_it_comes_from_and_what_it_cannot()
     assert '\nlicense: "other"\n' in card
 
 
-@pytest.mark.parametrize("value", ["'/home/me/secret/a.txt'", "\\\n    '/home/me/secret/a.txt'", "'a.txt'"])
-def test_a_card_names_the_user_s_texts_without_their_folders(value):
-    text = f"CorpusOptions.name = 'text'\nCorpusOptions.train_file = {value}\nCellOptions.units = 3\n"
-    card = model_card.card(FACTS._replace(configuration=text))
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CorpusOptions.train_file = '/home/me/secret/a.txt'",
+        "CorpusOptions.train_file = \\\n    '/home/me/secret/a.txt'",
+        "CorpusOptions.train_file = '~/secret/a.txt'",
+        "TEXT = '/home/me/secret/a.txt'\nCorpusOptions.train_file = %TEXT",
+        'CorpusOptions.train_file = "/home/it\'s/secret/a.txt"',
+        "CorpusOptions.train_file = 'a.txt'",
+    ],
+)
+def test_a_card_names_the_user_s_texts_without_their_folders(text):
+    configuration = f"CorpusOptions.name = 'text'\n{text}\nCellOptions.units = 3\n"
+    card = model_card.card(FACTS._replace(configuration=configuration))
     assert "secret" not in card
-    assert "a.txt'\nCellOptions.units = 3" in card
+    assert "home" not in card
+    assert "a.txt" in card
+    assert "\nCellOptions.units = 3" in card
 
 
 def test_the_header_is_what_model_hubs_read():

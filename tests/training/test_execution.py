@@ -3,13 +3,14 @@
 import types
 
 import pytest
+import tensorflow as tf
 
 from bayesnas_tf.cells.derived_cell import DerivedOptions
 from bayesnas_tf.models.language_model import ModelOptions
 from bayesnas_tf.numerics.replicas import Replicas
 from bayesnas_tf.space import known
 from bayesnas_tf.training import evaluate_settings
-from bayesnas_tf.training.execution import STAGED_VALUES, Machine, decide
+from bayesnas_tf.training.execution import STAGED_VALUES, Machine, begin, decide
 from bayesnas_tf.training.settings import WindowOptions
 
 CPU, GPU = Machine(), Machine(gpu=True)
@@ -53,6 +54,11 @@ def test_kernels_in_blocks_are_for_a_cpu_and_fused_layers_for_a_gpu_without_xla(
     assert not any(execution(mode, GPU).blocks for mode in modes)
     assert not any(execution(mode).fused for mode in modes)
     assert [execution(mode, GPU).fused for mode in modes] == [False, True, True, False]
+
+
+def test_sums_keep_their_order_from_the_beginning():
+    begin(types.SimpleNamespace(distribute="none", row_groups=1), CPU)
+    assert not tf.config.optimizer.get_experimental_options()["arithmetic_optimization"]
 
 
 @pytest.mark.parametrize("name", ["LSTM", "DARTS_V2"])
