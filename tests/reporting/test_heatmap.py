@@ -77,6 +77,7 @@ def test_pruned_cells_are_crossed_out():
     left, right = round(heatmap.LEFT), round(heatmap.LEFT + heatmap.CELL[0])
     assert (plain != crossed)[top : top + 18, left:right].any()
     assert (plain == crossed)[top : top + 18, right : right + 66].all()
+    np.testing.assert_array_equal(cell_pixel(crossed, 2, 0), cell_pixel(plain, 2, 0))  # its colour stays
 
 
 def test_an_option_that_a_site_lacks_is_left_empty():
