@@ -171,6 +171,26 @@ class Health:
         return _finite(values)
 
 
+def switch_warnings(switches: dict[str, dict[str, Any]], pulls: dict[str, float]) -> list[str]:
+    """Of the kept switches those that the objective of the search would rather be without.
+
+    Args:
+      switches: of each `w`, `saliency` (nats per token that a removal costs) and whether it is `kept`.
+      pulls: the L1 pull on each, nats per token: times `w` it is what a removal gains.
+    """
+    names = [
+        name
+        for name, switch in switches.items()
+        if switch["kept"] and pulls[name] * abs(switch["w"]) > switch["saliency"]
+    ]
+    if not names:
+        return []
+    return [
+        f"L1 had not the time to remove what costs less than it gains: {', '.join(names)}. "
+        "Raise SwitchOptions.lambda_w or SwitchOptions.lr."
+    ]
+
+
 def _finite(value: Any) -> Any:
     """The value for JSON: tuples as lists, numbers that are not finite as None."""
     if isinstance(value, dict):

@@ -192,6 +192,11 @@ class Space(Cells):
     def of_choice(self, choice: np.ndarray) -> "Genotype":
         """The cell of a choice, integers of the shape of `slots`."""
 
+    @staticmethod
+    @abc.abstractmethod
+    def choice(genotype: "Genotype") -> np.ndarray:
+        """The inverse of `of_choice`, for a cell with all nodes of the space."""
+
     def mutated(self, choice: np.ndarray, draw: Callable[[], int]) -> np.ndarray:
         """A neighbour of a choice: one of its numbers, each as likely, takes another value, each as likely.
 

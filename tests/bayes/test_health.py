@@ -135,6 +135,19 @@ def test_a_validation_loss_that_is_not_finite_is_said(odd):
     assert sentences[0].startswith("The validation loss of the supernet is not finite")
 
 
+def test_a_kept_switch_that_l1_outweighs_is_named():
+    switch = {"w": 0.1, "saliency": 1e-4, "kept": True}
+    switches = {
+        "idle": switch,
+        "gone": {**switch, "kept": False},
+        "used": {**switch, "saliency": 0.3},
+    }
+    pulls = dict.fromkeys(switches, 0.02)
+    (sentence,) = health.switch_warnings(switches, pulls)
+    assert "gains: idle. Raise" in sentence
+    assert health.switch_warnings(switches, dict.fromkeys(switches, 1e-4)) == []
+
+
 def test_to_dict_is_strict_json():
     report = health.Health(
         **{**GOOD, "travel": math.inf, "choice_stability": tuple(np.array([0.5, 1.0]))},

@@ -46,17 +46,17 @@ class Row(NamedTuple):
     commit: str
 
 
-def group_of(candidate: str, search: dict | None, provenance: dict) -> str:
-    """Where a candidate comes from."""
+def group_of(candidate: str, search: dict | None, provenance: dict, name: str = "") -> str:
+    """Where a candidate comes from; `name`: of searches, instead of their strategy."""
     if search is not None:
-        return str(search["strategy"])
+        return name or str(search["strategy"])
     if provenance.get("draw"):
         return DRAWN
     return RANDOM if known.is_uniform(candidate) else candidate
 
 
-def rows_of(sweep: Path) -> list[Row]:
-    """The trainings of a sweep that went through one ranking."""
+def rows_of(sweep: Path, name: str = "") -> list[Row]:
+    """The trainings of a sweep that went through one ranking; `name` replaces the strategy of searches."""
     view = json.loads(RunFiles(sweep).sweep.read_text())
     rows: list[Row] = []
     searches = {run["candidate"]: run for run in view["runs"] if run["stage"] == "search"}
@@ -68,7 +68,7 @@ def rows_of(sweep: Path) -> list[Row]:
         summary = found or {"genotype": (search or {}).get("genotype"), "seconds": {"train": 0.0}}
         rows.append(
             Row(
-                group_of(run["candidate"], search, (summary["genotype"] or {}).get("provenance", {})),
+                group_of(run["candidate"], search, (summary["genotype"] or {}).get("provenance", {}), name),
                 run["candidate"],
                 run["seed"],
                 str(Genotype.from_dict(summary["genotype"])) if summary["genotype"] else "",
@@ -191,10 +191,11 @@ def main() -> int:
     """Write the CSV, or compute from it."""
     parser = cli.Parser("tools.studies.evidence", __doc__)
     parser.add_argument("--sweep", type=Path, **cli.REPEATABLE, help="directory of a sweep, repeatable")
+    parser.add_argument("--group", default="", help="name of the group of its searches, not their strategy")
     parser.add_argument("--out", type=Path, help="CSV file to write")
     parser.add_argument("--csv", type=Path, **cli.REPEATABLE, help="CSV file to compute from, repeatable")
     options = parser.parse_args()
-    rows = [row for sweep in options.sweep for row in rows_of(sweep)]
+    rows = [row for sweep in options.sweep for row in rows_of(sweep, options.group)]
     rows += [row for path in options.csv for row in read(path)]
     if not rows:
         parser.error("no trained cell. Give --sweep or --csv")

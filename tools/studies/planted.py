@@ -5,14 +5,16 @@ then
   python -m bayesnas_tf.sweep --gin_file=studies/planted.gin --data_dir=texts --run_dir=runs/planted
   python -m tools.studies.planted --sweep=runs/planted
 
-The first command writes texts. Each line shows a symbol, then noise, then the symbol again: after 20 words of
-noise, which only a memory bridges, or after one. The last command counts how often each switch was kept;
-with --out=planted.csv it also writes a row for each search and switch.
+The first command writes two texts. Each line shows a symbol, then dots, a question mark and the symbol again.
+In the first text a symbol comes back behind one word, the mark; in the second behind 1 to 20, each as likely,
+so that a network learns to bridge a few before it bridges many. The last command counts how often each switch
+was kept; with --out=planted.csv it also writes a row for each search and switch.
 """
 
 import collections
 import csv
 import json
+import math
 import random
 import sys
 from pathlib import Path
@@ -21,20 +23,26 @@ from typing import Any
 from bayesnas_tf.run_files import RunFiles
 from tools import cli
 
-DELAYS = (1, 20)
-SYMBOLS = 8  # as many as there are words of noise
-TOKENS = {"train": 200_000, "valid": 10_000, "test": 2_000}
+DELAYS = (1, 20)  # the most words between a symbol and its return
+SYMBOLS = 8
+TOKENS = {"train": 400_000, "valid": 10_000, "test": 2_000}
 FILE = "delay-{delay}-{split}.txt"  # as studies/planted.gin names them
 
 
 def text(delay: int, tokens: int, seed: int) -> str:
-    """Lines of a symbol, `delay` words of noise and the symbol again; with their ends so many tokens."""
-    draw, lines = random.Random(seed), []
-    for _ in range(tokens // (delay + 3)):
-        symbol = f"s{draw.randrange(SYMBOLS)}"
-        noise = [f"n{draw.randrange(SYMBOLS)}" for _ in range(delay)]
-        lines.append(" ".join([symbol, *noise, symbol]))
+    """Lines of a symbol, 1 to `delay` words and the symbol again; with their ends at least so many tokens."""
+    draw, lines, count = random.Random(seed), [], 0
+    while count < tokens:
+        symbol, words = f"s{draw.randrange(SYMBOLS)}", draw.randint(1, delay)
+        lines.append(" ".join([symbol, *["."] * (words - 1), "?", symbol]))
+        count += words + 3
     return "\n".join(lines) + "\n"
+
+
+def least_nats(delay: int, recalled: bool) -> float:
+    """Entropy of such a text in nats per token, if the symbol is recalled; else its return is a surprise."""
+    symbols = (1 if recalled else 2) * math.log(SYMBOLS)
+    return (symbols + math.log(delay)) / ((1 + delay) / 2 + 3)
 
 
 def write(folder: Path) -> None:
@@ -59,9 +67,12 @@ def searches(sweep: Path) -> dict[int, list[dict[str, Any]]]:
 
 
 def table(found: dict[int, list[dict[str, Any]]]) -> str:
-    """How often each switch was kept, and its values."""
+    """How often each switch was kept, and its values; and whether the supernets know the symbols."""
     lines = [f"{'delay':>5} {'switch':<10} {'kept':>8}  values"]
     for delay, reports in sorted(found.items()):
+        least = " or ".join(f"{least_nats(delay, recalled):.3f}" for recalled in (True, False))
+        nats = " ".join(f"{report['valid_nats']:.3f}" for report in reports)
+        lines.append(f"{delay:>5} nats: {least} at best, with the symbols or without; found {nats}")
         for name in reports[0]["switches"]:
             switches = [report["switches"][name] for report in reports]
             kept = f"{sum(switch['kept'] for switch in switches)} of {len(switches)}"

@@ -81,3 +81,5 @@ def test_rows_tell_where_a_cell_comes_from(tmp_path):
     groups = [("enas", 120), (evidence.RANDOM, 0), (evidence.DRAWN, 0), ("LSTM", 0)]
     assert [(r.group, r.search_tokens) for r in rows] == groups
     assert rows[3].test_nats == evidence.FAILED
+    named = [r.group for r in evidence.rows_of(tmp_path, "gradual")]
+    assert named == ["gradual", *(group for group, _ in groups[1:])]

@@ -1,20 +1,35 @@
 """The texts of the planted signal, and the table of what searches made of them."""
 
+import collections
 import json
+
+import numpy as np
+import pytest
 
 from tools.studies import planted
 
 
 def test_a_symbol_comes_back_behind_its_delay():
     for delay in planted.DELAYS:
-        lines = planted.text(delay, 3000, 0).splitlines()
-        assert len(lines) == 3000 // (delay + 3)  # a line is the symbol twice, the noise and its end
-        for line in lines:
-            words = line.split()
-            assert len(words) == delay + 2 and words[0] == words[-1] and words[0].startswith("s")
-            assert all(word.startswith("n") for word in words[1:-1])
-        assert len({line.split()[0] for line in lines}) == planted.SYMBOLS
+        lines = [line.split() for line in planted.text(delay, 3000, 0).splitlines()]
+        assert 3000 <= sum(len(words) + 1 for words in lines) < 3000 + delay + 3
+        for first, *between, last in lines:
+            assert first == last and first.startswith("s")
+            assert between == ["."] * (len(between) - 1) + ["?"]
+        assert {len(words) - 2 for words in lines} == set(range(1, delay + 1))
+        assert len({words[0] for words in lines}) == planted.SYMBOLS
     assert planted.text(1, 300, 0) == planted.text(1, 300, 0) != planted.text(1, 300, 1)
+
+
+def test_the_least_loss_is_what_is_random_in_a_line():
+    lines = [line.split() for line in planted.text(20, 300_000, 0).splitlines()]
+    tokens = sum(len(words) + 1 for words in lines)
+    of_lines = collections.Counter((words[0], len(words)) for words in lines)
+    shares = np.array(list(of_lines.values())) / len(lines)
+    entropy = -np.sum(shares * np.log(shares)) * len(lines) / tokens
+    assert planted.least_nats(20, recalled=True) == pytest.approx(entropy, rel=0.01)
+    surprise = np.log(planted.SYMBOLS) * len(lines) / tokens
+    assert planted.least_nats(20, recalled=False) == pytest.approx(entropy + surprise, rel=0.01)
 
 
 def test_every_text_that_the_study_names_is_written(root, tmp_path):
@@ -38,7 +53,9 @@ def test_the_table_counts_the_searches_that_kept_a_switch(tmp_path, capsys, monk
     monkeypatch.setattr("sys.argv", ["planted", f"--sweep={tmp_path}", f"--out={tmp_path}/rows.csv"])
     assert planted.main() == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
-    assert rows == [
+    found = [row for row in rows if row[1] == "nats:"]
+    assert [row[-1] for row in found] == ["2.000", "2.000"] and "0.376 or 0.530" in " ".join(found[1])
+    assert [row for row in rows if row[1] != "nats:"] == [
         ["1", "memory", "0", "of", "1", "0.00"],
         ["20", "memory", "2", "of", "3", "0.70", "0.00", "0.70"],
     ]

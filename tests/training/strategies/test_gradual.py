@@ -25,9 +25,12 @@ GRADUAL = {
     "BayesNasOptions.proposals": 4,
 }
 
+# L1 removes them
+SWITCHES = {"search.switches": "@SwitchOptions()", "SwitchOptions.lambda_w": 20.0}
+
 
 def run(folder, name, space):
-    settings = {**GRADUAL, "CellOptions.space": f"'{space}'"}
+    settings = {**GRADUAL, "CellOptions.space": f"'{space}'", **(SWITCHES if space == "memory" else {})}
     return tiny.run(folder, name, *(f"--gin_param={key}={value}" for key, value in settings.items()))
 
 
@@ -75,6 +78,16 @@ def test_cells_drawn_from_the_posterior_are_candidates_of_a_sweep(ended):
     assert [cell.genotype.provenance["draw"] for cell in drawn] == list(range(1, len(drawn) + 1))
     assert [Genotype.from_dict(cell) for cell in told] == [cell.genotype for cell in drawn]
     assert all(Genotype.load(cell.source) == cell.genotype for cell in drawn)
+
+
+@pytest.mark.parametrize("ended", ["memory"], indirect=True)
+def test_what_is_gone_has_no_travel(ended):
+    _, folder = ended
+    summary, posterior = tiny.summary(folder / "run"), tiny.posterior(folder / "run")
+    gone = posterior["gamma"][-2, posterior["edges"][:, 0] < 0, -1] == 0.0  # before the last update
+    travels = [switch["travel"] for switch in summary["health"]["switches"].values()]
+    assert [travel is None for travel in travels] == gone.tolist()
+    assert any(gone)
 
 
 @pytest.mark.parametrize("ended", ["memory"], indirect=True)  # switches are gone there as well

@@ -133,9 +133,11 @@ class Decider:
             "gradient_rms": situation.gradient_rms,
             "l1_pull": float(np.median(pull[of_edges])),
         }
+        told = report.to_dict()
         if sites.switches:
             found["switches"] = self.switches(context, travel)
-        return {**report.to_dict(), **found}
+            told["warnings"] += health.switch_warnings(found["switches"], self.switch_pulls(pull))
+        return {**told, **found}
 
     def pulls(self, situation: Situation) -> tuple[np.ndarray, np.ndarray]:
         """Of each scalar the L1 pull (λ / T) ω, and how far it alone moves it in this epoch; `[E, O]`."""
@@ -148,15 +150,28 @@ class Decider:
         rate = by_row(scalars.lr, switches.lr * (1.0 - warm))
         return l1 * omega, gauge.travel(rate, l1, omega, situation.steps)
 
+    def places(self) -> dict[str, tuple[int, int]]:
+        """Of each switch its row and column."""
+        sites = self.space.sites
+        return {name: (row, int(np.argmax(sites.exists[row]))) for row, name in sites.switches.items()}
+
+    def switch_pulls(self, pull: np.ndarray) -> dict[str, float]:
+        """Of each switch the L1 pull on it, nats per token."""
+        return {name: float(pull[at]) for name, at in self.places().items()}
+
     def switches(self, context: scores.Context, travel: np.ndarray) -> dict[str, dict[str, Any]]:
-        """Of each switch its value, gamma, saliency in nats, travel, and whether it is kept."""
+        """Of each switch its value, gamma, saliency in nats, travel, and whether it is kept.
+
+        Of one that has left the supernet the travel is None: nothing can move it.
+        """
         pruned = prune.pruned(context, self.settings.prune, self.space)
+        gone = self.prior.scalars.arrays().omega >= gradual.UNBOUNDED
         saliency, found = scores.saliency(context), {}
-        for row, name in self.space.sites.switches.items():
-            at = (row, int(np.argmax(self.space.sites.exists[row])))
-            numbers = {"w": context.w, "gamma": context.gamma, "saliency": saliency, "travel": travel}
+        for name, at in self.places().items():
+            numbers = {"w": context.w, "gamma": context.gamma, "saliency": saliency}
             values = {key: float(array[at]) for key, array in numbers.items()}
-            found[name] = {**values, "kept": bool(~pruned[at])}
+            moved = None if gone[at] else float(travel[at])
+            found[name] = {**values, "travel": moved, "kept": bool(~pruned[at])}
         return found
 
     def decide(self, situation: Situation) -> Decision:
