@@ -193,9 +193,9 @@ class Space(Cells):
         """The cell of a choice, integers of the shape of `slots`."""
 
     @staticmethod
-    @abc.abstractmethod
     def choice(genotype: "Genotype") -> np.ndarray:
-        """The inverse of `of_choice`, for a cell with all nodes of the space."""
+        """The inverse of `of_choice`, for a cell with all nodes; searches need none, studies do."""
+        raise NotImplementedError(f"the space {genotype.space!r} does not tell the choice of a cell")
 
     def mutated(self, choice: np.ndarray, draw: Callable[[], int]) -> np.ndarray:
         """A neighbour of a choice: one of its numbers, each as likely, takes another value, each as likely.

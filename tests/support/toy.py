@@ -73,10 +73,6 @@ class Toy(base.Space):
         nodes = tuple(Node(k, self.options[int(op)]) for k, (op,) in enumerate(choice))
         return Genotype(nodes, (3,), space=self.name)
 
-    @classmethod
-    def choice(cls, genotype):
-        return np.array([(cls.options.index(node.op),) for node in genotype.nodes])
-
     def shares(self, choices):
         return np.stack([(choices[..., 0] == k).mean(axis=0) for k in range(len(self.options))], axis=1)
 
